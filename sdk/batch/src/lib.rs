@@ -1,0 +1,1 @@
+//! Columnar batches and their byte layout: one definition for host and guest.

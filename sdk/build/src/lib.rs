@@ -1,0 +1,1 @@
+//! Builds a plugin crate into one reproducible .wasm file.

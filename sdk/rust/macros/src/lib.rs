@@ -1,0 +1,1 @@
+//! The transform attribute of the plugin author's kit.

@@ -1,0 +1,1 @@
+//! The plugin author's kit: transform attribute, export glue, native test runner.

@@ -1,0 +1,1 @@
+//! Definitions to checked plans; pure: no I/O, no clock.

@@ -1,0 +1,1 @@
+//! Plugin host and plan executor; the only home of wasmtime; sync, no clock, no I/O.

@@ -1,0 +1,1 @@
+//! The embedded online store; the only home of RocksDB.
