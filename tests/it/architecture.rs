@@ -1,0 +1,334 @@
+//! The rules of the house, read off `cargo metadata` and the sources: which room may lean on which,
+//! where the heavy dependencies live, and what is deliberately absent. ARCHITECTURE.md says why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// Our crates and the ones of ours that each may depend on. `plugins/*` and the guest programs under
+/// `tests/programs` are plugins: they lean on the SDK alone.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("skewless-batch", &[]),
+    ("skewless-build", &[]),
+    ("skewless-sdk-macros", &[]),
+    ("skewless-sdk", &["skewless-batch", "skewless-sdk-macros"]),
+    ("skewless-proto", &[]),
+    ("skewless-catalog", &["skewless-batch"]),
+    ("skewless-engine", &["skewless-batch", "skewless-catalog"]),
+    ("skewless-store", &["skewless-batch", "skewless-catalog"]),
+    (
+        "skewless-offline",
+        &["skewless-batch", "skewless-catalog", "skewless-engine", "skewless-store"],
+    ),
+    (
+        "skewless-server",
+        &[
+            "skewless-batch",
+            "skewless-catalog",
+            "skewless-engine",
+            "skewless-proto",
+            "skewless-store",
+        ],
+    ),
+    (
+        "skewless",
+        &[
+            "skewless-batch",
+            "skewless-build",
+            "skewless-catalog",
+            "skewless-engine",
+            "skewless-offline",
+            "skewless-proto",
+            "skewless-server",
+            "skewless-store",
+        ],
+    ),
+];
+const PLUGIN_ARROWS: &[&str] = &["skewless-sdk"];
+
+/// What a room's tests may lean on beside its arrows: how plugins are built and written, never
+/// another room of the sidecar.
+const TEST_ARROWS: &[&str] = &["skewless-build", "skewless-sdk", "skewless-batch"];
+
+/// Heavy dependencies, by prefix of the crate's name, and the only rooms that may name them.
+const HOMES: &[(&str, &[&str])] = &[
+    ("wasmtime", &["skewless-engine"]),
+    ("rocksdb", &["skewless-store"]),
+    ("arrow", &["skewless-offline"]),
+    ("parquet", &["skewless-offline"]),
+    ("datafusion", &["skewless-offline"]),
+    ("axum", &["skewless-server"]),
+    ("hyper", &["skewless-server"]),
+    ("tonic-health", &["skewless-server"]),
+    ("tonic-reflection", &["skewless-server"]),
+    ("tonic", &["skewless-server", "skewless-proto", "skewless"]),
+    // Offline drives DataFusion's sort, which is a stream of futures.
+    ("tokio", &["skewless-server", "skewless-offline", "skewless"]),
+    ("clap", &["skewless-server", "skewless"]),
+];
+
+/// Crates that must not be reachable from a room at all, however indirectly.
+const ABSENT: &[(&str, &[&str])] = &[
+    ("skewless-server", &["arrow", "parquet", "datafusion", "pyo3"]),
+    ("skewless-catalog", &["wasmtime", "rocksdb", "tokio", "tonic", "arrow", "parquet"]),
+    ("skewless-engine", &["rocksdb", "tokio", "tonic", "arrow", "parquet"]),
+    ("skewless-store", &["wasmtime", "tokio", "tonic", "arrow", "parquet"]),
+    ("skewless-batch", &["serde", "std"]),
+    ("skewless-sdk", &["wasmtime", "rocksdb", "tokio", "tonic", "arrow", "parquet"]),
+];
+
+/// Rooms below the server: their clock, randomness and environment are arguments.
+const PURE_ROOMS: &[&str] = &[
+    "sdk/batch/src",
+    "sdk/rust/src",
+    "sidecar/catalog/src",
+    "sidecar/engine/src",
+    "sidecar/store/src",
+    "sidecar/offline/src",
+];
+const IMPURE: &[&str] =
+    &["SystemTime::now", "Instant::now", "Utc::now", "env::var", "rand::", "getrandom"];
+
+const JUNK_DRAWERS: &[&str] = &["core", "common", "utils", "util", "helpers", "types", "misc"];
+
+const LINES_MAX: usize = 700;
+
+#[test]
+fn our_crates_lean_only_on_the_rooms_they_may() -> Result<()> {
+    let house = House::read()?;
+    let mut wrong = Vec::new();
+    for (name, package) in &house.ours {
+        let Some(allowed) = house.allowed(name) else {
+            wrong.push(format!("{name} is in no row of ARROWS: a new crate is a design change"));
+            continue;
+        };
+        for dependency in dependencies(package) {
+            let in_tests = dependency.kind == "dev";
+            let fine = !house.ours.contains_key(&dependency.name)
+                || allowed.contains(&dependency.name.as_str())
+                || (in_tests && TEST_ARROWS.contains(&dependency.name.as_str()));
+            if !fine {
+                wrong.push(format!("{name} -> {} is not an arrow of the house", dependency.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn heavy_dependencies_stay_in_their_rooms() -> Result<()> {
+    let house = House::read()?;
+    let mut wrong = Vec::new();
+    for (name, package) in house.ours.iter().filter(|(name, _)| *name != "skewless-tests") {
+        for dependency in dependencies(package).filter(|d| d.kind != "dev") {
+            let home = HOMES.iter().find(|(prefix, _)| is_of(&dependency.name, prefix));
+            if let Some((_, rooms)) = home
+                && !rooms.contains(&name.as_str())
+            {
+                wrong.push(format!("{name} -> {}: its home is {rooms:?}", dependency.name));
+            }
+        }
+    }
+    for (name, absent) in ABSENT {
+        for reached in house.closure(name) {
+            if absent.iter().any(|prefix| is_of(&reached, prefix)) {
+                wrong.push(format!("{name} reaches {reached}, however indirectly"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_source_file_says_why_it_exists_and_stays_readable() -> Result<()> {
+    let mut wrong = Vec::new();
+    for path in sources(&root(), "")? {
+        let text = std::fs::read_to_string(&path)?;
+        let shown = path.display();
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{shown}:1 is not a `//!` line that says why the file exists"));
+        }
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            wrong.push(format!("{shown} has {lines} lines, more than {LINES_MAX}"));
+        }
+        let noun = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib" | "main") => path.parent().and_then(Path::file_name),
+            _ => path.file_stem(),
+        };
+        if noun.and_then(|noun| noun.to_str()).is_some_and(|noun| JUNK_DRAWERS.contains(&noun)) {
+            wrong.push(format!("{shown} is named after a junk drawer: {JUNK_DRAWERS:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn nothing_below_the_server_reads_a_clock_or_the_environment() -> Result<()> {
+    let mut wrong = Vec::new();
+    for room in PURE_ROOMS {
+        for path in sources(&root(), room)? {
+            if path.components().any(|part| part.as_os_str() == "tests")
+                || path.file_stem().is_some_and(|stem| stem == "tests")
+            {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path)?;
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (number, line) in code.lines().enumerate() {
+                let line = line.split("//").next().unwrap_or_default();
+                if let Some(found) = IMPURE.iter().find(|word| line.contains(**word)) {
+                    wrong.push(format!("{}:{} reads {found}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() -> Result<()> {
+    let house = House::read()?;
+    for (name, package) in &house.ours {
+        let manifest = package["manifest_path"].as_str().context("a manifest path")?;
+        let text = std::fs::read_to_string(manifest)?;
+        ensure!(
+            text.contains("[lints]\nworkspace = true"),
+            "{name}: {manifest} doesn't say `[lints] workspace = true`"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_rules_catch_a_breach() {
+    assert!(is_of("arrow-array", "arrow") && is_of("arrow", "arrow"));
+    assert!(!is_of("arrowhead", "arrow"));
+    assert!(PURE_ROOMS.iter().all(|room| root().join(room).is_dir()), "a pure room has moved");
+    assert!(sources(&root(), "sidecar").is_ok_and(|files| files.len() > 20), "no sources are seen");
+}
+
+/// The workspace as cargo resolves it.
+struct House {
+    ours: BTreeMap<String, Value>,
+    /// Package id to name, and to the ids of what it needs to run (no test dependencies).
+    names: BTreeMap<String, String>,
+    needs: BTreeMap<String, Vec<String>>,
+}
+
+impl House {
+    fn read() -> Result<House> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .current_dir(root())
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let members: BTreeSet<&str> = strings(&metadata["workspace_members"]).collect();
+        let mut house =
+            House { ours: BTreeMap::new(), names: BTreeMap::new(), needs: BTreeMap::new() };
+        for package in list(&metadata["packages"]) {
+            let (Some(id), Some(name)) = (package["id"].as_str(), package["name"].as_str()) else {
+                continue;
+            };
+            house.names.insert(id.to_owned(), name.to_owned());
+            if members.contains(id) {
+                house.ours.insert(name.to_owned(), package.clone());
+            }
+        }
+        for node in list(&metadata["resolve"]["nodes"]) {
+            let needs = list(&node["deps"])
+                .filter(|need| list(&need["dep_kinds"]).any(|kind| kind["kind"].is_null()))
+                .filter_map(|need| need["pkg"].as_str().map(str::to_owned))
+                .collect();
+            house.needs.insert(node["id"].as_str().unwrap_or_default().to_owned(), needs);
+        }
+        Ok(house)
+    }
+
+    fn allowed(&self, name: &str) -> Option<Vec<&str>> {
+        if name == "skewless-tests" {
+            return Some(self.ours.keys().map(String::as_str).collect());
+        }
+        let manifest = self.ours[name]["manifest_path"].as_str()?;
+        if manifest.contains("/plugins/") || manifest.contains("/tests/programs/") {
+            return Some(PLUGIN_ARROWS.to_vec());
+        }
+        ARROWS.iter().find(|(room, _)| *room == name).map(|(_, to)| to.to_vec())
+    }
+
+    /// Names of everything that a crate of ours links, however indirectly.
+    fn closure(&self, name: &str) -> BTreeSet<String> {
+        let start = self.ours.get(name).and_then(|package| package["id"].as_str());
+        let mut open: Vec<&str> = start.into_iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            for need in self.needs.get(id).into_iter().flatten() {
+                if seen.insert(need.clone()) {
+                    open.push(need);
+                }
+            }
+        }
+        seen.iter().filter_map(|id| self.names.get(id).cloned()).collect()
+    }
+}
+
+struct Dependency {
+    name: String,
+    kind: String,
+}
+
+fn dependencies(package: &Value) -> impl Iterator<Item = Dependency> {
+    list(&package["dependencies"]).filter_map(|dependency| {
+        Some(Dependency {
+            name: dependency["name"].as_str()?.to_owned(),
+            kind: dependency["kind"].as_str().unwrap_or("normal").to_owned(),
+        })
+    })
+}
+
+/// Is this crate `prefix`, or one of its family (`prefix-something`)?
+fn is_of(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn strings(value: &Value) -> impl Iterator<Item = &str> {
+    list(value).filter_map(Value::as_str)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Every Rust source below a folder of the checkout, build output and hidden folders left out.
+fn sources(root: &Path, below: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![root.join(below)];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" && name != "out" {
+                    open.push(path);
+                }
+            } else if name.ends_with(".rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,3 @@
+//! Every end-to-end test in one binary, so that the heavy parts are linked once.
+
+mod architecture;
