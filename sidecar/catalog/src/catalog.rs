@@ -1,0 +1,272 @@
+//! The checked definitions of one feature repo with a plan per service; not their text.
+//!
+//! A catalog only exists when every check passed: whoever holds one needs no further validation. It
+//! is immutable; a new version of the definitions is a new catalog. Everything in it is sorted by
+//! name within its kind, so that the order of files and definitions has no meaning anywhere.
+
+use std::sync::Arc;
+
+use skewless_batch::Type;
+use skewless_batch::signature::{Field, Signature};
+
+use crate::diagnostic::Diagnostic;
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::names;
+use crate::plan::{InstancePolicy, KeyColumn, Plan, PlanError};
+use crate::visibility::Rule;
+
+/// The text of one definition file; reading it is the caller's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceFile {
+    /// Path as messages shall show it.
+    pub path: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// What the catalog needs to know about a plugin. Obtained without running it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PluginInfo {
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// Its inputs and outputs.
+    pub signature: Signature,
+    /// Whether a certificate says it is stateless.
+    pub stateless: bool,
+}
+
+/// Finds plugins for the checker; the catalog itself reads no file and runs nothing.
+pub trait Plugins {
+    /// The plugin that a definition names by path (relative to the repo folder) or by
+    /// `sha256:<hex>`; or a sentence saying why there is none.
+    fn lookup(&self, plugin: &str) -> Result<PluginInfo, String>;
+}
+
+/// Index of a view in [`Catalog::views`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct ViewId(pub u32);
+
+/// The checked definitions of one feature repo.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Entities by name.
+    pub entities: Vec<Entity>,
+    /// Views by name; [`ViewId`] is the index.
+    pub views: Vec<View>,
+    /// Request columns by name.
+    pub requests: Vec<Request>,
+    /// Transforms by name.
+    pub transforms: Vec<Transform>,
+    /// Services by name.
+    pub services: Vec<Service>,
+    /// Findings that don't make the definitions unusable, such as a transform nobody asks for.
+    pub warnings: Vec<Diagnostic>,
+    /// Content hash of everything above except warnings.
+    pub fingerprint: Fingerprint,
+}
+
+/// A thing features are about.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entity {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub doc: String,
+    /// Key columns as they are called in data files.
+    pub keys: Vec<KeyColumn>,
+    /// Join-key names under which the entity itself is asked, parallel to `keys`.
+    pub join_keys: Vec<String>,
+    /// Other join-key names under which the same entity is asked.
+    pub roles: Vec<Role>,
+    /// Content hash.
+    pub fingerprint: Fingerprint,
+}
+
+/// Another part the same entity plays, such as the destination airport.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Role {
+    /// The word in brackets: `view[role].feature`.
+    pub name: String,
+    /// Join-key names, parallel to the entity's keys.
+    pub join_keys: Vec<String>,
+}
+
+/// Stored features of an entity.
+#[derive(Clone, PartialEq, Debug)]
+pub struct View {
+    /// Its index in [`Catalog::views`]; not stable over versions of the definitions.
+    pub id: ViewId,
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub doc: String,
+    /// Name of its entity.
+    pub entity: String,
+    /// The entity's key columns, as they are called in data files.
+    pub keys: Vec<KeyColumn>,
+    /// The stored features in the order of the definition; always nullable.
+    pub features: Vec<Field>,
+    /// Which row may be seen when.
+    pub rule: Rule,
+    /// Where its history is; `None`: only ingested.
+    pub source: Option<Source>,
+    /// Content hash: key, features, rule, and the columns that carry times and deletion.
+    pub fingerprint: Fingerprint,
+    /// Content hash of what stored rows look like: name, key columns and features with their types, in
+    /// order. A store keeps its rows as long as this stays the same.
+    pub schema_fingerprint: Fingerprint,
+}
+
+/// Where a view's history is and which columns carry its times.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// Paths or globs, relative to the repo folder.
+    pub paths: Vec<String>,
+    /// Column of the event time.
+    pub event_timestamp: String,
+    /// Column of the known time; `None`: a row was known when it happened.
+    pub created_timestamp: Option<String>,
+    /// Bool column that marks tombstones.
+    pub deleted: Option<String>,
+}
+
+/// A value the caller gives with the request.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    /// Name, type, nullable, doc, unit.
+    pub field: Field,
+    /// Content hash.
+    pub fingerprint: Fingerprint,
+}
+
+/// A plugin bound to its inputs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Transform {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub doc: String,
+    /// The plugin as the definition names it: a path or `sha256:<hex>`.
+    pub plugin: String,
+    /// The plugin's identity.
+    pub digest: Digest,
+    /// The plugin's inputs and outputs.
+    pub signature: Signature,
+    /// How instances are treated between calls.
+    pub policy: InstancePolicy,
+    /// One binding per input of the signature, in its order.
+    pub inputs: Vec<names::Binding>,
+    /// Content hash with all it depends on.
+    pub fingerprint: Fingerprint,
+}
+
+/// The named, ordered list of features one model asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub doc: String,
+    /// What it asks for, in order: (output name, reference).
+    pub features: Vec<(String, names::Reference)>,
+    /// Content hash with all it depends on.
+    pub fingerprint: Fingerprint,
+    /// The compiled plan.
+    pub plan: Arc<Plan>,
+}
+
+/// A name nobody declared.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a declared {kind}, came `{name}`{}", match did_you_mean { Some(s) => format!(" (did you mean `{s}`?)"), None => String::new() })]
+pub struct UnknownName {
+    /// What was looked for, such as `service` or `feature`.
+    pub kind: &'static str,
+    /// The name that came.
+    pub name: String,
+    /// The nearest declared name.
+    pub did_you_mean: Option<String>,
+}
+
+impl Catalog {
+    /// The compiled plan of a service.
+    pub fn plan(&self, service: &str) -> Result<Arc<Plan>, UnknownName> {
+        match self.services.binary_search_by(|s| s.name.as_str().cmp(service)) {
+            Ok(index) => Ok(Arc::clone(&self.services[index].plan)),
+            Err(_) => Err(UnknownName {
+                kind: "service",
+                name: service.to_owned(),
+                did_you_mean: names::nearest(service, self.services.iter().map(|s| s.name.as_str())),
+            }),
+        }
+    }
+
+    /// A plan for an ad hoc list of features, written as in a service; compiled anew each time.
+    pub fn plan_of(&self, features: &[&str]) -> Result<Arc<Plan>, PlanError> {
+        crate::plan::build::ad_hoc(self, features).map(Arc::new)
+    }
+
+    /// The view of this name.
+    #[must_use]
+    pub fn view(&self, name: &str) -> Option<&View> {
+        let index = self.views.binary_search_by(|view| view.name.as_str().cmp(name)).ok()?;
+        Some(&self.views[index])
+    }
+
+    /// The entity of this name.
+    #[must_use]
+    pub fn entity(&self, name: &str) -> Option<&Entity> {
+        let index = self.entities.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?;
+        Some(&self.entities[index])
+    }
+
+    /// The transform of this name.
+    #[must_use]
+    pub fn transform(&self, name: &str) -> Option<&Transform> {
+        let index = self.transforms.binary_search_by(|t| t.name.as_str().cmp(name)).ok()?;
+        Some(&self.transforms[index])
+    }
+
+    /// The request column of this name.
+    #[must_use]
+    pub fn request(&self, name: &str) -> Option<&Request> {
+        let index = self.requests.binary_search_by(|r| r.field.name.as_str().cmp(name)).ok()?;
+        Some(&self.requests[index])
+    }
+
+    /// Type of a join key, if an entity is asked under this name.
+    #[must_use]
+    pub fn join_key(&self, name: &str) -> Option<Type> {
+        self.entities.iter().find_map(|entity| entity.join_key(name))
+    }
+}
+
+impl Entity {
+    /// The join keys under a role; `None` for the entity itself.
+    #[must_use]
+    pub fn join_keys_of(&self, role: Option<&str>) -> Option<&[String]> {
+        match role {
+            None => Some(&self.join_keys),
+            Some(role) => {
+                self.roles.iter().find(|r| r.name == role).map(|r| r.join_keys.as_slice())
+            }
+        }
+    }
+
+    /// Type of a join key, if this entity is asked under the name.
+    #[must_use]
+    pub fn join_key(&self, name: &str) -> Option<Type> {
+        let lists = std::iter::once(&self.join_keys).chain(self.roles.iter().map(|r| &r.join_keys));
+        lists
+            .flat_map(|list| list.iter().zip(&self.keys))
+            .find(|(join_key, _)| *join_key == name)
+            .map(|(_, key)| key.ty)
+    }
+}
+
+impl View {
+    /// The index of a feature.
+    #[must_use]
+    pub fn feature_index(&self, name: &str) -> Option<usize> {
+        self.features.iter().position(|feature| feature.name == name)
+    }
+}
