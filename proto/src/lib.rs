@@ -1,1 +1,16 @@
-//! The gRPC contracts.
+//! The gRPC contracts as Rust: messages, clients and servers generated from the `.proto` files; no
+//! behaviour and no conversion to other types, which belong to whoever speaks the contract.
+//!
+//! The `.proto` files beside this folder are the definition and carry the documentation.
+
+/// `skewless.v1`: features, ingest and administration.
+#[expect(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
+pub mod v1 {
+    tonic::include_proto!("skewless.v1");
+}
+
+/// The encoded `FileDescriptorSet` of every contract in this crate, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skewless.v1.bin"));
+
+/// Bytes of an encoded fingerprint or digest in a message.
+pub const DIGEST_BYTES: usize = 32;
