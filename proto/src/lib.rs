@@ -3,6 +3,8 @@
 //!
 //! The `.proto` files beside this folder are the definition and carry the documentation.
 
+#![expect(clippy::allow_attributes, reason = "generated code allows what it must")]
+
 /// `skewless.v1`: features, ingest and administration.
 #[expect(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
 pub mod v1 {
