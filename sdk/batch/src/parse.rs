@@ -186,7 +186,7 @@ impl Place {
                 _ => Err(BatchError::EmptyBuffer { column, buffer, offset }),
             };
         }
-        if offset % ALIGN != 0 {
+        if !offset.is_multiple_of(ALIGN) {
             return Err(BatchError::Misaligned { column, buffer, offset });
         }
         if offset < earliest {
