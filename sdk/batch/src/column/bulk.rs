@@ -1,0 +1,183 @@
+//! Whole runs of rows at a time: appending a part of another column, slices in and out, NaNs. The
+//! cost of an append is a copy of the buffers; only foreign columns that keep values in the slots of
+//! nulls are walked row by row.
+
+use core::ops::Range;
+
+use super::{Column, Values, WRONG_TYPE, offset};
+use crate::view::{bug, i32_at, slice};
+use crate::{ColumnView, Type, bits, canonical};
+
+/// In bulk.
+impl Column {
+    /// Appends rows `rows` of a column of the same type: a copy of the buffers, except that what is
+    /// in the slots of nulls is left out. Panics if the type is another one or rows are missing.
+    pub fn append(&mut self, view: &ColumnView<'_>, rows: Range<usize>) {
+        if view.ty != self.ty {
+            bug(WRONG_TYPE);
+        }
+        if rows.start > rows.end || rows.end > view.rows {
+            bug("the column has no such rows");
+        }
+        let Some(validity) = view.validity else {
+            self.append_values(view, rows.clone());
+            if self.null_count > 0 {
+                bits::push_ones(&mut self.validity, self.rows, rows.len());
+            }
+            self.rows += rows.len();
+            return;
+        };
+        if self.ty.has_offsets() && !view.clean {
+            // Null slots may hold values that must not be copied.
+            rows.for_each(|row| self.push_from(view, row));
+            return;
+        }
+        let first = self.rows;
+        self.append_values(view, rows.clone());
+        if !view.clean {
+            for row in rows.clone().filter(|row| !bits::get(validity, *row)) {
+                self.zero_slot(first + row - rows.start);
+            }
+        }
+        if self.null_count == 0 {
+            self.validity.clear();
+            bits::push_ones(&mut self.validity, 0, first);
+        }
+        bits::append(&mut self.validity, first, validity, rows.start, rows.len());
+        self.rows += rows.len();
+        self.null_count = bits::count_zeros(&self.validity, self.rows);
+    }
+
+    /// Replaces every NaN by the canonical one: 0x7ff8000000000000 or 0x7fc00000. Columns without
+    /// floats are left alone.
+    pub fn canonicalize_nans(&mut self) {
+        match &mut self.values {
+            Values::Float32(values) => canonical::canonicalize_f32s(values),
+            Values::Float64(values) => canonical::canonicalize_f64s(values),
+            _ => {}
+        }
+    }
+
+    /// Values of a float32 column or elements of embeddings; panics for other types. Slots of nulls
+    /// are among them.
+    pub fn f32s_mut(&mut self) -> &mut [f32] {
+        self.touched |= self.null_count > 0;
+        self.f32_values()
+    }
+
+    /// Values of a float64 column or elements of lists; panics for other types. Slots of nulls are
+    /// among them.
+    pub fn f64s_mut(&mut self) -> &mut [f64] {
+        self.touched |= self.null_count > 0;
+        self.f64_values()
+    }
+
+    /// Appends float64 values without nulls; panics for other types.
+    pub fn extend_f64s(&mut self, values: &[f64]) {
+        self.expect(Type::Float64);
+        self.f64_values().extend_from_slice(values);
+        self.extended(values.len());
+    }
+
+    /// Appends float32 values without nulls; panics for other types.
+    pub fn extend_f32s(&mut self, values: &[f32]) {
+        self.expect(Type::Float32);
+        self.f32_values().extend_from_slice(values);
+        self.extended(values.len());
+    }
+
+    /// Appends int64 or timestamp values without nulls; panics for other types.
+    pub fn extend_i64s(&mut self, values: &[i64]) {
+        if !matches!(self.ty, Type::Int64 | Type::Timestamp) {
+            bug(WRONG_TYPE);
+        }
+        self.i64_values().extend_from_slice(values);
+        self.extended(values.len());
+    }
+
+    /// Appends int32 values without nulls; panics for other types.
+    pub fn extend_i32s(&mut self, values: &[i32]) {
+        match &mut self.values {
+            Values::Int32(own) => own.extend_from_slice(values),
+            _ => bug(WRONG_TYPE),
+        }
+        self.extended(values.len());
+    }
+
+    /// Appends nulls.
+    pub fn push_nulls(&mut self, count: usize) {
+        (0..count).for_each(|_| self.push_null());
+    }
+}
+
+impl Column {
+    fn extended(&mut self, rows: usize) {
+        if self.null_count > 0 {
+            bits::push_ones(&mut self.validity, self.rows, rows);
+        }
+        self.rows += rows;
+    }
+
+    /// Zeroes an existing slot of a type without offsets.
+    fn zero_slot(&mut self, row: usize) {
+        match &mut self.values {
+            Values::Bits(values) => bits::clear(values, row),
+            Values::Int32(values) => values[row] = 0,
+            Values::Int64(values) => values[row] = 0,
+            Values::Float32(values) => {
+                let width = self.ty.dim().max(1) as usize;
+                values[row * width..(row + 1) * width].fill(0.0);
+            }
+            Values::Float64(values) => values[row] = 0.0,
+            Values::Text(_) | Values::Bytes(_) => {}
+        }
+    }
+
+    /// Copies values and offsets of rows that hold nothing in null slots, or that have no offsets.
+    fn append_values(&mut self, view: &ColumnView<'_>, rows: Range<usize>) {
+        let (mut start, mut end) = (rows.start, rows.end);
+        if self.ty.has_offsets() {
+            (start, end) = (i32_at(view.offsets, rows.start), i32_at(view.offsets, rows.end));
+            let base = self.elements();
+            self.offsets.reserve(rows.len());
+            for row in rows.clone() {
+                let to = i32_at(view.offsets, row + 1) - start + base;
+                self.offsets.push(offset(to));
+            }
+        }
+        let items = |width: usize| slice(view.values, start * width, end * width);
+        match &mut self.values {
+            Values::Bits(values) => {
+                bits::append(values, self.rows, view.values, rows.start, rows.len());
+            }
+            Values::Int32(values) => {
+                values.extend(items(4).as_chunks().0.iter().map(|item| i32::from_le_bytes(*item)));
+            }
+            Values::Int64(values) => {
+                values.extend(items(8).as_chunks().0.iter().map(|item| i64::from_le_bytes(*item)));
+            }
+            Values::Float32(values) => {
+                let items = items(4 * self.ty.dim().max(1) as usize);
+                values.extend(items.as_chunks().0.iter().map(|item| f32::from_le_bytes(*item)));
+            }
+            Values::Float64(values) => {
+                values.extend(items(8).as_chunks().0.iter().map(|item| f64::from_le_bytes(*item)));
+            }
+            Values::Bytes(values) => values.extend_from_slice(items(1)),
+            Values::Text(values) => {
+                if self.ty == Type::ListUtf8 {
+                    let from = i32_at(view.inner_offsets, start);
+                    for element in start..end {
+                        let to = i32_at(view.inner_offsets, element + 1) - from + values.len();
+                        self.inner_offsets.push(offset(to));
+                    }
+                    (start, end) = (from, i32_at(view.inner_offsets, end));
+                }
+                match view.text.get(start..end) {
+                    Some(text) => values.push_str(text),
+                    None => bug("text offsets were checked"),
+                }
+            }
+        }
+    }
+}
