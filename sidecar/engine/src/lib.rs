@@ -1,1 +1,43 @@
-//! Plugin host and plan executor; the only home of wasmtime; sync, no clock, no I/O.
+//! Plugin host and plan executor; the only home of wasmtime; sync, no clock, no I/O (but [`cache::DirCache`]).
+//!
+//! A plugin is hostile until it has been checked, and its answers are hostile always. The life of one:
+//! [`Engine::load`] checks and compiles the file ([`inspect()`] alone checks and runs nothing),
+//! [`Program::bind`] ties a plan's steps to loaded plugins, and a [`Worker`] (one a thread) runs the
+//! program over a frame: [`Worker::execute`], the one way to compute. Deadlines count ticks of
+//! [`Engine::tick`]; [`Ticker`] is a thread that ticks, for those who have no better clock.
+//!
+//! Invariants: a plugin imports nothing. No lock is held across a call. After a trap, a deadline, a
+//! refusal or a lie the instance and its store are thrown away. Every number a guest gives is checked
+//! before it is used. Every limit is in [`config`].
+
+mod abi;
+pub mod cache;
+pub mod config;
+mod engine;
+pub mod error;
+mod execute;
+pub mod inspect;
+mod instance;
+mod limiter;
+mod plugin;
+mod program;
+mod rewrite;
+pub mod signature;
+mod ticker;
+mod worker;
+
+pub use cache::{CompileCache, DirCache, DirCacheError};
+pub use config::EngineConfig;
+pub use engine::Engine;
+pub use error::{BindError, CallError, EngineError, PluginError};
+pub use execute::{Budget, Phase, StepReport};
+pub use inspect::{Lane, PluginFacts, State};
+pub use plugin::Plugin;
+pub use program::Program;
+pub use ticker::Ticker;
+pub use worker::{PluginOutput, Worker};
+
+/// Reads a plugin file under the default limits, without running or compiling it.
+pub fn inspect(wasm: &[u8]) -> Result<PluginFacts, PluginError> {
+    inspect::inspect(wasm, &EngineConfig::default())
+}

@@ -1,0 +1,186 @@
+//! The bytes that cross the sandbox: the only file that copies them. What the bytes mean is in the batch
+//! crate; when to call and what to do after a failure is not decided here.
+//!
+//! Copies of a batch, core lane: 1 in (each column is encoded straight into guest memory), 0 out (the
+//! output is parsed where it lies; the caller then moves the columns it wants into its frame).
+//! Component lane: 2 in (encoded into a host buffer, which the canonical ABI copies into the guest), 0
+//! out (read in place as well).
+//!
+//! Everything the guest answers is a number from a stranger: an address is checked for alignment, room
+//! and overlap, a length against its limit, before a byte is read.
+
+use std::ops::Range;
+
+use skewless_batch::abi::unpack;
+use skewless_batch::{BatchView, ColumnView, encode_iter, encoded_len_iter};
+use wasmtime::component::{Func, WasmList, WasmStr};
+use wasmtime::{Memory, Store, TypedFunc};
+
+use crate::config::{EngineConfig, INPUT_ALIGN_BYTES};
+use crate::error::{CallError, bounded};
+use crate::instance::failure;
+use crate::limiter::Limiter;
+
+/// The contract's functions of a core module's instance.
+pub(crate) struct CoreLane {
+    pub(crate) memory: Memory,
+    pub(crate) reserve: TypedFunc<u32, u32>,
+    pub(crate) transform: TypedFunc<(u32, u32), i64>,
+}
+
+/// The contract's function of a component's instance.
+pub(crate) struct ComponentLane {
+    pub(crate) transform: Func,
+    /// Where the input is encoded; kept for its memory.
+    pub(crate) buffer: Vec<u8>,
+}
+
+/// Where a component's output is, until the next call.
+pub(crate) struct ComponentOutput(WasmList<u8>);
+
+/// Bytes of the input batch, if it is within its limit.
+fn input_len<'a>(
+    rows: usize,
+    inputs: impl ExactSizeIterator<Item = ColumnView<'a>>,
+    max: usize,
+) -> Result<usize, CallError> {
+    let len = encoded_len_iter(rows, inputs);
+    if len > max { Err(CallError::InputBytes { max, came: len }) } else { Ok(len) }
+}
+
+impl CoreLane {
+    /// Writes the input into the guest, calls it, and says where its output lies.
+    pub(crate) fn call<'a>(
+        &self,
+        store: &mut Store<Limiter>,
+        config: &EngineConfig,
+        rows: usize,
+        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+    ) -> Result<Range<usize>, CallError> {
+        let len = input_len(rows, inputs.clone(), config.input_bytes_max)?;
+        // input_bytes_max is at most 1 GiB.
+        let len_i32 = len as u32;
+        let address =
+            self.reserve.call(&mut *store, len_i32).map_err(|e| failure(store, config, &e))?;
+        let input = self.reserved(store, address, len)?;
+        let room = &mut self.memory.data_mut(&mut *store)[input.clone()];
+        encode_iter(rows, inputs, room).map_err(input_bug)?;
+        let answer = self
+            .transform
+            .call(&mut *store, (address, len_i32))
+            .map_err(|e| failure(store, config, &e))?;
+        if answer < 0 {
+            return Err(CallError::Status { code: answer });
+        }
+        self.answered(store, config, answer, &input)
+    }
+
+    /// The output's bytes where they lie.
+    pub(crate) fn output<'a>(
+        &self,
+        store: &'a Store<Limiter>,
+        place: Range<usize>,
+    ) -> Result<BatchView<'a>, CallError> {
+        BatchView::parse(&self.memory.data(store)[place]).map_err(CallError::Output)
+    }
+
+    fn reserved(
+        &self,
+        store: &Store<Limiter>,
+        address: u32,
+        len: usize,
+    ) -> Result<Range<usize>, CallError> {
+        if address == 0 {
+            return Err(CallError::NoRoom { len });
+        }
+        let memory = self.memory.data_size(store);
+        let input = address as usize..address as usize + len;
+        if !address.is_multiple_of(INPUT_ALIGN_BYTES) || input.end > memory {
+            return Err(CallError::Reserve { len, memory, address });
+        }
+        Ok(input)
+    }
+
+    fn answered(
+        &self,
+        store: &Store<Limiter>,
+        config: &EngineConfig,
+        answer: i64,
+        input: &Range<usize>,
+    ) -> Result<Range<usize>, CallError> {
+        let (address, len) = unpack(answer);
+        let (address, len) = (address as usize, len as usize);
+        let (memory, max) = (self.memory.data_size(store), config.output_bytes_max);
+        if len > max {
+            return Err(CallError::OutputBytes { max, came: len });
+        }
+        let output = address..address + len;
+        if output.end > memory {
+            return Err(CallError::OutputAddress { memory, address, len });
+        }
+        if output.start < input.end && input.start < output.end {
+            return Err(CallError::OutputOverlap {
+                input: input.start,
+                input_len: input.len(),
+                address,
+                len,
+            });
+        }
+        Ok(output)
+    }
+}
+
+impl ComponentLane {
+    /// Passes the input to the component, and says where its output lies.
+    pub(crate) fn call<'a>(
+        &mut self,
+        store: &mut Store<Limiter>,
+        config: &EngineConfig,
+        rows: usize,
+        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+    ) -> Result<ComponentOutput, CallError> {
+        let len = input_len(rows, inputs.clone(), config.input_bytes_max)?;
+        self.buffer.clear();
+        self.buffer.resize(len, 0);
+        encode_iter(rows, inputs, &mut self.buffer).map_err(input_bug)?;
+        // The type was checked when the plugin was loaded; this checks it again for 50 ns, and the lane
+        // costs microseconds.
+        let transform = self
+            .transform
+            .typed::<(&[u8],), (Result<WasmList<u8>, WasmStr>,)>(&*store)
+            .map_err(|e| failure(store, config, &e))?;
+        let called = transform.call(&mut *store, (&self.buffer,));
+        match called.map_err(|e| failure(store, config, &e))? {
+            (Ok(list),) if list.len() > config.output_bytes_max => {
+                Err(CallError::OutputBytes { max: config.output_bytes_max, came: list.len() })
+            }
+            (Ok(list),) => Ok(ComponentOutput(list)),
+            (Err(message),) => Err(guest_error(store, config, &message)),
+        }
+    }
+
+    /// The output's bytes where they lie.
+    pub(crate) fn output<'a>(
+        &self,
+        store: &'a Store<Limiter>,
+        place: &ComponentOutput,
+    ) -> Result<BatchView<'a>, CallError> {
+        BatchView::parse(place.0.as_le_slice(store)).map_err(CallError::Output)
+    }
+}
+
+/// The component's own message, cut. Its length is bounded by the guest's memory; text in UTF-8 is
+/// borrowed, other encodings are copied once.
+fn guest_error(store: &mut Store<Limiter>, config: &EngineConfig, message: &WasmStr) -> CallError {
+    let read = message.to_str(&*store).map(|text| CallError::Guest(bounded(&text).to_owned()));
+    read.unwrap_or_else(|e| failure(store, config, &e))
+}
+
+/// Encoding can only fail on columns of different lengths or too many rows, which callers check.
+fn input_bug(error: skewless_batch::BatchError) -> CallError {
+    CallError::Input {
+        index: 0,
+        expected: "columns of one length".to_owned(),
+        came: error.to_string(),
+    }
+}

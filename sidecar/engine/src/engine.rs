@@ -1,0 +1,220 @@
+//! The engine: wasmtime as plugins need it, and the loading of plugins; not the running of them.
+//!
+//! One engine a process is enough; it is a handle, cheap to clone, and safe to share. It reads no
+//! clock: deadlines are counted in ticks, and whoever owns the clock calls [`Engine::tick`] (or starts
+//! a [`crate::Ticker`]). Without ticks nothing is ever interrupted.
+//!
+//! Settings, with the reason: Cranelift only (Winch had sandbox escapes and no exact epochs). Pooled
+//! instances with resident memory (a fresh instance costs 3.5 us instead of 30). Epochs instead of
+//! fuel (half the price). Inlining on (epoch checks sit at function entries: 36 % without, 7 to 20 %
+//! with). Relaxed SIMD and threads off (not deterministic). NaN canonicalisation off in the compiler
+//! (2 to 3 times slower): the host does it at the boundary. Concurrency support off (halves the price
+//! of a component call). No backtraces: a trap is an answer here, not a bug to debug.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use skewless_catalog::Digest;
+use wasmtime::component::Component;
+use wasmtime::{
+    Config, Inlining, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Strategy,
+};
+
+use crate::cache::{self, CompileCache};
+use crate::config::EngineConfig;
+use crate::error::{EngineError, PluginError, bounded};
+use crate::inspect::{self, Lane, PluginFacts};
+use crate::plugin::Plugin;
+use crate::rewrite;
+
+/// Loads plugins and owns what their instances live in. A cheap handle.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    config: EngineConfig,
+    ticks: AtomicU64,
+    plugins: AtomicU64,
+    compatibility: Digest,
+}
+
+impl Engine {
+    /// An engine with these limits.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        if let Some(&(field, expected)) = config.mistakes().first() {
+            return Err(EngineError::Config { field, expected });
+        }
+        let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
+        let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config)).map_err(host)?;
+        let compatibility = compatibility(&wasmtime);
+        let (ticks, plugins) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { inner: Arc::new(Inner { wasmtime, config, ticks, plugins, compatibility }) })
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    /// Advances every deadline by one tick. The caller owns the clock; usually once a millisecond.
+    pub fn tick(&self) {
+        self.inner.ticks.fetch_add(1, Ordering::Relaxed);
+        self.inner.wasmtime.increment_epoch();
+    }
+
+    /// Ticks so far.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.inner.ticks.load(Ordering::Relaxed)
+    }
+
+    /// Reads a plugin file without running or compiling it, under this engine's limits.
+    pub fn inspect(&self, wasm: &[u8]) -> Result<PluginFacts, PluginError> {
+        inspect::inspect(wasm, &self.inner.config)
+    }
+
+    /// Checks and compiles a plugin, or takes its machine code from the cache. Runs none of it.
+    ///
+    /// Takes 25 ms for a plugin of 20 KB and 20 s for a Python component of 18 MB; from the cache 54 us
+    /// and 6 ms. A cache entry that is damaged, cut or another's is compiled anew and replaced.
+    pub fn load(
+        &self,
+        wasm: &[u8],
+        cache: Option<&dyn CompileCache>,
+    ) -> Result<Plugin, PluginError> {
+        let facts = self.inspect(wasm)?;
+        let key = cache::key(&facts.digest, &self.inner.compatibility);
+        let id = self.inner.plugins.fetch_add(1, Ordering::Relaxed);
+        let engine = &self.inner.wasmtime;
+        match facts.lane {
+            Lane::Core => {
+                let restorable = facts.state.restorable() && !facts.state.globals.is_empty();
+                let rewritten = if restorable {
+                    Some(rewrite::export_globals(wasm, &facts.state.globals)?)
+                } else {
+                    None
+                };
+                let wasm = rewritten.as_deref().unwrap_or(wasm);
+                let module = self.compiled(cache, &key, load_module, || {
+                    let module = Module::from_binary(engine, wasm)?;
+                    let code = cache.is_some().then(|| module.serialize()).transpose()?;
+                    Ok((module, code))
+                })?;
+                Plugin::core(self, id, facts, &module)
+            }
+            Lane::Component => {
+                let component = self.compiled(cache, &key, load_component, || {
+                    let component = Component::from_binary(engine, wasm)?;
+                    let code = cache.is_some().then(|| component.serialize()).transpose()?;
+                    Ok((component, code))
+                })?;
+                Plugin::component(self, id, facts, &component)
+            }
+        }
+    }
+
+    /// The cache's entry if it is sound, otherwise the compiler's result, which is put into the cache.
+    fn compiled<T>(
+        &self,
+        cache: Option<&dyn CompileCache>,
+        key: &str,
+        load: fn(&wasmtime::Engine, &[u8]) -> wasmtime::Result<T>,
+        compile: impl FnOnce() -> wasmtime::Result<(T, Option<Vec<u8>>)>,
+    ) -> Result<T, PluginError> {
+        let entry = cache.and_then(|cache| cache.get(key));
+        if let Some(code) = entry.as_deref().and_then(|entry| cache::open(key, entry))
+            && let Ok(loaded) = load(&self.inner.wasmtime, code)
+        {
+            return Ok(loaded);
+        }
+        let wrong =
+            |e: wasmtime::Error| PluginError::Compile(bounded(&format!("{e:#}")).to_owned());
+        let (compiled, code) = compile().map_err(wrong)?;
+        if let (Some(cache), Some(code)) = (cache, code) {
+            cache.put(key, &cache::seal(key, &code));
+        }
+        Ok(compiled)
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner.wasmtime
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+#[expect(unsafe_code, reason = "machine code can only be loaded on trust")]
+fn load_module(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Module> {
+    // SAFETY: `code` passed `cache::open`: it is, byte for byte, what an engine with the same version and
+    // settings compiled from this plugin and sealed. Whoever can forge a seal can write the cache's folder,
+    // and `CompileCache` demands that only this process's user can.
+    unsafe { Module::deserialize(engine, code) }
+}
+
+#[expect(unsafe_code, reason = "machine code can only be loaded on trust")]
+fn load_component(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: as in `load_module`.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+fn wasmtime_config(limits: &EngineConfig) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    // A component brings several core instances and tables, hence the factors; memories are the scarce
+    // part, as each reserves address space.
+    pool.total_core_instances(limits.instances_max.saturating_mul(8))
+        .total_component_instances(limits.instances_max)
+        .total_memories(limits.instances_max)
+        .total_tables(limits.instances_max.saturating_mul(4))
+        .max_memory_size(limits.memory_bytes_max)
+        .max_memories_per_module(1)
+        .max_tables_per_module(4)
+        .table_elements(limits.table_elements_max)
+        .max_core_instances_per_component(32)
+        .max_memories_per_component(4)
+        .max_tables_per_component(16)
+        .linear_memory_keep_resident(limits.keep_resident_bytes.min(limits.memory_bytes_max))
+        .table_keep_resident(64 << 10);
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .max_wasm_stack(limits.stack_bytes_max)
+        .compiler_inlining(Inlining::Yes)
+        .cranelift_nan_canonicalization(false)
+        .concurrency_support(false)
+        .wasm_relaxed_simd(false)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false);
+    config
+}
+
+/// What machine code depends on besides the plugin: wasmtime's version, its settings, the processor.
+fn compatibility(engine: &wasmtime::Engine) -> Digest {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut hasher = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    Digest(hasher.0.finalize().into())
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", self.config()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,402 @@
+//! The one way to compute: runs a program's steps over a frame. Serving, backfill, Spark and notebooks
+//! all come through [`Worker::execute`]; it can't tell who asked.
+//!
+//! Rows are independent, and results never depend on how rows were put together: a row that holds a
+//! failed input is left out and fails, and a call that fails with several rows is halved until every row
+//! has either passed or failed alone. So one bad row in a backfill chunk of 8,192 fails exactly where it
+//! would fail online in a request of one. Halving costs calls: `b` bad rows of `n` cost at most about
+//! `2 b log2(n)` more. Online that is bounded by a [`Budget`], the one deliberate exception: rows that
+//! weren't tried when it was spent fail too, and their message says so.
+//!
+//! Cost a step, beyond the call: no allocation once a frame is warm, one pass over the inputs' statuses
+//! (only those other steps wrote), one copy of the outputs from guest memory into the frame, one pass for
+//! NaNs. Only rows that are left out or halved are copied on the host before the call.
+//!
+//! No clock is read: `watch` is told when a step starts and ends, and the caller reads its own.
+
+use std::ops::Range;
+
+use skewless_batch::{BatchView, Column, ColumnView};
+use skewless_catalog::frame::FAILURES_MAX;
+use skewless_catalog::{Frame, FrameSlot, Status};
+
+use crate::error::{CallError, bounded};
+use crate::program::{BoundStep, Program};
+use crate::worker::Worker;
+
+/// What an execution may spend beyond one call a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// Plugin calls of one step. Online default 64: one bad row in 8,192 needs about 27.
+    pub calls_max: u32,
+    /// Ticks of the whole execution; each call's deadline is cut to what is left.
+    pub ticks_max: u64,
+}
+
+impl Budget {
+    /// No bound but the deadline of each call: for backfills, where every row must be decided.
+    pub const UNBOUNDED: Self = Self { calls_max: u32::MAX, ticks_max: u64::MAX };
+
+    /// For a request that may last `ticks_max` ticks in all.
+    #[must_use]
+    pub const fn online(ticks_max: u64) -> Self {
+        Self { calls_max: 64, ticks_max }
+    }
+}
+
+/// A moment in a step's life, for whoever has a clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// The step's inputs are ready.
+    Start,
+    /// Its outputs are in the frame.
+    End,
+}
+
+/// What one step did, for counters.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StepReport {
+    /// Plugin calls.
+    pub calls: u32,
+    /// Instances made for them.
+    pub instances: u32,
+    /// Rows that weren't given to the plugin as an input had failed.
+    pub rows_left_out: usize,
+    /// Rows that failed here: by the plugin's own word, or because it broke.
+    pub rows_failed: usize,
+    /// The last break's kind, see [`CallError::word`]; none if the plugin only failed rows by its own word.
+    pub broke: Option<&'static str>,
+}
+
+/// A few rows' input columns, wherever they are.
+#[derive(Clone, Copy)]
+enum Inputs<'a> {
+    /// Whole columns of the frame.
+    Slots(&'a [FrameSlot], &'a [usize]),
+    /// Columns copied for a part of the rows.
+    Columns(&'a [Column]),
+}
+
+impl<'a> Inputs<'a> {
+    fn views(self) -> impl ExactSizeIterator<Item = ColumnView<'a>> + Clone {
+        let columns = match self {
+            Self::Slots(_, inputs) => inputs.len(),
+            Self::Columns(columns) => columns.len(),
+        };
+        (0..columns).map(move |index| match self {
+            Self::Slots(slots, inputs) => slots[inputs[index]].column.view(),
+            Self::Columns(columns) => columns[index].view(),
+        })
+    }
+}
+
+impl Worker {
+    /// Runs every step of the program over the frame, whose lookups, keys and request columns are filled.
+    /// Never fails as a whole: what fails is in the frame, as statuses and messages. One report a step.
+    pub fn execute(
+        &mut self,
+        program: &Program,
+        frame: &mut Frame,
+        budget: Budget,
+        watch: &mut dyn FnMut(usize, Phase),
+    ) -> &[StepReport] {
+        self.steps.clear();
+        for &slot in &program.float_slots {
+            frame.slots[slot].column.canonicalize_nans();
+        }
+        let start = self.engine().ticks();
+        for (number, step) in program.steps.iter().enumerate() {
+            watch(number, Phase::Start);
+            let spend = Spend { calls: 0, budget, start };
+            let report = self.step(number, step, frame, spend);
+            self.steps.push(report);
+            watch(number, Phase::End);
+        }
+        &self.steps
+    }
+
+    fn step(
+        &mut self,
+        number: usize,
+        step: &BoundStep,
+        frame: &mut Frame,
+        spend: Spend,
+    ) -> StepReport {
+        let rows = frame.rows;
+        let mut given = std::mem::take(&mut self.given);
+        let all = !select(step, frame, &mut given);
+        let rows_given = if all { rows } else { given.len() };
+
+        // The outputs leave the frame while its inputs are read; their memory comes back with them.
+        let mut outputs = Outputs::of(step, frame);
+        let mut run = Run {
+            worker: self,
+            step,
+            given: if all { None } else { Some(&given) },
+            outputs: &mut outputs,
+            spend,
+            report: StepReport { rows_left_out: rows - rows_given, ..StepReport::default() },
+        };
+        let inputs = Inputs::Slots(&frame.slots, &step.inputs);
+        if let Some(error) = wrong_length(&inputs, rows) {
+            run.failed(0..rows_given, &error);
+        } else if all {
+            run.rows(inputs, 0..rows, 0);
+        } else {
+            let columns = picked(inputs, &given);
+            run.rows(Inputs::Columns(&columns), 0..rows_given, 0);
+        }
+        let report = run.report;
+        outputs.put_back(number, step, frame);
+        self.given = given;
+        report
+    }
+}
+
+/// Whether any row has a failed input; then `given` has the rows without one.
+fn select(step: &BoundStep, frame: &Frame, given: &mut Vec<u32>) -> bool {
+    let failed = |slot: usize, row: usize| {
+        frame.slots[slot].status.get(row) == Some(&Status::TransformFailed)
+    };
+    let any = |&slot: &usize| frame.slots[slot].status.contains(&Status::TransformFailed);
+    if !step.fallible.iter().any(any) {
+        return false;
+    }
+    given.clear();
+    let whole = |&row: &u32| !step.fallible.iter().any(|&slot| failed(slot, row as usize));
+    // ROWS_MAX of a batch is 2^20; a frame has fewer than 2^32 rows.
+    given.extend((0..frame.rows as u32).filter(whole));
+    true
+}
+
+/// A caller's mistake that would otherwise be a batch of nonsense.
+fn wrong_length(inputs: &Inputs<'_>, rows: usize) -> Option<CallError> {
+    let (index, view) = inputs.views().enumerate().find(|(_, view)| view.len() != rows)?;
+    Some(CallError::Input { index, expected: format!("{rows} rows"), came: view.len().to_string() })
+}
+
+/// Copies of the inputs with these rows only.
+fn picked(inputs: Inputs<'_>, rows: &[u32]) -> Vec<Column> {
+    let pick = |view: ColumnView<'_>| {
+        let mut column = Column::with_capacity(view.ty(), rows.len());
+        for run in rows.chunk_by(|a, b| a + 1 == *b) {
+            column.append(&view, run[0] as usize..run[0] as usize + run.len());
+        }
+        column
+    };
+    inputs.views().map(pick).collect()
+}
+
+/// One step on its way over its rows.
+struct Run<'a> {
+    worker: &'a mut Worker,
+    step: &'a BoundStep,
+    /// Frame rows of the rows given, if not all are.
+    given: Option<&'a [u32]>,
+    outputs: &'a mut Outputs,
+    spend: Spend,
+    report: StepReport,
+}
+
+impl Run<'_> {
+    /// Runs the given rows `range`, of which `inputs` holds those from `first` on; halves what fails.
+    fn rows(&mut self, inputs: Inputs<'_>, range: Range<usize>, first: usize) {
+        if range.is_empty() {
+            return;
+        }
+        if range.len() > self.worker.engine().config().rows_max {
+            return self.halves(inputs, range, first);
+        }
+        match self.attempt(inputs, &range, first) {
+            Ok(()) => {}
+            Err(error) if range.len() > 1 && error.may_split() => {
+                self.report.broke = Some(error.word());
+                self.halves(inputs, range, first);
+            }
+            Err(error) => self.failed(range, &error),
+        }
+    }
+
+    fn halves(&mut self, inputs: Inputs<'_>, range: Range<usize>, first: usize) {
+        // Whole calls first: a long range is cut at multiples of rows_max, so that the last call is the
+        // only short one.
+        let rows_max = self.worker.engine().config().rows_max;
+        let calls = range.len().div_ceil(rows_max);
+        let left = if calls > 1 { calls / 2 * rows_max } else { range.len() / 2 };
+        let middle = range.start + left;
+        for half in [range.start..middle, middle..range.end] {
+            // Copied at every level: `n log n` rows in all, and only after a failure or above the limit.
+            let columns: Vec<Column> = inputs
+                .views()
+                .map(|view| {
+                    let mut column = Column::with_capacity(view.ty(), half.len());
+                    column.append(&view, half.start - first..half.end - first);
+                    column
+                })
+                .collect();
+            self.rows(Inputs::Columns(&columns), half.clone(), half.start);
+        }
+    }
+
+    /// One call with the rows `range`, which are all that `inputs` holds.
+    fn attempt(
+        &mut self,
+        inputs: Inputs<'_>,
+        range: &Range<usize>,
+        first: usize,
+    ) -> Result<(), CallError> {
+        debug_assert_eq!(first, range.start, "inputs hold the range");
+        let engine = self.worker.engine();
+        let ticks = self.spend.call(engine.ticks(), engine.config().deadline_ticks)?;
+        self.report.calls += 1;
+        let Self { worker, step, given, outputs, report, .. } = self;
+        let read = |batch: &BatchView<'_>, errors: Option<ColumnView<'_>>| {
+            report.rows_failed += outputs.answered(step, *given, range, batch, errors);
+        };
+        let cost =
+            worker.call(&step.plugin, step.policy, ticks, range.len(), inputs.views(), read)?;
+        self.report.instances += u32::from(cost.fresh);
+        Ok(())
+    }
+
+    fn failed(&mut self, range: Range<usize>, error: &CallError) {
+        self.report.broke = Some(error.word());
+        self.report.rows_failed += range.len();
+        self.outputs.failed(self.given, range, error);
+    }
+}
+
+/// What is left of a budget.
+struct Spend {
+    calls: u32,
+    budget: Budget,
+    start: u64,
+}
+
+impl Spend {
+    /// The deadline of one more call, if there may be one.
+    fn call(&mut self, now: u64, deadline_ticks: u64) -> Result<u64, CallError> {
+        let left = self.budget.ticks_max.saturating_sub(now - self.start);
+        if left == 0 {
+            return Err(CallError::Budget { what: "ticks" });
+        }
+        if self.calls == self.budget.calls_max {
+            return Err(CallError::Budget { what: "calls a step" });
+        }
+        self.calls += 1;
+        Ok(deadline_ticks.min(left))
+    }
+}
+
+/// A step's output columns while it runs, and the messages of its failures.
+struct Outputs {
+    slots: Vec<FrameSlot>,
+    rows: usize,
+    failures: Vec<(Option<usize>, String)>,
+    failures_total: usize,
+}
+
+impl Outputs {
+    fn of(step: &BoundStep, frame: &mut Frame) -> Self {
+        let take = |&(_, slot): &(usize, usize)| {
+            let slot = &mut frame.slots[slot];
+            let empty = FrameSlot { column: Column::new(slot.column.ty()), status: Vec::new() };
+            let mut taken = std::mem::replace(slot, empty);
+            taken.column.clear();
+            taken.status.clear();
+            taken
+        };
+        let slots = step.outputs.iter().map(take).collect();
+        Self { slots, rows: frame.rows, failures: Vec::new(), failures_total: 0 }
+    }
+
+    /// Takes over an answer for the given rows `range`; how many of them failed by the plugin's word.
+    fn answered(
+        &mut self,
+        step: &BoundStep,
+        given: Option<&[u32]>,
+        range: &Range<usize>,
+        batch: &BatchView<'_>,
+        errors: Option<ColumnView<'_>>,
+    ) -> usize {
+        if given.is_none() && errors.is_none() {
+            for (slot, &(output, _)) in self.slots.iter_mut().zip(&step.outputs) {
+                append(slot, &batch.column(output), 0..batch.rows());
+            }
+            return 0;
+        }
+        let mut failed = 0;
+        for (row, index) in range.clone().enumerate() {
+            let frame_row = given.map_or(index, |given| given[index] as usize);
+            self.fill_up_to(frame_row);
+            let message =
+                errors.filter(|errors| !errors.is_null(row)).map(|errors| errors.utf8_at(row));
+            if let Some(message) = message {
+                failed += 1;
+                self.fail(Some(frame_row), || bounded(message).to_owned());
+                self.fill_up_to(frame_row + 1);
+            } else {
+                for (slot, &(output, _)) in self.slots.iter_mut().zip(&step.outputs) {
+                    append(slot, &batch.column(output), row..row + 1);
+                }
+            }
+        }
+        failed
+    }
+
+    /// Fails the given rows `range`.
+    fn failed(&mut self, given: Option<&[u32]>, range: Range<usize>, error: &CallError) {
+        if range.is_empty() {
+            return;
+        }
+        let row = |index: usize| given.map_or(index, |given| given[index] as usize);
+        let one = (range.len() == 1).then(|| row(range.start));
+        self.failures_total += range.len() - 1;
+        self.fail(one, || bounded(&error.to_string()).to_owned());
+        self.fill_up_to(row(range.end - 1) + 1);
+    }
+
+    fn fail(&mut self, row: Option<usize>, message: impl FnOnce() -> String) {
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push((row, message()));
+        } else {
+            self.failures_total += 1;
+        }
+    }
+
+    /// Marks all rows before `row` that have no answer as failed.
+    fn fill_up_to(&mut self, row: usize) {
+        for slot in &mut self.slots {
+            let missing = row.saturating_sub(slot.status.len());
+            slot.column.push_nulls(missing);
+            slot.status.resize(slot.status.len() + missing, Status::TransformFailed);
+        }
+    }
+
+    /// Puts whole columns back into the frame.
+    fn put_back(mut self, number: usize, step: &BoundStep, frame: &mut Frame) {
+        self.fill_up_to(self.rows);
+        for (mut slot, &(_, index)) in self.slots.into_iter().zip(&step.outputs) {
+            slot.column.canonicalize_nans();
+            frame.slots[index] = slot;
+        }
+        for (row, message) in self.failures {
+            frame.fail(number, row, message);
+        }
+        frame.failures_total += self.failures_total;
+    }
+}
+
+/// Appends rows of an output column with their statuses.
+fn append(slot: &mut FrameSlot, view: &ColumnView<'_>, rows: Range<usize>) {
+    slot.column.append(view, rows.clone());
+    if view.null_count() == 0 {
+        slot.status.resize(slot.status.len() + rows.len(), Status::Present);
+    } else {
+        let status = |row| if view.is_null(row) { Status::NullValue } else { Status::Present };
+        slot.status.extend(rows.map(status));
+    }
+}
+
+#[cfg(test)]
+mod tests;

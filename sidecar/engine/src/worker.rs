@@ -1,0 +1,301 @@
+//! One thread's warm instances, and one call with the right kind of state; not the plan, not the rows.
+//!
+//! A worker belongs to one thread at a time (`Send`, not shared): no lock is taken for a call. It keeps at
+//! most `warm_instances_max` instances and forgets the least recently used. An instance is taken out of
+//! the worker for its call and put back afterwards only if it may be used again, so that neither a trap
+//! nor a panic can leave a bad one behind.
+//!
+//! A soft reset is due after every call under the default policy. It is done before the instance's next
+//! call, or in [`Worker::tidy`], which a server calls once the answer is on its way.
+
+use skewless_batch::{BatchView, Column, ColumnView, Type};
+use skewless_catalog::InstancePolicy;
+
+use crate::config::EngineConfig;
+use crate::engine::Engine;
+use crate::error::{CallError, bounded};
+use crate::execute::StepReport;
+use crate::instance::Instance;
+use crate::plugin::{Plugin, Treatment};
+
+/// One thread's warm instances and buffers.
+pub struct Worker {
+    engine: Engine,
+    warm: Vec<Warm>,
+    /// Counts uses, to find the least recent one.
+    uses: u64,
+    pub(crate) steps: Vec<StepReport>,
+    /// The rows a step is given when it isn't given all; kept for its memory.
+    pub(crate) given: Vec<u32>,
+}
+
+struct Warm {
+    plugin: Plugin,
+    policy: InstancePolicy,
+    used: u64,
+    /// Must be restored to the plugin's image before its next call.
+    dirty: bool,
+    instance: Instance,
+}
+
+/// What a plugin answered.
+#[derive(Debug)]
+pub struct PluginOutput {
+    /// One column per output of the signature; null where a row failed.
+    pub columns: Vec<Column>,
+    /// Per row the message it failed with.
+    pub errors: Vec<Option<String>>,
+}
+
+/// What one call did besides answering.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct CallCost {
+    /// Whether a new instance was made.
+    pub(crate) fresh: bool,
+}
+
+impl Worker {
+    /// A worker without warm instances.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            warm: Vec::new(),
+            uses: 0,
+            steps: Vec::new(),
+            given: Vec::new(),
+        }
+    }
+
+    /// The engine whose plugins it runs.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Restores the instances that the last calls left used, so that the next calls needn't.
+    pub fn tidy(&mut self) {
+        self.warm.retain_mut(Warm::clean);
+    }
+
+    /// Makes an instance ready for this plugin and policy, if the policy can keep one. Costs what a fresh
+    /// instance costs; for servers that want the first request to be as fast as the others.
+    pub fn warm_up(&mut self, plugin: &Plugin, policy: InstancePolicy) -> Result<(), CallError> {
+        let (instance, _) = self.take(plugin, policy, self.engine.config().deadline_ticks)?;
+        self.give_back(plugin, policy, instance);
+        Ok(())
+    }
+
+    /// Drops all warm instances, for example after plugins were replaced.
+    pub fn clear(&mut self) {
+        self.warm.clear();
+    }
+
+    /// How many warm instances it holds.
+    #[must_use]
+    pub fn warm_instances(&self) -> usize {
+        self.warm.len()
+    }
+
+    /// Runs a plugin alone, under the default policy: for `plugin run`, for tests, for comparison with the
+    /// same code run natively. NaNs are made canonical on both sides. More than `rows_max` rows are split; a
+    /// failure of one call fails all.
+    pub fn run_plugin(
+        &mut self,
+        plugin: &Plugin,
+        rows: usize,
+        inputs: &[ColumnView<'_>],
+    ) -> Result<PluginOutput, CallError> {
+        self.run_plugin_as(plugin, InstancePolicy::Reset, rows, inputs)
+    }
+
+    /// As [`Worker::run_plugin`], under a policy of choice: for `plugin certify`.
+    pub fn run_plugin_as(
+        &mut self,
+        plugin: &Plugin,
+        policy: InstancePolicy,
+        rows: usize,
+        inputs: &[ColumnView<'_>],
+    ) -> Result<PluginOutput, CallError> {
+        check_inputs(plugin, rows, inputs)?;
+        let rows_max = self.engine.config().rows_max;
+        let ticks = self.engine.config().deadline_ticks;
+        let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
+        let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
+        for start in (0..rows).step_by(rows_max) {
+            let range = start..rows.min(start + rows_max);
+            let copy = |view: &ColumnView<'_>| {
+                let mut column = Column::new(view.ty());
+                column.append(view, range.clone());
+                column.canonicalize_nans();
+                column
+            };
+            let columns: Vec<Column> = inputs.iter().map(copy).collect();
+            let views = columns.iter().map(Column::view);
+            self.call(plugin, policy, ticks, range.len(), views, |batch, errors| {
+                output.take(batch, errors)
+            })?;
+        }
+        output.columns.iter_mut().for_each(Column::canonicalize_nans);
+        Ok(output)
+    }
+
+    /// One call: takes an instance, calls it, checks the answer, hands it to `read`, puts the instance back.
+    pub(crate) fn call<'a>(
+        &mut self,
+        plugin: &Plugin,
+        policy: InstancePolicy,
+        ticks: u64,
+        rows: usize,
+        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+        read: impl FnOnce(&BatchView<'_>, Option<ColumnView<'_>>),
+    ) -> Result<CallCost, CallError> {
+        let (mut instance, fresh) = self.take(plugin, policy, ticks)?;
+        let called = instance.call(self.engine.config(), ticks, rows, inputs);
+        let answered = called.and_then(|place| {
+            let batch = instance.output(place)?;
+            let errors = check_output(plugin, rows, &batch)?;
+            read(&batch, errors);
+            Ok(())
+        });
+        if answered.as_ref().map_or_else(CallError::keeps_instance, |()| true) {
+            self.give_back(plugin, policy, instance);
+        }
+        answered.map(|()| CallCost { fresh })
+    }
+
+    /// An instance in the state the policy promises, and whether it was made just now.
+    fn take(
+        &mut self,
+        plugin: &Plugin,
+        policy: InstancePolicy,
+        ticks: u64,
+    ) -> Result<(Instance, bool), CallError> {
+        if !plugin.engine().is(&self.engine) {
+            return Err(CallError::OtherEngine);
+        }
+        let mine = |warm: &Warm| warm.plugin.id() == plugin.id() && warm.policy == policy;
+        if let Some(found) = self.warm.iter().position(mine) {
+            let mut warm = self.warm.swap_remove(found);
+            if warm.clean() {
+                return Ok((warm.instance, false));
+            }
+        }
+        let mut instance = Instance::new(plugin, ticks)?;
+        if plugin.treatment(policy) == Treatment::Restore {
+            plugin.set_image(|| instance.image(self.engine.config().reset_bytes_max));
+        }
+        Ok((instance, true))
+    }
+
+    /// Keeps the instance if its policy lets it live.
+    fn give_back(&mut self, plugin: &Plugin, policy: InstancePolicy, instance: Instance) {
+        let dirty = match plugin.treatment(policy) {
+            Treatment::Drop => return,
+            Treatment::Keep => false,
+            Treatment::Restore => match plugin.image() {
+                Some(image) if instance.can_restore(image) => true,
+                _ => return,
+            },
+        };
+        if self.warm.len() >= self.engine.config().warm_instances_max
+            && let Some(oldest) = (0..self.warm.len()).min_by_key(|&at| self.warm[at].used)
+        {
+            self.warm.swap_remove(oldest);
+        }
+        self.uses += 1;
+        self.warm.push(Warm { plugin: plugin.clone(), policy, used: self.uses, dirty, instance });
+    }
+}
+
+impl Warm {
+    /// Restores the instance if that is due; false if it can't be used again.
+    fn clean(&mut self) -> bool {
+        if self.dirty {
+            let image = self.plugin.image();
+            self.dirty = !image.is_some_and(|image| self.instance.restore(image));
+        }
+        !self.dirty
+    }
+}
+
+impl PluginOutput {
+    fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
+        for row in 0..batch.rows() {
+            let message =
+                errors.filter(|errors| !errors.is_null(row)).map(|errors| errors.utf8_at(row));
+            for (index, column) in self.columns.iter_mut().enumerate() {
+                match message {
+                    Some(_) => column.push_null(),
+                    None => column.push_from(&batch.column(index), row),
+                }
+            }
+            self.errors.push(message.map(|message| bounded(message).to_owned()));
+        }
+    }
+}
+
+/// Checks columns that don't come from a bound plan.
+fn check_inputs(plugin: &Plugin, rows: usize, inputs: &[ColumnView<'_>]) -> Result<(), CallError> {
+    let fields = &plugin.signature().inputs;
+    if fields.len() != inputs.len() {
+        let (expected, came) =
+            (format!("the last of {}", fields.len()), format!("{} columns", inputs.len()));
+        return Err(CallError::Input { index: fields.len().saturating_sub(1), expected, came });
+    }
+    for (index, (field, view)) in fields.iter().zip(inputs).enumerate() {
+        if field.ty != view.ty() {
+            let (expected, came) = (field.ty.to_string(), view.ty().to_string());
+            return Err(CallError::Input { index, expected, came });
+        }
+        if view.len() != rows {
+            let (expected, came) = (format!("{rows} rows"), view.len().to_string());
+            return Err(CallError::Input { index, expected, came });
+        }
+    }
+    Ok(())
+}
+
+/// Checks an output batch against the signature; gives its error column.
+fn check_output<'a>(
+    plugin: &Plugin,
+    rows: usize,
+    batch: &BatchView<'a>,
+) -> Result<Option<ColumnView<'a>>, CallError> {
+    let fields = &plugin.signature().outputs;
+    if batch.rows() != rows {
+        return Err(CallError::OutputRows { expected: rows, came: batch.rows() });
+    }
+    let errors = match batch.columns().checked_sub(fields.len()) {
+        Some(0) => None,
+        Some(1) => Some(batch.column(fields.len())),
+        _ => {
+            return Err(CallError::OutputColumns { expected: fields.len(), came: batch.columns() });
+        }
+    };
+    let expected = fields.iter().map(|field| field.ty).chain(errors.map(|_| Type::Utf8));
+    for (index, expected) in expected.enumerate() {
+        let came = batch.column(index).ty();
+        if came != expected {
+            return Err(CallError::OutputType { index, expected, came });
+        }
+    }
+    Ok(errors.filter(|errors| errors.null_count() < rows))
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("warm", &self.warm.len()).finish_non_exhaustive()
+    }
+}
+
+/// Workers move between threads, engines and programs are shared.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn shared<T: Send + Sync>() {}
+    send::<Worker>();
+    shared::<Engine>();
+    shared::<EngineConfig>();
+    shared::<Plugin>();
+    shared::<crate::program::Program>();
+};
