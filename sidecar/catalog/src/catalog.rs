@@ -4,6 +4,8 @@
 //! is immutable; a new version of the definitions is a new catalog. Everything in it is sorted by
 //! name within its kind, so that the order of files and definitions has no meaning anywhere.
 
+pub(crate) mod compile;
+
 use std::sync::Arc;
 
 use skewless_batch::Type;
@@ -13,6 +15,8 @@ use crate::diagnostic::Diagnostic;
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::names;
 use crate::plan::{InstancePolicy, KeyColumn, Plan, PlanError};
+use crate::reference::{Binding, Reference};
+use crate::scope::Scope;
 use crate::visibility::Rule;
 
 /// The text of one definition file; reading it is the caller's.
@@ -63,6 +67,7 @@ pub struct Catalog {
     pub warnings: Vec<Diagnostic>,
     /// Content hash of everything above except warnings.
     pub fingerprint: Fingerprint,
+    pub(crate) scope: Scope,
 }
 
 /// A thing features are about.
@@ -155,7 +160,9 @@ pub struct Transform {
     /// How instances are treated between calls.
     pub policy: InstancePolicy,
     /// One binding per input of the signature, in its order.
-    pub inputs: Vec<names::Binding>,
+    pub inputs: Vec<Binding>,
+    /// Its place in one order in which every transform comes after those it needs.
+    pub rank: usize,
     /// Content hash with all it depends on.
     pub fingerprint: Fingerprint,
 }
@@ -168,7 +175,7 @@ pub struct Service {
     /// What it is, for people.
     pub doc: String,
     /// What it asks for, in order: (output name, reference).
-    pub features: Vec<(String, names::Reference)>,
+    pub features: Vec<(String, Reference)>,
     /// Content hash with all it depends on.
     pub fingerprint: Fingerprint,
     /// The compiled plan.
@@ -195,7 +202,10 @@ impl Catalog {
             Err(_) => Err(UnknownName {
                 kind: "service",
                 name: service.to_owned(),
-                did_you_mean: names::nearest(service, self.services.iter().map(|s| s.name.as_str())),
+                did_you_mean: names::nearest(
+                    service,
+                    self.services.iter().map(|s| s.name.as_str()),
+                ),
             }),
         }
     }

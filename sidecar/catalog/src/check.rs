@@ -1,12 +1,113 @@
 //! Every mistake of a feature repo at once; not the parser of YAML, not the compiler of plans.
+//!
+//! Read, then check in the order in which definitions depend on each other, then compile if nothing
+//! was wrong. Whatever could not be read is passed over by later checks, so that one mistake gives
+//! one message. Limits: [`crate::limit`].
 
-use crate::catalog::{Catalog, Plugins, SourceFile};
-use crate::diagnostic::Diagnostic;
+mod declarations;
+mod services;
+mod transforms;
+
+use std::collections::BTreeMap;
+
+use crate::catalog::{Catalog, PluginInfo, Plugins, SourceFile, compile};
+use crate::definition::{Definitions, Spanned, read};
+use crate::diagnostic::{Diagnostic, Findings, Severity, Span};
+use crate::limit::{FILE_BYTES_MAX, FILES_MAX, REPO_BYTES_MAX};
+use crate::reference::{Binding, Reference};
+use crate::scope::{Resolved, Scope};
+use crate::yaml;
 
 /// Checks the definitions of one feature repo.
 ///
 /// Gives the catalog with its warnings, or every error found, sorted by file, line and column.
 pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec<Diagnostic>> {
-    let _ = (files, plugins);
-    Ok(Catalog::default())
+    let mut findings = Findings::new(files);
+    let definitions = read_all(files, &mut findings);
+    let mut checker = Checker { definitions: &definitions, scope: Scope::default(), findings };
+    checker.scope.incomplete = definitions.incomplete;
+    checker.declarations();
+    let known = checker.plugins(plugins);
+    let bound = checker.transforms(&known);
+    let asked = checker.services();
+    checker.unused(&bound, &asked);
+    let Checker { scope, mut findings, .. } = checker;
+    if !findings.has_errors() {
+        let catalog = compile::catalog(&definitions, scope, known, bound, asked, &mut findings);
+        if !findings.has_errors() {
+            return Ok(Catalog { warnings: findings.take(Severity::Warning), ..catalog });
+        }
+    }
+    Err(findings.take(Severity::Error))
 }
+
+/// What the checks share.
+struct Checker<'a> {
+    definitions: &'a Definitions,
+    scope: Scope,
+    findings: Findings<'a>,
+}
+
+/// Plugins by transform name.
+pub(crate) type KnownPlugins = BTreeMap<String, PluginInfo>;
+
+/// Bindings by transform name, in the order of the plugin's inputs, and the transform's rank.
+pub(crate) type BoundTransforms = BTreeMap<String, (usize, Vec<Binding>)>;
+
+/// Features by service name: (output name, reference).
+pub(crate) type AskedServices = BTreeMap<String, Vec<(String, Reference)>>;
+
+impl Checker<'_> {
+    /// What a reference means; reports it if it means nothing.
+    fn resolve(&mut self, reference: &Spanned<String>) -> Option<Resolved> {
+        match self.scope.resolve(&reference.value) {
+            Ok(resolved) => resolved,
+            Err(wrong) => {
+                let at = reference.span.part(&reference.value, wrong.from, wrong.name.len());
+                self.findings.error_meaning(at, wrong.message, wrong.meant);
+                None
+            }
+        }
+    }
+}
+
+fn read_all(files: &[SourceFile], findings: &mut Findings<'_>) -> Definitions {
+    let mut definitions = Definitions::default();
+    let bytes: usize = files.iter().map(|file| file.text.len()).sum();
+    let folder = Span { file: files.len(), ..Span::default() };
+    if files.len() > FILES_MAX {
+        let message = format!(
+            "expected at most {FILES_MAX} definition files (FILES_MAX), came {}",
+            files.len()
+        );
+        findings.error(folder, message);
+        return definitions;
+    }
+    if bytes > REPO_BYTES_MAX {
+        let message = format!(
+            "expected at most {REPO_BYTES_MAX} bytes of definition files (REPO_BYTES_MAX), came {bytes}"
+        );
+        findings.error(folder, message);
+        return definitions;
+    }
+    for (index, file) in files.iter().enumerate() {
+        if file.text.len() > FILE_BYTES_MAX {
+            let message = format!(
+                "expected a file of at most {FILE_BYTES_MAX} bytes (FILE_BYTES_MAX), came {}",
+                file.text.len()
+            );
+            findings.error(Span { file: index, line: 1, column: 1, ..Span::default() }, message);
+            definitions.incomplete = true;
+            continue;
+        }
+        let (documents, broken) = yaml::read(index, &file.text, findings);
+        definitions.incomplete |= broken;
+        for node in &documents {
+            read::document(node, &mut definitions, findings);
+        }
+    }
+    definitions
+}
+
+#[cfg(test)]
+mod tests;

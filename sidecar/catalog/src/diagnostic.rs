@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::catalog::SourceFile;
+use crate::limit::DIAGNOSTICS_MAX;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Severity {
@@ -44,5 +47,99 @@ impl fmt::Display for Diagnostic {
             Some(suggestion) => write!(f, " (did you mean `{suggestion}`?)"),
             None => Ok(()),
         }
+    }
+}
+
+/// A place in one of the files that are checked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Span {
+    /// Index of the file.
+    pub(crate) file: usize,
+    /// Byte offset.
+    pub(crate) offset: usize,
+    /// Bytes.
+    pub(crate) len: usize,
+    /// From 1; 0: the folder as a whole.
+    pub(crate) line: usize,
+    /// In characters, from 1.
+    pub(crate) column: usize,
+}
+
+impl Span {
+    /// A part of the text at this place; the whole if the text is written otherwise than it reads
+    /// (with escapes or over several lines).
+    pub(crate) fn part(self, text: &str, from: usize, len: usize) -> Self {
+        let quotes = match self.len.checked_sub(text.len()) {
+            Some(0) => 0,
+            Some(2) => 1,
+            _ => return self,
+        };
+        let column = self.column + text[..from].chars().count() + quotes;
+        Self { offset: self.offset + from + quotes, len, column, ..self }
+    }
+}
+
+/// Collects what the checker finds.
+pub(crate) struct Findings<'a> {
+    files: &'a [SourceFile],
+    list: Vec<(Span, Diagnostic)>,
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn new(files: &'a [SourceFile]) -> Self {
+        Self { files, list: Vec::new() }
+    }
+
+    pub(crate) fn error(&mut self, at: Span, message: impl Into<String>) {
+        self.add(Severity::Error, at, message.into(), None);
+    }
+
+    /// An error that knows what was probably meant, if it does.
+    pub(crate) fn error_meaning(
+        &mut self,
+        at: Span,
+        message: impl Into<String>,
+        meant: Option<String>,
+    ) {
+        self.add(Severity::Error, at, message.into(), meant);
+    }
+
+    pub(crate) fn warn(&mut self, at: Span, message: impl Into<String>) {
+        self.add(Severity::Warning, at, message.into(), None);
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.list.iter().any(|(_, finding)| finding.severity == Severity::Error)
+    }
+
+    /// `file:line` of a place, for messages that point at a second one.
+    pub(crate) fn place(&self, at: Span) -> String {
+        format!("{}:{}", self.files[at.file].path, at.line)
+    }
+
+    /// Everything of one severity in the order of the files, cut at [`DIAGNOSTICS_MAX`].
+    pub(crate) fn take(self, severity: Severity) -> Vec<Diagnostic> {
+        let mut list = self.list;
+        list.retain(|(_, finding)| finding.severity == severity);
+        list.sort_by(|(a, x), (b, y)| (a, &x.message).cmp(&(b, &y.message)));
+        list.dedup();
+        let total = list.len();
+        let mut list: Vec<_> =
+            list.into_iter().take(DIAGNOSTICS_MAX).map(|(_, finding)| finding).collect();
+        if total > DIAGNOSTICS_MAX
+            && let Some(last) = list.last()
+        {
+            let more = total - DIAGNOSTICS_MAX;
+            let message = format!("{more} more not shown (DIAGNOSTICS_MAX {DIAGNOSTICS_MAX})");
+            list.push(Diagnostic { message, suggestion: None, ..last.clone() });
+        }
+        list
+    }
+
+    fn add(&mut self, severity: Severity, at: Span, message: String, suggestion: Option<String>) {
+        let file = self.files.get(at.file).map_or_else(|| ".".to_owned(), |f| f.path.clone());
+        let Span { line, column, offset, len, .. } = at;
+        let finding = Diagnostic { severity, file, line, column, offset, len, message, suggestion };
+        self.list.push((at, finding));
     }
 }

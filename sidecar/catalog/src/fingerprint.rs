@@ -9,6 +9,8 @@
 //! rule, bindings, plugin digests, order of outputs. What is not: comments, docs, formatting, the
 //! order of definitions, and *where* things are (paths of data and of plugins).
 
+pub(crate) mod content;
+
 use std::fmt;
 use std::str::FromStr;
 

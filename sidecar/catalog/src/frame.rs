@@ -101,7 +101,9 @@ pub enum FrameError {
         came: usize,
     },
     /// A request column that is not nullable holds a null.
-    #[error("expected a value of request column `{name}` in row {row}, came null; it is not declared nullable")]
+    #[error(
+        "expected a value of request column `{name}` in row {row}, came null; it is not declared nullable"
+    )]
     RequestNull {
         /// The request column.
         name: String,
@@ -187,9 +189,7 @@ impl Frame {
             let (name, came) = (name.to_owned(), slot.column.len());
             return Err(FrameError::RequestRows { name, expected: rows, came });
         }
-        if !nullable
-            && let Some(row) = (0..rows).find(|&row| slot.column.is_null(row))
-        {
+        if !nullable && let Some(row) = (0..rows).find(|&row| slot.column.is_null(row)) {
             return Err(FrameError::RequestNull { name: name.to_owned(), row });
         }
         slot.column.canonicalize_nans();

@@ -11,8 +11,7 @@ use skewless_batch::Type;
 pub const KEY_COLUMNS_MAX: usize = 8;
 
 /// The types an entity key column may have.
-pub const KEY_TYPES: [Type; 5] =
-    [Type::Bool, Type::Int32, Type::Int64, Type::Utf8, Type::Binary];
+pub const KEY_TYPES: [Type; 5] = [Type::Bool, Type::Int32, Type::Int64, Type::Utf8, Type::Binary];
 
 /// Whether a column of this type may be an entity key.
 #[must_use]

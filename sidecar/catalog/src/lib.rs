@@ -8,7 +8,7 @@
 
 pub mod catalog;
 pub mod check;
-pub mod definition;
+mod definition;
 pub mod diagnostic;
 pub mod diff;
 pub mod duration;
@@ -17,20 +17,25 @@ pub mod frame;
 pub mod key;
 pub mod limit;
 pub mod plan;
+pub mod reference;
 pub mod schema;
 pub mod visibility;
 
-pub mod names;
+mod names;
+mod scope;
 mod yaml;
 
 pub use catalog::{
-    Catalog, Entity, Plugins, PluginInfo, Request, Role, Service, Source, SourceFile, Transform,
+    Catalog, Entity, PluginInfo, Plugins, Request, Role, Service, Source, SourceFile, Transform,
     UnknownName, View, ViewId,
 };
 pub use check::check;
 pub use diagnostic::{Diagnostic, Severity};
+pub use diff::{Change, Effect, diff};
 pub use fingerprint::{Digest, Fingerprint};
 pub use frame::{Failure, Frame, FrameError, FrameSlot, Status};
 pub use plan::{
     Constant, InstancePolicy, KeyColumn, Lookup, Output, Plan, PlanError, RequestColumn, Slot, Step,
 };
+pub use reference::{Binding, Reference};
+pub use schema::schema;

@@ -1,58 +1,4 @@
-//! References of the definitions, `view[role].feature` and the like, and the nearest known name.
-//!
-//! Limits: a reference is at most three names of [`crate::limit::NAME_BYTES_MAX`] bytes each.
-
-use std::fmt;
-
-use crate::plan::Constant;
-
-/// What a transform's input or a service's feature refers to.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Reference {
-    /// `view.feature` or `view[role].feature`.
-    Feature {
-        /// The view's name.
-        view: String,
-        /// The role, if not the entity itself.
-        role: Option<String>,
-        /// The feature's name.
-        feature: String,
-    },
-    /// `transform.output`.
-    Output {
-        /// The transform's name.
-        transform: String,
-        /// The output's name.
-        output: String,
-    },
-    /// `request.name`.
-    Request(String),
-    /// `entity.join_key`.
-    JoinKey(String),
-}
-
-/// What a transform's input is bound to.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Binding {
-    /// A value that differs by row.
-    Reference(Reference),
-    /// The same value in every row.
-    Constant(Constant),
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Feature { view, role: None, feature } => write!(f, "{view}.{feature}"),
-            Self::Feature { view, role: Some(role), feature } => {
-                write!(f, "{view}[{role}].{feature}")
-            }
-            Self::Output { transform, output } => write!(f, "{transform}.{output}"),
-            Self::Request(name) => write!(f, "request.{name}"),
-            Self::JoinKey(name) => write!(f, "entity.{name}"),
-        }
-    }
-}
+//! Identifiers and the nearest known name to a mistaken one; not what names refer to.
 
 /// The known name nearest to a mistaken one, if it is near enough to be meant.
 ///
@@ -70,4 +16,22 @@ pub(crate) fn nearest<'a>(
         .filter(|(wrong, _)| *wrong <= most_wrong)
         .min()
         .map(|(_, name)| name.to_owned())
+}
+
+/// Whether a text is `[a-z][a-z0-9_]*`.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// An identifier that looks like the text, if there is one.
+pub(crate) fn identifier_like(text: &str) -> Option<String> {
+    let replaced = text.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+        _ => '_',
+    });
+    let replaced: String = replaced.collect();
+    let trimmed =
+        replaced.trim_matches('_').trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    is_identifier(trimmed).then(|| trimmed.to_owned())
 }

@@ -8,8 +8,8 @@
 
 pub(crate) mod build;
 
-use skewless_batch::signature::Field;
 use skewless_batch::Type;
+use skewless_batch::signature::Field;
 
 use crate::catalog::{UnknownName, ViewId};
 use crate::fingerprint::{Digest, Fingerprint};
