@@ -3,7 +3,7 @@
 /// The known name nearest to a mistaken one, if it is near enough to be meant.
 ///
 /// Near enough: at most a third of its letters wrong (at least one, transpositions count once).
-pub(crate) fn nearest<'a>(
+pub fn nearest<'a>(
     mistaken: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
