@@ -1,1 +1,46 @@
 //! Parquet, point-in-time join, backfill, bulk load; the only home of Arrow and DataFusion.
+//!
+//! [`backfill`] answers every row of a spine as serving would have answered at the row's time, and
+//! [`load`] puts a view's history into the online store. Both read history the same way, and neither
+//! decides what is visible when: that is `skewless_catalog::visibility`.
+//!
+//! Sorting, spilling and threads are here; gRPC, clocks and the environment are not: a caller hands
+//! in the time, the memory limit, the folders. Nothing is async; a call blocks until it is done, and
+//! must not be made from async code.
+
+mod backfill;
+mod cast;
+mod columns;
+mod compute;
+pub mod config;
+mod error;
+mod features_in;
+mod files;
+mod fill;
+mod history;
+mod join;
+mod load;
+mod memory;
+mod order;
+mod parquet_in;
+mod parquet_out;
+mod progress;
+mod provenance;
+mod sort;
+mod spine;
+
+pub use backfill::{
+    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, backfill, status_column,
+};
+pub use error::OfflineError;
+pub use features_in::{FeatureColumn, FeatureReader, Features, read_columns, read_features};
+pub use files::{FileDigest, InputFile, expand};
+pub use load::{LoadOptions, LoadReport, LoadRequest, load};
+pub use parquet_in::{BadRows, Reject, Rejects};
+pub use progress::{CancelFlag, Phase, Progress, Silent};
+pub use provenance::{
+    AsOf, FeatureWritten, KEY as PROVENANCE_KEY, Provenance, TransformUsed,
+    VERSION as PROVENANCE_VERSION, ViewUsed, provenance,
+};
+pub use sort::SortStats;
+pub use spine::EVENT_TIMESTAMP;

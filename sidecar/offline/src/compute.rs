@@ -1,0 +1,268 @@
+//! The last pass of a backfill: the spine chunk by chunk, each made a frame, run by a worker, written
+//! in order. One thread reads and fills, some run the plan, one writes; a fixed number of frames goes
+//! round among them, which bounds what is in flight and who waits for whom.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use skewless_catalog::frame::Failure;
+use skewless_catalog::{Frame, FrameError, Plan, Status};
+use skewless_engine::{Budget, Engine, Program, Worker};
+
+use crate::OfflineError;
+use crate::backfill::FeatureCounts;
+use crate::columns;
+use crate::config::FAILURES_KEPT_MAX;
+use crate::fill::fill_lookups;
+use crate::join::Found;
+use crate::parquet_out::Output;
+use crate::progress::Phase;
+use crate::sort::Job;
+use crate::spine::{Chunks, Spine, SpineRows};
+
+/// What the last pass needs.
+pub(crate) struct Run<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) program: &'a Program,
+    pub(crate) job: &'a Job,
+    pub(crate) spine: &'a Spine,
+    pub(crate) schema: SchemaRef,
+    pub(crate) statuses: bool,
+    pub(crate) workers: usize,
+    pub(crate) chunk_rows: usize,
+}
+
+/// The answers of one view, in spine order.
+pub(crate) struct ViewFound {
+    pub(crate) found: Found,
+    /// The plan's lookups it answers, one per role.
+    pub(crate) lookups: Vec<usize>,
+    /// The view's features the answers hold, ascending.
+    pub(crate) features: Vec<usize>,
+}
+
+/// What the last pass gives.
+pub(crate) struct Computed {
+    pub(crate) output: Output,
+    pub(crate) features: Vec<FeatureCounts>,
+    pub(crate) failures_total: u64,
+    pub(crate) failures: Vec<(Option<u64>, Failure)>,
+}
+
+/// A chunk on its way to a worker.
+struct Task {
+    number: u64,
+    rows: SpineRows,
+    frame: Frame,
+}
+
+/// A chunk on its way to the writer.
+struct Done {
+    number: u64,
+    first: u64,
+    frame: Frame,
+    batch: Result<RecordBatch, OfflineError>,
+}
+
+/// Runs the plan over the whole spine.
+pub(crate) fn run(
+    run: Run<'_>,
+    mut views: Vec<ViewFound>,
+    output: Output,
+) -> Result<Computed, OfflineError> {
+    let plan = run.program.plan();
+    let (tasks, tasks_in) = channel::<Task>();
+    let (done, done_in) = channel::<Done>();
+    let (frames, frames_in) = channel::<Frame>();
+    // One a worker, one being filled, one being written: the bound of everything in flight.
+    for _ in 0..run.workers + 2 {
+        frames.send(Frame::new(plan)).map_err(|_| stopped("frames"))?;
+    }
+    let tasks_in = Mutex::new(tasks_in);
+    let run = &run;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..run.workers)
+            .map(|_| {
+                let (tasks_in, done) = (&tasks_in, done.clone());
+                scope.spawn(move || work(run, tasks_in, &done))
+            })
+            .collect();
+        drop(done);
+        let writer = scope.spawn(move || Writer::new(run, output).run(&done_in, &frames));
+        let read = read(run, &mut views, tasks, &frames_in);
+        let mut panicked = None;
+        for worker in workers {
+            panicked = worker.join().err().or(panicked);
+        }
+        let written = writer.join();
+        if panicked.is_some() || written.is_err() {
+            return Err(stopped("a thread that panicked"));
+        }
+        // The writer's error is the cause when reading stopped for want of frames.
+        let computed = written.map_err(|_| stopped("the writer"))?;
+        match (computed, read) {
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(computed), Ok(())) => Ok(computed),
+        }
+    })
+}
+
+fn stopped(what: &str) -> OfflineError {
+    OfflineError::Worker(format!("{what} stopped early"))
+}
+
+/// Reads the spine and fills frames until either ends.
+fn read(
+    run: &Run<'_>,
+    views: &mut [ViewFound],
+    tasks: Sender<Task>,
+    frames: &Receiver<Frame>,
+) -> Result<(), OfflineError> {
+    let plan = run.program.plan();
+    let mut chunks = run.spine.chunks(plan, run.chunk_rows);
+    let mut number = 0;
+    while let Some(rows) = chunks.next()? {
+        run.job.cancel.check()?;
+        let Ok(mut frame) = frames.recv() else { return Ok(()) };
+        fill(run, plan, &chunks, &rows, views, &mut frame)?;
+        if tasks.send(Task { number, rows, frame }).is_err() {
+            return Ok(());
+        }
+        number += 1;
+    }
+    Ok(())
+}
+
+/// A frame in the state in which the store would have left it.
+fn fill(
+    run: &Run<'_>,
+    plan: &Plan,
+    chunks: &Chunks,
+    rows: &SpineRows,
+    views: &mut [ViewFound],
+    frame: &mut Frame,
+) -> Result<(), OfflineError> {
+    frame.reset(rows.carried.num_rows());
+    for ((column, array), key) in frame.keys.iter_mut().zip(&rows.keys).zip(&plan.keys) {
+        columns::append(column, array, &key.name)?;
+    }
+    for (request, array) in plan.request.iter().zip(&rows.request) {
+        if let Some(array) = array {
+            columns::append(&mut frame.slots[request.slot].column, array, &request.name)?;
+        }
+    }
+    frame.complete(plan).map_err(|error| match error {
+        FrameError::RequestNull { name, row } => {
+            let (file, row) = chunks.locate(rows.first + row as u64);
+            let expected = "a value, since the request column is not declared nullable".to_owned();
+            OfflineError::NullValue { file, column: name, row, expected }
+        }
+        other => OfflineError::Worker(other.to_string()),
+    })?;
+    for view in views {
+        fill_lookups(run.job, plan, view, rows.first, frame)?;
+    }
+    Ok(())
+}
+
+/// Runs the plan over frames until there are no more.
+fn work(run: &Run<'_>, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
+    let mut worker = Worker::new(run.engine);
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Task { number, rows, mut frame }) = task else { return };
+        worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+        let batch = output_batch(run, &rows, &frame);
+        if done.send(Done { number, first: rows.first, frame, batch }).is_err() {
+            return;
+        }
+    }
+}
+
+/// The chunk's output rows.
+fn output_batch(
+    run: &Run<'_>,
+    rows: &SpineRows,
+    frame: &Frame,
+) -> Result<RecordBatch, OfflineError> {
+    let mut arrays: Vec<ArrayRef> = rows.carried.columns().to_vec();
+    for output in &run.program.plan().outputs {
+        let slot = &frame.slots[output.slot];
+        arrays.push(columns::array(&slot.column.view(), &output.name)?);
+        if run.statuses {
+            arrays.push(columns::statuses(&slot.status));
+        }
+    }
+    RecordBatch::try_new(Arc::clone(&run.schema), arrays)
+        .map_err(|error| OfflineError::parquet("output", error))
+}
+
+/// Puts chunks back in order and writes them.
+struct Writer<'a> {
+    run: &'a Run<'a>,
+    computed: Computed,
+    total: u64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(run: &'a Run<'a>, output: Output) -> Writer<'a> {
+        let outputs = run.program.plan().outputs.iter();
+        let features = outputs
+            .map(|output| FeatureCounts { name: output.name.clone(), ..FeatureCounts::default() })
+            .collect();
+        let computed = Computed { output, features, failures_total: 0, failures: Vec::new() };
+        Writer { run, computed, total: run.spine.rows() }
+    }
+
+    /// On an error it stops taking chunks and giving frames back, which stops everybody else.
+    fn run(
+        mut self,
+        done: &Receiver<Done>,
+        frames: &Sender<Frame>,
+    ) -> Result<Computed, OfflineError> {
+        let mut waiting = BTreeMap::new();
+        let mut next = 0;
+        self.run.job.progress.report(&Phase::Compute, 0, self.total);
+        for chunk in done {
+            waiting.insert(chunk.number, chunk);
+            while let Some(chunk) = waiting.remove(&next) {
+                next += 1;
+                self.count(chunk.first, &chunk.frame);
+                self.computed.output.write(chunk.batch?)?;
+                self.run.job.progress.report(
+                    &Phase::Compute,
+                    self.computed.output.rows(),
+                    self.total,
+                );
+                // Nobody waits for frames any more once the spine is read.
+                let _ = frames.send(chunk.frame);
+            }
+        }
+        Ok(self.computed)
+    }
+
+    fn count(&mut self, first: u64, frame: &Frame) {
+        let outputs = &self.run.program.plan().outputs;
+        for (counts, output) in self.computed.features.iter_mut().zip(outputs) {
+            for status in &frame.slots[output.slot].status {
+                *match status {
+                    Status::Present => &mut counts.present,
+                    Status::NullValue => &mut counts.null_value,
+                    Status::NotFound => &mut counts.not_found,
+                    Status::OutsideMaxAge => &mut counts.outside_max_age,
+                    Status::TransformFailed => &mut counts.transform_failed,
+                } += 1;
+            }
+        }
+        self.computed.failures_total += frame.failures_total as u64;
+        for failure in &frame.failures {
+            if self.computed.failures.len() < FAILURES_KEPT_MAX {
+                let row = failure.row.map(|row| first + row as u64);
+                self.computed.failures.push((row, failure.clone()));
+            }
+        }
+    }
+}

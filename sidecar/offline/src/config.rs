@@ -1,0 +1,62 @@
+//! The limits and defaults of the offline room, each with its unit and reason. Nothing here reads
+//! the environment: callers hand in what they want to differ.
+
+/// Memory a backfill or a load may use when the caller says nothing, bytes. One GiB sorts tens of
+/// millions of narrow rows without spilling and fits beside a sidecar on a small machine.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+
+/// Smallest memory limit accepted, bytes. Below it the fixed costs (Parquet pages, one row group
+/// being written, two batches per merge) no longer fit, so a smaller promise would be a lie.
+pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// Rows a chunk of the spine has on its way through join, engine and writer. Large enough to
+/// amortise a plugin call, small enough that several chunks in flight stay in the cache and in
+/// the memory limit.
+pub const CHUNK_ROWS_DEFAULT: usize = 8192;
+
+/// Most rows a chunk may have: the row limit of one Batch.
+pub const CHUNK_ROWS_MAX: usize = 1 << 20;
+
+/// Worker threads when the caller says nothing. The results never depend on it.
+pub const WORKERS_DEFAULT: usize = 2;
+
+/// Most worker threads. Every worker holds its own plugin instances, so this bounds guest memory.
+pub const WORKERS_MAX: usize = 64;
+
+/// Most Parquet files one input may consist of. The file's index is the upper part of a row's
+/// position, see [`POSITION_ROW_BITS`].
+pub const FILES_MAX: usize = 1 << 20;
+
+/// Bits of a row's position that hold the row within its file; the file's index is above them.
+pub const POSITION_ROW_BITS: u32 = 40;
+
+/// Most rows of one input file: what [`POSITION_ROW_BITS`] can number.
+pub const FILE_ROWS_MAX: u64 = 1 << POSITION_ROW_BITS;
+
+/// Most rows of a spine over all its files: row numbers times roles must fit 64 bits.
+pub const SPINE_ROWS_MAX: u64 = 1 << 48;
+
+/// Estimated bytes of a row group of the output, by which its row count is chosen from the
+/// output's types alone (never from the memory limit, or the same backfill would give different
+/// bytes on a smaller machine).
+pub const ROW_GROUP_BYTES: usize = 16 << 20;
+
+/// Most rows of a row group of the output; readers parallelise by row group.
+pub const ROW_GROUP_ROWS_MAX: usize = 131_072;
+
+/// Rows handed to the Parquet writer at once, at most. Fixed, so that page borders and with them
+/// the output's bytes do not depend on how the work was cut.
+pub const WRITE_ROWS_MAX: usize = 8192;
+
+/// Bytes a value of variable length is taken to have when only its type is known.
+pub const VARIABLE_BYTES_GUESS: usize = 32;
+
+/// Failure messages a report keeps; the counts are always complete.
+pub const FAILURES_KEPT_MAX: usize = 16;
+
+/// Bytes of disk a backfill may use for spilled sorts. Over it the backfill fails rather than
+/// filling the disk under other programs.
+pub const SPILL_BYTES_MAX_DEFAULT: u64 = 1 << 40;
+
+/// Rows fed to the store's loader at once; bounds the columns built for it.
+pub const LOAD_ROWS: usize = 8192;

@@ -1,0 +1,168 @@
+//! A bulk load's whole life: a view's history is read and sorted like for a backfill, then fed in key
+//! order to the store's loader, which keeps the newest due row of each key, lets rows not yet due
+//! wait, and makes all of it visible at once on commit. When anything fails before, nothing changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{AsArray, RecordBatch};
+use skewless_batch::Column;
+use skewless_catalog::{Catalog, View};
+use skewless_store::{CommitMode, CommitReport, Loader, Rows, Store, ViewHandle, key};
+
+use crate::OfflineError;
+use crate::columns;
+use crate::config::{LOAD_ROWS, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN};
+use crate::files::{self, FileDigest, InputFile};
+use crate::history::{Counts, History, HistoryOptions};
+use crate::order::HistoryOrder;
+use crate::parquet_in::{BadRows, Rejects};
+use crate::progress::{CancelFlag, Phase, Progress};
+use crate::sort::{Job, SortStats};
+
+/// What to load.
+pub struct LoadRequest<'a> {
+    /// The definitions.
+    pub catalog: &'a Catalog,
+    /// The name of the view whose source is loaded.
+    pub view: &'a str,
+    /// The folder that relative source paths of the definitions start from.
+    pub repo: &'a Path,
+    /// The store.
+    pub store: &'a Store,
+    /// The view in the store.
+    pub handle: &'a Arc<ViewHandle>,
+    /// The time of the load, microseconds UTC: rows due by then can be read once it is committed.
+    pub now_us: i64,
+    /// What happens to rows that are there already.
+    pub mode: CommitMode,
+    /// Everything that has a default.
+    pub options: LoadOptions,
+    /// Folder for spilled sorts, made if needed and emptied of an earlier load's remains.
+    pub spill_folder: &'a Path,
+    /// Hears how far it is.
+    pub progress: Arc<dyn Progress>,
+    /// Stops it; once the commit runs, it runs to its end.
+    pub cancel: CancelFlag,
+}
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Memory for reading and sorting, bytes; at least [`MEMORY_BYTES_MIN`]. The store's staging comes
+    /// on top, bounded by its configuration.
+    pub memory_bytes: u64,
+    /// What to do with rows that can't be read as declared.
+    pub bad_rows: BadRows,
+}
+
+impl Default for LoadOptions {
+    fn default() -> LoadOptions {
+        LoadOptions { memory_bytes: MEMORY_BYTES_DEFAULT, bad_rows: BadRows::Refuse }
+    }
+}
+
+/// What a load did.
+#[derive(Clone, Debug)]
+pub struct LoadReport {
+    /// Rows in the files.
+    pub rows_read: u64,
+    /// Rows left out, by reason; empty unless bad rows are skipped.
+    pub rejects: Rejects,
+    /// What the store made of the rest.
+    pub commit: CommitReport,
+    /// The files read.
+    pub files: Vec<FileDigest>,
+    /// What sorting needed.
+    pub sorts: SortStats,
+}
+
+/// Loads one view. Blocks; must not be called from async code.
+pub fn load(request: &LoadRequest<'_>) -> Result<LoadReport, OfflineError> {
+    if request.options.memory_bytes < MEMORY_BYTES_MIN {
+        let (given, minimum) = (request.options.memory_bytes, MEMORY_BYTES_MIN);
+        return Err(OfflineError::MemoryTooSmall { given, minimum });
+    }
+    let unknown = || OfflineError::UnknownView { view: request.view.to_owned() };
+    let view = request.catalog.view(request.view).ok_or_else(unknown)?;
+    let features: Vec<usize> = (0..view.features.len()).collect();
+    let options = HistoryOptions { as_known_now: false, bad_rows: request.options.bad_rows };
+    let history = History::open(view, &features, request.repo, options)?;
+    let job =
+        Job::new(&spill_folder(request), request.cancel.clone(), Arc::clone(&request.progress))?;
+    let mut digester = files::Digester {
+        progress: request.progress.as_ref(),
+        cancel: &request.cancel,
+        done: 0,
+        total: history.files.iter().map(|file| file.bytes).sum(),
+    };
+    let digests = digester.digest(&history.files)?;
+
+    let mut loader = request.store.stage(request.handle, request.now_us)?;
+    let counts = feed(request, &job, view, &history, &mut loader)?;
+    history.files.iter().try_for_each(InputFile::check_unchanged)?;
+    request.cancel.check()?;
+    let commit = request.store.commit(loader, request.mode, request.now_us)?;
+    Ok(LoadReport {
+        rows_read: counts.rows,
+        rejects: counts.rejects,
+        commit,
+        files: digests,
+        sorts: job.stats(),
+    })
+}
+
+fn spill_folder(request: &LoadRequest<'_>) -> PathBuf {
+    request.spill_folder.join(format!(".{}.load-spill", request.view))
+}
+
+/// Sorts the history and pushes it into the loader.
+fn feed(
+    request: &LoadRequest<'_>,
+    job: &Arc<Job>,
+    view: &View,
+    history: &History,
+    loader: &mut Loader,
+) -> Result<Counts, OfflineError> {
+    let phase = Phase::Load(view.name.clone());
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    // The other quarter is for batches between reader, sort and loader.
+    let budget = usize::try_from(request.options.memory_bytes / 4 * 3).unwrap_or(usize::MAX);
+    let mut sorted = history.sorted(job, budget, phase.clone(), &counts)?;
+    while let Some(batch) = job.next(&mut sorted)? {
+        for start in (0..batch.num_rows()).step_by(LOAD_ROWS) {
+            let rows = batch.slice(start, LOAD_ROWS.min(batch.num_rows() - start));
+            loader.push(&store_rows(view, &rows)?)?;
+        }
+    }
+    let counts = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
+    request.progress.report(&phase, counts.rows, counts.rows);
+    Ok(counts)
+}
+
+/// Sorted history rows as the store takes them.
+fn store_rows(view: &View, batch: &RecordBatch) -> Result<Rows, OfflineError> {
+    let count = batch.num_rows();
+    let mut rows = Rows {
+        keys: view.keys.iter().map(|column| Column::with_capacity(column.ty, count)).collect(),
+        event_us: Vec::with_capacity(count),
+        known_us: Vec::with_capacity(count),
+        deleted: Vec::with_capacity(count),
+        features: Vec::with_capacity(view.features.len()),
+    };
+    for bytes in batch.column(0).as_binary::<i32>().iter().flatten() {
+        let (bytes, order) = HistoryOrder::decode(bytes);
+        let decoded = key::decode(bytes, &mut rows.keys);
+        decoded.map_err(|error| OfflineError::Worker(error.to_string()))?;
+        rows.event_us.push(order.stamp.event_us);
+        rows.known_us.push(order.stamp.known_us);
+        rows.deleted.push(order.deleted);
+    }
+    for (field, array) in view.features.iter().zip(&batch.columns()[1..]) {
+        rows.features.push(columns::column(array, &field.name, field.ty)?);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests;

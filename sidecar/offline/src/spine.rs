@@ -1,0 +1,317 @@
+//! The spine: the rows that want features. It is read once per view for (key, time asked) and once
+//! more, chunk by chunk, when the answers are put together; its own order is the output's order.
+//!
+//! A null event timestamp is an error that names the row: there is no time to answer for. A null
+//! key is no error: nothing is found for it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use futures::StreamExt;
+use skewless_batch::{Column, Type};
+use skewless_catalog::Plan;
+use skewless_store::key;
+
+use crate::OfflineError;
+use crate::columns;
+use crate::config::SPINE_ROWS_MAX;
+use crate::files::{self, InputFile};
+use crate::order::{SPINE_TAIL, SpineOrder};
+use crate::parquet_in::{BadRows, Opened, Reader, Rejects, Wanted};
+use crate::sort::{Batches, Job, SortSpec, Sorted, batch_rows};
+
+/// The spine's column that holds the time each row asks for, unless told otherwise.
+pub const EVENT_TIMESTAMP: &str = "event_timestamp";
+
+/// A spine, its files found and their columns checked against a plan.
+#[derive(Clone)]
+pub(crate) struct Spine {
+    pub(crate) files: Arc<[InputFile]>,
+    /// The columns as the files have them, all of them carried through to the output.
+    pub(crate) schema: SchemaRef,
+    /// The time, then the plan's keys, then its request columns.
+    wanted: Arc<[Wanted]>,
+    keys: usize,
+}
+
+/// A chunk of spine rows, ready to become a frame.
+pub(crate) struct SpineRows {
+    /// Spine row number of the first row here, over all files.
+    pub(crate) first: u64,
+    /// All columns as the file has them.
+    pub(crate) carried: RecordBatch,
+    /// Per plan key its values.
+    pub(crate) keys: Vec<ArrayRef>,
+    /// Per request column its values; `None` if the spine doesn't have it.
+    pub(crate) request: Vec<Option<ArrayRef>>,
+}
+
+impl Spine {
+    /// Finds the files and checks that each has the time `event_timestamp`, the plan's keys and its
+    /// request columns, and the same columns as the first. A nullable request column may be
+    /// missing: it is null then, as in a request that leaves it out.
+    pub(crate) fn open(
+        plan: &Plan,
+        patterns: &[String],
+        root: &Path,
+        event_timestamp: &str,
+    ) -> Result<Spine, OfflineError> {
+        let files = files::expand(root, patterns)?;
+        let rows = files::rows(&files);
+        if rows > SPINE_ROWS_MAX {
+            let what = "spine rows".to_owned();
+            return Err(OfflineError::TooMany { what, found: rows, limit: SPINE_ROWS_MAX });
+        }
+        let wanted = |name: &str, ty| Wanted { name: name.to_owned(), ty };
+        let mut columns = vec![wanted(event_timestamp, Type::Timestamp)];
+        columns.extend(plan.keys.iter().map(|key| wanted(&key.name, key.ty)));
+        columns.extend(plan.request.iter().map(|request| wanted(&request.name, request.ty)));
+        let mut first: Option<(String, SchemaRef)> = None;
+        for file in &files {
+            let opened = Opened::open(file)?;
+            let optional = |name: &str| {
+                plan.request.iter().any(|request| request.nullable && request.name == name)
+                    && opened.schema().fields().iter().all(|field| field.name() != name)
+            };
+            for column in &columns {
+                if !optional(&column.name) {
+                    opened.find(column)?;
+                }
+            }
+            match &first {
+                None => first = Some((file.name.clone(), Arc::clone(opened.schema()))),
+                Some((name, schema)) => same_columns(&file.name, opened.schema(), name, schema)?,
+            }
+        }
+        if let Some((name, schema)) = &first {
+            let fields = schema.fields();
+            for field in fields {
+                let count = fields.iter().filter(|other| other.name() == field.name()).count();
+                if count > 1 {
+                    let (file, column) = (name.clone(), field.name().clone());
+                    return Err(OfflineError::DuplicateColumn { file, column, count });
+                }
+            }
+        }
+        let schema = first.map_or_else(|| Arc::new(Schema::empty()), |(_, schema)| schema);
+        columns.retain(|column| schema.fields().iter().any(|field| field.name() == &column.name));
+        let schema = Arc::new(Schema::new(schema.fields().clone()));
+        Ok(Spine { files: files.into(), schema, wanted: columns.into(), keys: plan.keys.len() })
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        files::rows(&self.files)
+    }
+
+    /// All (key, time asked) pairs of one view in order of key, then time. `roles` holds, per role
+    /// under which the view is asked, the indexes of its keys among the plan's. A row whose key is
+    /// null is left out: nothing can be found for it.
+    pub(crate) fn asks(
+        &self,
+        job: &Arc<Job>,
+        view: &str,
+        roles: Vec<Vec<usize>>,
+        budget_bytes: usize,
+    ) -> Result<Sorted, OfflineError> {
+        /// A key's bytes when nothing better is known.
+        const KEY_BYTES_GUESS: usize = 24;
+        let schema = Arc::new(Schema::new(vec![Field::new("order", DataType::Binary, false)]));
+        let batch_rows = batch_rows(budget_bytes, (SPINE_TAIL + KEY_BYTES_GUESS) * roles.len());
+        let spec = SortSpec {
+            what: format!("the spine by the key of view '{view}'"),
+            schema: Arc::clone(&schema),
+            budget_bytes,
+            batch_rows,
+        };
+        let wanted: Vec<Wanted> = self.wanted[..=self.keys].to_vec();
+        let mut scan = SpineScan::new(self, wanted, batch_rows, false);
+        let owner = Arc::clone(job);
+        let batches = std::iter::from_fn(move || {
+            let next = owner.cancel.check().and_then(|()| scan.next());
+            let asks = next.map(|rows| rows.map(|rows| asks(&rows, &roles, &schema)));
+            match asks {
+                Ok(None) => None,
+                Ok(Some(Ok(batch))) => Some(Ok(batch)),
+                Ok(Some(Err(error))) | Err(error) => Some(Err(owner.fail(error))),
+            }
+        });
+        let batches: Batches = futures::stream::iter(batches).boxed();
+        job.sort(spec, batches)
+    }
+
+    /// The spine in its own order, at most `chunk_rows` at a time, with all columns.
+    pub(crate) fn chunks(&self, plan: &Plan, chunk_rows: usize) -> Chunks {
+        let place = |name: &str| self.wanted.iter().position(|wanted| wanted.name == name);
+        Chunks {
+            request: plan.request.iter().map(|request| place(&request.name)).collect(),
+            keys: self.keys,
+            scan: SpineScan::new(self, self.wanted.to_vec(), chunk_rows, true),
+        }
+    }
+}
+
+/// See [`Spine::chunks`].
+pub(crate) struct Chunks {
+    scan: SpineScan,
+    keys: usize,
+    request: Vec<Option<usize>>,
+}
+
+impl Chunks {
+    pub(crate) fn next(&mut self) -> Result<Option<SpineRows>, OfflineError> {
+        let Some(rows) = self.scan.next()? else { return Ok(None) };
+        let request = self
+            .request
+            .iter()
+            .map(|place| place.map(|place| Arc::clone(&rows.columns[place])))
+            .collect();
+        Ok(Some(SpineRows {
+            first: rows.first,
+            keys: rows.columns[1..=self.keys].to_vec(),
+            request,
+            carried: rows.raw,
+        }))
+    }
+
+    /// The file and the row within it of spine row `row`, for messages.
+    pub(crate) fn locate(&self, row: u64) -> (String, u64) {
+        let mut rest = row;
+        for file in self.scan.files.iter() {
+            if rest < file.rows {
+                return (file.name.clone(), rest);
+            }
+            rest -= file.rows;
+        }
+        (String::new(), rest)
+    }
+}
+
+/// Reads the spine's files one after the other.
+struct SpineScan {
+    files: Arc<[InputFile]>,
+    wanted: Vec<Wanted>,
+    batch_rows: usize,
+    all: bool,
+    next_file: usize,
+    next_row: u64,
+    reader: Option<Reader>,
+}
+
+struct Scanned {
+    first: u64,
+    /// Time and keys encoded for messages: file and column of the time.
+    columns: Vec<ArrayRef>,
+    key_types: Vec<(String, Type)>,
+    raw: RecordBatch,
+}
+
+impl SpineScan {
+    fn new(spine: &Spine, wanted: Vec<Wanted>, batch_rows: usize, all: bool) -> SpineScan {
+        SpineScan {
+            files: Arc::clone(&spine.files),
+            wanted,
+            batch_rows,
+            all,
+            next_file: 0,
+            next_row: 0,
+            reader: None,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Scanned>, OfflineError> {
+        loop {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => {
+                    let Some(file) = self.files.get(self.next_file) else { return Ok(None) };
+                    self.next_file += 1;
+                    let opened = Opened::open(file)?;
+                    self.reader.insert(opened.read(&self.wanted, self.batch_rows, self.all)?)
+                }
+            };
+            let Some(rows) = reader.next(BadRows::Refuse, &mut Rejects::new())? else {
+                self.reader = None;
+                continue;
+            };
+            let time = &rows.columns[0];
+            if time.null_count() > 0 {
+                let row = (0..time.len()).find(|&row| time.is_null(row)).unwrap_or(0);
+                return Err(OfflineError::NullValue {
+                    file: reader.name().to_owned(),
+                    column: self.wanted[0].name.clone(),
+                    row: rows.numbers[row],
+                    expected: "the time the row asks for".to_owned(),
+                });
+            }
+            let first = self.next_row;
+            self.next_row += rows.numbers.len() as u64;
+            return Ok(Some(Scanned {
+                first,
+                columns: rows.columns,
+                key_types: self.wanted.iter().skip(1).map(|w| (w.name.clone(), w.ty)).collect(),
+                raw: rows.raw,
+            }));
+        }
+    }
+}
+
+/// The order bytes of every (row, role) whose key is complete.
+fn asks(
+    rows: &Scanned,
+    roles: &[Vec<usize>],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, OfflineError> {
+    let keys: Vec<Column> = rows
+        .key_types
+        .iter()
+        .zip(&rows.columns[1..])
+        .map(|((name, ty), array)| columns::column(array, name, *ty))
+        .collect::<Result<_, _>>()?;
+    let time = rows.columns[0].as_primitive::<TimestampMicrosecondType>();
+    let mut order = BinaryBuilder::new();
+    let mut bytes = Vec::new();
+    for row in 0..time.len() {
+        for (role, role_keys) in roles.iter().enumerate() {
+            bytes.clear();
+            if !key::encode(role_keys.iter().map(|&key| &keys[key]), row, &mut bytes) {
+                continue;
+            }
+            let id = (rows.first + row as u64) * roles.len() as u64 + role as u64;
+            SpineOrder { t_us: time.value(row), id }.encode(&mut bytes);
+            order.append_value(&bytes);
+        }
+    }
+    RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(order.finish())])
+        .map_err(|error| OfflineError::parquet("spine", error))
+}
+
+fn same_columns(
+    file: &str,
+    schema: &SchemaRef,
+    first_file: &str,
+    first: &SchemaRef,
+) -> Result<(), OfflineError> {
+    let differ = |difference: String| OfflineError::SpineSchemasDiffer {
+        file: file.to_owned(),
+        first: first_file.to_owned(),
+        difference,
+    };
+    if schema.fields().len() != first.fields().len() {
+        let (came, expected) = (schema.fields().len(), first.fields().len());
+        return Err(differ(format!("it has {came} columns, expected {expected}")));
+    }
+    for (came, expected) in schema.fields().iter().zip(first.fields()) {
+        if came.name() != expected.name() || came.data_type() != expected.data_type() {
+            return Err(differ(format!(
+                "expected '{}' of type {}, found '{}' of type {}",
+                expected.name(),
+                expected.data_type(),
+                came.name(),
+                came.data_type()
+            )));
+        }
+    }
+    Ok(())
+}
