@@ -1,1 +1,47 @@
 //! The embedded online store; the only home of RocksDB.
+//!
+//! It keeps, per entity key, the newest row that is due, and answers all lookups of one response at
+//! one sequence. It is not a history (offline's Parquet is), it computes nothing, and it reads no
+//! clock: every time is an argument.
+//!
+//! * A view's rows live in two column families per *generation*: `rows/<view>/<n>`, one row per
+//!   key, and `wait/<view>/<n>`, rows whose due time has not come, ordered by it. A bulk load builds
+//!   the next generation beside the current one and swaps a pointer in `meta`.
+//! * One thread applies: it reads, compares by the total order of
+//!   [`skewless_catalog::visibility::Stamp`], and writes; so late data never overwrites newer data.
+//! * Readers hold no lock: they pin the current pointers, take a RocksDB snapshot, and start again
+//!   if a swap or a due row came between.
+//!
+//! Cost of a read, sketched: one snapshot (a RocksDB mutex, ~0.1 us), one `ReadOptions`, then about
+//! 2.5 us a key for data in the block cache; nothing is allocated per feature.
+//! `examples/read_cost.rs` measures it against raw RocksDB.
+//!
+//! Limits are in [`config`].
+
+pub mod config;
+pub mod error;
+pub mod info;
+pub mod key;
+pub mod loader;
+pub mod open;
+pub mod row;
+pub mod views;
+
+mod apply;
+mod live;
+mod meta;
+mod options;
+mod pending;
+mod read;
+mod store;
+mod ttl;
+
+pub use apply::{Applied, Rows, SourceOffset, Verdict};
+pub use config::StoreConfig;
+pub use error::StoreError;
+pub use info::{StoreInfo, ViewInfo};
+pub use loader::{CommitMode, CommitReport, Loader};
+pub use open::{OpenReport, SalvageReport};
+pub use read::ReadScratch;
+pub use store::Store;
+pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSchema, ViewSet};

@@ -1,0 +1,70 @@
+//! What can only be provoked from inside: a full queue and a panic on the apply thread.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::mpsc::channel;
+
+use skewless_batch::{Column, Type};
+use skewless_catalog::visibility::Rule;
+
+use super::*;
+use crate::config::StoreConfig;
+use crate::open;
+use crate::views::{ViewSchema, ViewSet, install};
+
+fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { queue_commands_max, cache_bytes: 1 << 20, ..StoreConfig::default() };
+    let (shared, _) = open::open(dir.path(), config).unwrap();
+    let applier = Applier::start(shared).unwrap();
+    let schema = ViewSchema {
+        name: "view".to_owned(),
+        keys: vec![Type::Int64],
+        features: vec![],
+        rule: Rule::default(),
+    };
+    let views = applier.control(move |shared| install(shared, &[schema])).unwrap();
+    (dir, applier, views)
+}
+
+fn row() -> Rows {
+    let mut key = Column::new(Type::Int64);
+    key.push_i64(1);
+    let (event_us, known_us, deleted) = (vec![1], vec![1], vec![false]);
+    Rows { keys: vec![key], event_us, known_us, deleted, features: vec![] }
+}
+
+#[test]
+fn a_full_queue_refuses_and_loses_nothing() {
+    let (_dir, applier, views) = start(1);
+    let view = views.by_name("view").unwrap();
+    let (entered, inside) = channel();
+    let (release, released) = channel::<()>();
+    std::thread::scope(|scope| {
+        let blocking = scope.spawn(|| {
+            applier.control(move |_| {
+                entered.send(()).unwrap();
+                released.recv().unwrap();
+                Ok(())
+            })
+        });
+        inside.recv().unwrap();
+        applier.offer(Command::Promote(0, None)).unwrap();
+        let refused = applier.apply(view, &row(), 10, None).unwrap_err();
+        assert!(matches!(refused, StoreError::QueueFull { limit: 1 }), "{refused}");
+        release.send(()).unwrap();
+        blocking.join().unwrap().unwrap();
+    });
+    applier.promote(0).unwrap();
+    assert_eq!(applier.apply(view, &row(), 10, None).unwrap().verdicts, [Verdict::Applied]);
+}
+
+#[test]
+fn a_panic_poisons_the_store_and_says_so() {
+    let (_dir, applier, views) = start(4);
+    let view = views.by_name("view").unwrap();
+    applier.apply(view, &row(), 10, None).unwrap();
+    let lost = applier.control::<()>(|_| panic!("a defect")).unwrap_err();
+    assert!(matches!(lost, StoreError::Poisoned { .. }), "{lost}");
+    let refused = applier.apply(view, &row(), 10, None).unwrap_err();
+    assert!(matches!(&refused, StoreError::Poisoned { message } if message == "a defect"), "{refused}");
+}

@@ -1,0 +1,130 @@
+//! Every limit and default of the store, each with its unit and reason; not RocksDB's own options,
+//! which are in `options.rs`.
+
+use crate::error::StoreError;
+
+/// Limits and defaults of one store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreConfig {
+    /// Bytes of the block cache shared by all views. Default 512 MiB: a view that fits is read from
+    /// memory (2.8 us a key); what doesn't fit costs a read from the page cache (5 us) or the disk.
+    pub cache_bytes: usize,
+    /// What an acknowledged write survives. `true`: loss of power, as every batch is followed by an
+    /// fsync (0.2 to 0.5 ms, shared by the commands that wait together). `false` (default): death of
+    /// the process by any signal, but not of the machine; the source replays from its offset.
+    pub sync: bool,
+    /// Commands that may wait for the apply thread. Default 1,024: at 100 rows each, half a second
+    /// of work; more would only hide that the source is faster than the disk.
+    pub queue_commands_max: usize,
+    /// Rows in one apply call. Default 65,536: bounds one batch in memory and its time in the queue.
+    pub batch_rows_max: usize,
+    /// Bytes of keys and rows in one apply call. Default 64 MiB; a batch is held in memory three
+    /// times (encoded, compared, written).
+    pub batch_bytes_max: usize,
+    /// Bytes of one encoded row. Default 1 MiB: a 65,536-dimensional embedding is 256 KiB; larger
+    /// rows evict everything else from the cache.
+    pub value_bytes_max: usize,
+    /// Bytes of one encoded key. Default 4,096: keys are held in every index and filter block.
+    pub key_bytes_max: usize,
+    /// Views in one store. Default 1,024: each is two column families with their own memtables.
+    pub views_max: usize,
+    /// Bytes of rows that a bulk load collects before it writes a file. Default 64 MiB, RocksDB's
+    /// usual file size: large enough to keep files few, small enough to hold in memory.
+    pub stage_bytes: usize,
+    /// Microseconds that a read's time may lie before a row already applied. Default 60 s. Only the
+    /// newest row of a key is kept, so an earlier time can't be answered exactly: within this limit
+    /// the read moves its time forward and says so, beyond it is refused.
+    pub read_behind_us_max: i64,
+    /// Microseconds an expired row is kept whole after its TTL. Default 1 h: requests in flight
+    /// and clocks that step back a little still find the value.
+    pub expired_keep_us: i64,
+    /// Bytes of one view's memtable before it is written out. Default 16 MiB, with the bound on the
+    /// WAL it keeps a start after a crash under half a second.
+    pub memtable_bytes: usize,
+    /// Bytes of WAL after which the oldest memtables are written out. Default 32 MiB: replay costs
+    /// about 4 us a row, so 32 MiB of 100-byte rows is about one second at worst.
+    pub wal_bytes_max: u64,
+    /// Background threads for flush and compaction. Default 2: more would compete with readers,
+    /// whose slowest answers are those that wait for a core.
+    pub background_threads: i32,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 512 << 20,
+            sync: false,
+            queue_commands_max: 1_024,
+            batch_rows_max: 65_536,
+            batch_bytes_max: 64 << 20,
+            value_bytes_max: 1 << 20,
+            key_bytes_max: 4_096,
+            views_max: 1_024,
+            stage_bytes: 64 << 20,
+            read_behind_us_max: 60_000_000,
+            expired_keep_us: 3_600_000_000,
+            memtable_bytes: 16 << 20,
+            wal_bytes_max: 32 << 20,
+            background_threads: 2,
+        }
+    }
+}
+
+/// Least cache that RocksDB's clock cache can shard sensibly: 1 MiB.
+pub const CACHE_BYTES_MIN: usize = 1 << 20;
+
+/// Times a read starts again because a swap, a due row or a newer row came between. Each needs a
+/// write to the same keys within microseconds; a hundred in a row mean something else is wrong.
+pub const READ_ATTEMPTS_MAX: usize = 100;
+
+/// Rows promoted from waiting in one write batch: some megabytes.
+pub const PROMOTE_ROWS_MAX: usize = 10_000;
+
+/// Rows of waiting commands that are written as one batch, so that they share one fsync.
+pub const GROUP_ROWS_MAX: usize = 10_000;
+
+/// Bytes of a source's name.
+pub const SOURCE_BYTES_MAX: usize = 1_024;
+
+impl StoreConfig {
+    /// Every mistake in the configuration as one sentence each; empty if there is none.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut least = |name: &str, least: usize, came: usize| {
+            if came < least {
+                found.push(format!("expected {name} of at least {least}, came {came}"));
+            }
+        };
+        least("cache_bytes", CACHE_BYTES_MIN, self.cache_bytes);
+        least("queue_commands_max", 1, self.queue_commands_max);
+        least("batch_rows_max", 1, self.batch_rows_max);
+        least("batch_bytes_max", 4_096, self.batch_bytes_max);
+        least("value_bytes_max", 64, self.value_bytes_max);
+        least("key_bytes_max", 16, self.key_bytes_max);
+        least("views_max", 1, self.views_max);
+        least("stage_bytes", 4_096, self.stage_bytes);
+        least("memtable_bytes", 64 << 10, self.memtable_bytes);
+        if self.wal_bytes_max == 0 {
+            found.push("expected wal_bytes_max of at least 1, came 0".to_owned());
+        }
+        if self.background_threads < 1 {
+            let came = self.background_threads;
+            found.push(format!("expected background_threads of at least 1, came {came}"));
+        }
+        for (name, came) in [
+            ("read_behind_us_max", self.read_behind_us_max),
+            ("expired_keep_us", self.expired_keep_us),
+        ] {
+            if came < 0 {
+                found.push(format!("expected {name} of at least 0, came {came}"));
+            }
+        }
+        found
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let mistakes = self.mistakes();
+        if mistakes.is_empty() { Ok(()) } else { Err(StoreError::Config { mistakes }) }
+    }
+}

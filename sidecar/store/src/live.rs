@@ -1,0 +1,140 @@
+//! What readers pin: the open database and the current generation of every view; not how it changes.
+//!
+//! A `Live` is immutable. A swap of generations publishes a new one; who pinned the old goes on
+//! reading the old column families, which RocksDB keeps until their last handle is gone. The database
+//! closes when the last `Live` is dropped, which is what makes reopening in the process possible.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use rocksdb::{BoundColumnFamily, Cache, DBWithThreadMode, MultiThreaded};
+use skewless_batch::Type;
+use skewless_catalog::visibility::Rule;
+
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::row::Columns;
+
+pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
+
+/// A column family's handle that keeps its database open.
+pub(crate) struct Family {
+    // Order matters: the handle is dropped before the database may close.
+    pub(crate) handle: Arc<BoundColumnFamily<'static>>,
+    _db: Arc<Db>,
+}
+
+impl Family {
+    #[expect(unsafe_code, reason = "the crate ties a handle to a borrow of its database")]
+    pub(crate) fn find(db: &Arc<Db>, name: &str) -> Option<Self> {
+        let handle: Arc<BoundColumnFamily<'_>> = db.cf_handle(name)?;
+        // SAFETY: only the lifetime is changed. The handle is valid as long as the database is open;
+        // `_db` keeps it open and is dropped after the handle, as fields are dropped in order, and
+        // no code clones the handle out of this struct. `readers_during_a_swap_see_old_or_new` reads
+        // through handles of dropped families.
+        let handle = unsafe {
+            std::mem::transmute::<Arc<BoundColumnFamily<'_>>, Arc<BoundColumnFamily<'static>>>(
+                handle,
+            )
+        };
+        Some(Self { handle, _db: db.clone() })
+    }
+}
+
+/// One generation of one view's data.
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    /// One row per key.
+    pub(crate) rows: Family,
+    /// Rows that wait for their due time.
+    pub(crate) wait: Family,
+}
+
+/// A view as long as its rows stay readable: same keys, same types, same due times.
+pub(crate) struct Slot {
+    /// Index into [`Live::generations`].
+    pub(crate) index: usize,
+    pub(crate) view: String,
+    pub(crate) keys: Vec<Type>,
+    /// Boundary and lag; the TTL in it is unused, see `ttl_us`.
+    pub(crate) rule: Rule,
+    /// For the compaction filter; readers take the TTL of the definitions they were bound to.
+    pub(crate) ttl_us: Arc<AtomicI64>,
+    /// Only ever added to.
+    pub(crate) columns: ArcSwap<Columns>,
+    /// Replaced by an incompatible definition: no more writes.
+    pub(crate) retired: AtomicBool,
+    /// Held by whoever is bound to this slot; a retired slot nobody is bound to is let go.
+    pub(crate) token: Arc<()>,
+}
+
+/// What readers pin.
+pub(crate) struct Live {
+    /// By slot index; `None` once a retired slot was let go.
+    pub(crate) generations: Vec<Option<Arc<Generation>>>,
+    pub(crate) slots: Vec<Option<Arc<Slot>>>,
+    /// The current slot of each view.
+    pub(crate) current: HashMap<String, usize>,
+    pub(crate) meta: Arc<Family>,
+    pub(crate) db: Arc<Db>,
+}
+
+impl Live {
+    /// The same with other contents to be changed before it is published.
+    pub(crate) fn successor(&self) -> Self {
+        Self {
+            generations: self.generations.clone(),
+            slots: self.slots.clone(),
+            current: self.current.clone(),
+            meta: self.meta.clone(),
+            db: self.db.clone(),
+        }
+    }
+
+    pub(crate) fn generation(&self, slot: &Slot) -> Result<&Arc<Generation>, StoreError> {
+        let found = self.generations.get(slot.index).and_then(Option::as_ref);
+        found.ok_or_else(|| StoreError::Retired { view: slot.view.clone() })
+    }
+
+    /// The current slots with their generations.
+    pub(crate) fn views(&self) -> impl Iterator<Item = (&Arc<Slot>, &Arc<Generation>)> {
+        let both = self.slots.iter().zip(&self.generations);
+        both.filter_map(|(slot, generation)| Some((slot.as_ref()?, generation.as_ref()?)))
+            .filter(|(slot, _)| !slot.retired.load(Ordering::Acquire))
+    }
+}
+
+/// What the store's owner, its readers and its apply thread share.
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) config: StoreConfig,
+    pub(crate) cache: Cache,
+    /// `None` while the database is closed for reopening.
+    pub(crate) live: ArcSwapOption<Live>,
+    /// The owner's clock, for reclaiming only.
+    pub(crate) clock_us: Arc<AtomicI64>,
+    /// No waiting row is due before this.
+    pub(crate) next_due_us: AtomicI64,
+    /// The panic that ended the apply thread.
+    pub(crate) poisoned: OnceLock<String>,
+    /// Numbers staging folders.
+    pub(crate) stagings: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn live(&self) -> Result<Guard<Option<Arc<Live>>>, StoreError> {
+        let live = self.live.load();
+        if live.is_none() { Err(StoreError::Closed { dir: self.dir.clone() }) } else { Ok(live) }
+    }
+
+    pub(crate) fn pinned(&self) -> Result<Arc<Live>, StoreError> {
+        self.live.load_full().ok_or_else(|| StoreError::Closed { dir: self.dir.clone() })
+    }
+
+    pub(crate) fn rocks(&self, error: rocksdb::Error) -> StoreError {
+        StoreError::from_rocks(&self.dir, &error)
+    }
+}

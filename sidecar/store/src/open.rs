@@ -1,0 +1,380 @@
+//! Opening, salvaging and reopening a store's folder; not creating views, which applying definitions does.
+//!
+//! Open refuses what it can't trust and says what to do: a held LOCK, another format, another database, a
+//! damaged file. It finishes what a kill interrupted: column families nobody points at are dropped, staging
+//! folders are removed.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Options, WriteBatch};
+
+use crate::config::StoreConfig;
+use crate::error::{RELOAD, SALVAGE, StoreError};
+use crate::live::{Db, Family, Live, Shared, Slot};
+use crate::loader::STAGING;
+use crate::meta::{self, Meta, rows_family, wait_family};
+use crate::ttl::NO_TTL;
+use crate::views::{find_generation, new_slot};
+use crate::{info, options, pending};
+
+/// What opening found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Whether the folder was empty.
+    pub created: bool,
+    /// Views with data.
+    pub views: usize,
+    /// Column families of unfinished or replaced generations that were dropped.
+    pub families_dropped: usize,
+    /// Folders of unfinished bulk loads that were removed.
+    pub stagings_removed: usize,
+    /// The store's sequence.
+    pub sequence: u64,
+    /// RocksDB's version and whether checksums run in hardware, as it says itself.
+    pub rocksdb: info::RocksInfo,
+}
+
+/// What a salvage kept and where the rest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// Copies of the logs as they were before, for whoever wants to look at what was lost.
+    pub copies: PathBuf,
+    /// The logs with their bytes.
+    pub logs: Vec<(String, u64)>,
+    /// The sequence up to which everything is there.
+    pub sequence: u64,
+    /// Up to where each source was applied: replay it from here.
+    pub offsets: Vec<(String, u64)>,
+    /// How often this store has been salvaged in its life, this time included.
+    pub salvages: u64,
+}
+
+/// The TTL that a view's compaction filter reads, by the view's name.
+type Ttls = HashMap<String, Arc<AtomicI64>>;
+
+/// A database opened, nothing of it published.
+struct Opened {
+    db: Arc<Db>,
+    meta: Arc<Family>,
+    ttls: Ttls,
+    created: bool,
+    families: Vec<String>,
+}
+
+pub(crate) fn open(dir: &Path, config: StoreConfig) -> Result<(Arc<Shared>, OpenReport), StoreError> {
+    config.check()?;
+    let shared = Arc::new(Shared {
+        dir: dir.to_owned(),
+        cache: options::cache(&config),
+        config,
+        live: ArcSwapOption::empty(),
+        clock_us: Arc::new(AtomicI64::new(i64::MIN)),
+        next_due_us: AtomicI64::new(pending::NEVER),
+        poisoned: OnceLock::new(),
+        stagings: AtomicU64::new(0),
+    });
+    let opened = connect(&shared, Ttls::new())?;
+    let (live, families_dropped) = restore(&shared, &opened, &[])?;
+    let report = OpenReport {
+        created: opened.created,
+        views: live.current.len(),
+        families_dropped,
+        stagings_removed: remove_stagings(dir)?,
+        sequence: live.db.latest_sequence_number(),
+        rocksdb: info::rocksdb(dir),
+    };
+    shared.next_due_us.store(pending::next_due_us(&shared, &live)?, Ordering::SeqCst);
+    shared.live.store(Some(Arc::new(live)));
+    Ok((shared, report))
+}
+
+/// Opens a folder whose log is damaged up to the damage; keeps copies of the logs.
+pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, StoreError> {
+    config.check()?;
+    let logs = logs(dir)?;
+    let copies = copy_logs(dir, &logs)?;
+    let cache = options::cache(&config);
+    let clock_us = Arc::new(AtomicI64::new(i64::MIN));
+    let recovery = DBRecoveryMode::PointInTime;
+    let opened = connect_with(dir, &config, &cache, &clock_us, recovery, Ttls::new())?;
+    let meta = Meta { db: &opened.db, family: &opened.meta };
+    let salvages = meta.salvages()? + 1;
+    let mut batch = WriteBatch::default();
+    meta.put_salvages(&mut batch, salvages);
+    let rocks = |error| StoreError::from_rocks(dir, &error);
+    opened.db.write_opt(batch, &options::write_durably()).map_err(rocks)?;
+    let report = SalvageReport {
+        copies,
+        logs,
+        sequence: opened.db.latest_sequence_number(),
+        offsets: meta.offsets()?,
+        salvages,
+    };
+    for name in &opened.families {
+        if let Some(family) = Family::find(&opened.db, name) {
+            opened.db.flush_cf(&family.handle).map_err(rocks)?;
+        }
+    }
+    tracing::error!(
+        dir = %dir.display(), sequence = report.sequence, copies = %report.copies.display(),
+        "a damaged log was cut: writes after this sequence are lost, replay the sources"
+    );
+    Ok(report)
+}
+
+/// Closes the database and opens it again, the way out of an error that RocksDB doesn't leave by itself.
+/// Runs on the apply thread; readers are refused meanwhile.
+pub(crate) fn reopen(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let mut slots = Vec::new();
+    if let Some(live) = shared.live.swap(None) {
+        slots.clone_from(&live.slots);
+        close(shared, live)?;
+    }
+    let current = slots.iter().flatten().filter(|slot| !slot.retired.load(Ordering::Acquire));
+    let ttls = current.map(|slot| (slot.view.clone(), slot.ttl_us.clone())).collect();
+    let opened = connect(shared, ttls)?;
+    let (live, _) = restore(shared, &opened, &slots)?;
+    shared.next_due_us.store(pending::next_due_us(shared, &live)?, Ordering::SeqCst);
+    shared.live.store(Some(Arc::new(live)));
+    Ok(())
+}
+
+fn close(shared: &Shared, mut live: Arc<Live>) -> Result<(), StoreError> {
+    // Readers hold it for microseconds to milliseconds: ten seconds mean one hangs.
+    const WAIT_MS_MAX: u32 = 10_000;
+    for _ in 0..WAIT_MS_MAX {
+        match Arc::try_unwrap(live) {
+            Ok(live) => {
+                drop(live);
+                return Ok(());
+            }
+            Err(held) => live = held,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    // Better the old state than none.
+    shared.live.store(Some(live));
+    Err(StoreError::Closed { dir: shared.dir.clone() })
+}
+
+fn connect(shared: &Shared, ttls: Ttls) -> Result<Opened, StoreError> {
+    let recovery = DBRecoveryMode::TolerateCorruptedTailRecords;
+    connect_with(&shared.dir, &shared.config, &shared.cache, &shared.clock_us, recovery, ttls)
+}
+
+fn connect_with(
+    dir: &Path,
+    config: &StoreConfig,
+    cache: &Cache,
+    clock_us: &Arc<AtomicI64>,
+    recovery: DBRecoveryMode,
+    mut ttls: Ttls,
+) -> Result<Opened, StoreError> {
+    std::fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, &error))?;
+    let created = !dir.join("CURRENT").exists();
+    if created {
+        refuse_remains(dir)?;
+    }
+    let database = options::database(config, recovery);
+    let mut families = if created { Vec::new() } else { families(dir, &database)? };
+    if !created && !families.iter().any(|name| name == meta::FAMILY) && families.len() > 1 {
+        return Err(StoreError::NotAStore { dir: dir.to_owned() });
+    }
+    for name in [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY] {
+        if !families.iter().any(|of| of == name) {
+            families.push(name.to_owned());
+        }
+    }
+    let describe = |name: &String| {
+        let options = if let Some(view) = meta::view_of_rows(name) {
+            let ttl_us = ttls.entry(view.to_owned());
+            let ttl_us = ttl_us.or_insert_with(|| Arc::new(AtomicI64::new(NO_TTL))).clone();
+            options::rows(config, cache, ttl_us, clock_us.clone())
+        } else {
+            options::family(config, cache)
+        };
+        ColumnFamilyDescriptor::new(name, options)
+    };
+    let descriptors: Vec<_> = families.iter().map(describe).collect();
+    let db = Db::open_cf_descriptors(&database, dir, descriptors);
+    let db = Arc::new(db.map_err(|error| opening(dir, &error))?);
+    let family = Family::find(&db, meta::FAMILY);
+    let family = family.ok_or_else(|| StoreError::NotAStore { dir: dir.to_owned() })?;
+    check_format(dir, &db, &family)?;
+    Ok(Opened { db, meta: Arc::new(family), ttls, created, families })
+}
+
+/// A folder without CURRENT but with data is a damaged store, not an empty one: RocksDB would start anew.
+fn refuse_remains(dir: &Path) -> Result<(), StoreError> {
+    for entry in std::fs::read_dir(dir).map_err(|error| StoreError::io(dir, &error))? {
+        let entry = entry.map_err(|error| StoreError::io(dir, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = entry.metadata().map_or(0, |data| data.len());
+        if name.ends_with(".sst") || name.ends_with(".log") && bytes > 0 {
+            return Err(StoreError::Corrupt {
+                dir: dir.to_owned(),
+                file: "CURRENT".to_owned(),
+                detail: format!("it is missing, but data are there ({name})"),
+                advice: RELOAD,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn families(dir: &Path, options: &Options) -> Result<Vec<String>, StoreError> {
+    Db::list_cf(options, dir).map_err(|error| {
+        let manifest = std::fs::read_to_string(dir.join("CURRENT")).unwrap_or_default();
+        let file = match manifest.trim() {
+            name if name.starts_with("MANIFEST-") => name.to_owned(),
+            _ => "CURRENT".to_owned(),
+        };
+        let (dir, detail) = (dir.to_owned(), error.to_string());
+        StoreError::Corrupt { dir, file, detail, advice: RELOAD }
+    })
+}
+
+/// RocksDB names no file when a log is damaged; an open reads manifest, tables and logs, and names the first two.
+fn opening(dir: &Path, error: &rocksdb::Error) -> StoreError {
+    match StoreError::from_rocks(dir, error) {
+        StoreError::Corrupt { dir, file, detail, .. } if file == "a file of the store" => {
+            let logs = logs(&dir).unwrap_or_default();
+            let names: Vec<_> = logs.into_iter().filter(|log| log.1 > 0).map(|log| log.0).collect();
+            let file = match names.is_empty() {
+                true => file,
+                false => format!("one of the logs {}", names.join(", ")),
+            };
+            StoreError::Corrupt { dir, file, detail, advice: SALVAGE }
+        }
+        StoreError::Rocks { dir, detail } => StoreError::Corrupt {
+            dir,
+            file: "a file of the store".to_owned(),
+            detail,
+            advice: RELOAD,
+        },
+        other => other,
+    }
+}
+
+fn check_format(dir: &Path, db: &Arc<Db>, family: &Family) -> Result<(), StoreError> {
+    let meta = Meta { db, family };
+    let rocks = |error| StoreError::from_rocks(dir, &error);
+    match meta.format()? {
+        Some(meta::FORMAT) => Ok(()),
+        Some(came) => {
+            Err(StoreError::WrongFormat { dir: dir.to_owned(), expected: meta::FORMAT, came })
+        }
+        None => {
+            // New, or killed before the first write: then there is nothing anywhere.
+            let foreign = db.iterator(IteratorMode::Start).next().is_some();
+            let ours = db.iterator_cf(&family.handle, IteratorMode::Start).next().is_some();
+            if foreign || ours {
+                return Err(StoreError::NotAStore { dir: dir.to_owned() });
+            }
+            let mut batch = WriteBatch::default();
+            meta.put_format(&mut batch, meta::FORMAT);
+            db.write_opt(batch, &options::write_durably()).map_err(rocks)
+        }
+    }
+}
+
+/// Builds what readers pin from `meta` and drops the column families it doesn't point at. Slots that were
+/// there before a reopening stay, so that who is bound to them stays bound.
+fn restore(
+    shared: &Shared,
+    opened: &Opened,
+    before: &[Option<Arc<Slot>>],
+) -> Result<(Live, usize), StoreError> {
+    let db = &opened.db;
+    let meta = Meta { db, family: &opened.meta };
+    let mut live = Live {
+        generations: before.iter().map(|_| None).collect(),
+        slots: before.iter().map(|_| None).collect(),
+        current: HashMap::new(),
+        meta: opened.meta.clone(),
+        db: db.clone(),
+    };
+    let fixed = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY];
+    let mut known: HashSet<String> = fixed.iter().map(ToString::to_string).collect();
+    for (view, record) in meta.views()? {
+        let generation = find_generation(shared, db, &view, record.generation)?;
+        let names = [rows_family, wait_family].map(|name| name(&view, record.generation));
+        known.extend(names);
+        let was = before.iter().flatten();
+        let was = was.filter(|slot| !slot.retired.load(Ordering::Acquire));
+        let slot = match was.into_iter().find(|slot| slot.view == view) {
+            Some(slot) => slot.clone(),
+            None => Arc::new(new_from(shared, opened, &view, &record, live.slots.len())?),
+        };
+        if slot.index == live.slots.len() {
+            live.slots.push(None);
+            live.generations.push(None);
+        }
+        live.current.insert(view, slot.index);
+        live.generations[slot.index] = Some(Arc::new(generation));
+        let index = slot.index;
+        live.slots[index] = Some(slot);
+    }
+    let mut dropped = 0;
+    for name in opened.families.iter().filter(|name| !known.contains(*name)) {
+        db.drop_cf(name).map_err(|error| shared.rocks(error))?;
+        dropped += 1;
+    }
+    Ok((live, dropped))
+}
+
+fn new_from(
+    shared: &Shared,
+    opened: &Opened,
+    view: &str,
+    record: &meta::ViewRecord,
+    index: usize,
+) -> Result<Slot, StoreError> {
+    let (keys, columns) = record.types().ok_or_else(|| StoreError::Corrupt {
+        dir: shared.dir.clone(),
+        file: format!("record of view `{view}`"),
+        detail: "it has a type this version doesn't know".to_owned(),
+        advice: RELOAD,
+    })?;
+    let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
+    Ok(new_slot(index, view, keys, record.rule(), ttl_us, columns))
+}
+
+fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {
+    let staging = dir.join(STAGING);
+    if !staging.exists() {
+        return Ok(0);
+    }
+    let count = std::fs::read_dir(&staging).map_err(|error| StoreError::io(&staging, &error))?;
+    let count = count.count();
+    std::fs::remove_dir_all(&staging).map_err(|error| StoreError::io(&staging, &error))?;
+    Ok(count)
+}
+
+fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| StoreError::io(dir, &error))? {
+        let entry = entry.map_err(|error| StoreError::io(dir, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".log") {
+            found.push((name, entry.metadata().map_or(0, |data| data.len())));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn copy_logs(dir: &Path, logs: &[(String, u64)]) -> Result<PathBuf, StoreError> {
+    let free = (1..).map(|number| dir.join(format!("salvaged-{number}")));
+    let copies = free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("salvaged"));
+    std::fs::create_dir_all(&copies).map_err(|error| StoreError::io(&copies, &error))?;
+    for (name, _) in logs {
+        let (from, to) = (dir.join(name), copies.join(name));
+        std::fs::copy(&from, &to).map_err(|error| StoreError::io(&from, &error))?;
+    }
+    Ok(copies)
+}

@@ -1,0 +1,150 @@
+//! The store as its owner sees it: one call per job; how each is done is in the file of that job.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use skewless_catalog::{Catalog, Frame};
+
+use crate::apply::{Applied, Applier, Rows, SourceOffset};
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::info::StoreInfo;
+use crate::live::Shared;
+use crate::loader::{self, CommitMode, CommitReport, Loader};
+use crate::meta::Meta;
+use crate::open::{self, OpenReport, SalvageReport};
+use crate::read::{self, ReadScratch};
+use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
+
+/// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
+/// then closes.
+pub struct Store {
+    // Dropped first: the thread ends before the database closes.
+    applier: Applier,
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Opens the store in a folder, or creates it in an empty one.
+    pub fn open(
+        dir: impl AsRef<Path>,
+        config: StoreConfig,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        let (shared, report) = open::open(dir.as_ref(), config)?;
+        let applier = Applier::start(shared.clone())?;
+        Ok((Self { applier, shared }, report))
+    }
+
+    /// Cuts a damaged log at the damage: **everything acknowledged after it is lost** and must be replayed
+    /// from the offsets in the report. Only for a store whose open said [`StoreError::Corrupt`] about a log.
+    pub fn salvage(
+        dir: impl AsRef<Path>,
+        config: StoreConfig,
+    ) -> Result<SalvageReport, StoreError> {
+        open::salvage(dir.as_ref(), config)
+    }
+
+    /// Makes the store fit a catalog's views and binds them. Two sets may be in use at once: the one
+    /// before goes on working for what is in flight.
+    pub fn set_views(&self, catalog: &Catalog) -> Result<ViewSet, StoreError> {
+        self.set_schemas(views::schemas(catalog))
+    }
+
+    /// Like [`Store::set_views`], from schemas; the index of each is its [`skewless_catalog::ViewId`].
+    pub fn set_schemas(&self, schemas: Vec<ViewSchema>) -> Result<ViewSet, StoreError> {
+        self.applier.control(move |shared| views::install(shared, &schemas))
+    }
+
+    /// Fills the slots, statuses and event times of the plan's lookups as the visibility rule gives them at
+    /// `t_us`, all at one sequence, which is returned. The frame's keys must be filled.
+    ///
+    /// [`ReadScratch::as_of_us`] is the exact time answered, `t_us` unless newer rows came meanwhile. The
+    /// event time is also given for rows that are OUTSIDE_MAX_AGE.
+    pub fn read(
+        &self,
+        plan: &StorePlan,
+        t_us: i64,
+        frame: &mut Frame,
+        scratch: &mut ReadScratch,
+    ) -> Result<u64, StoreError> {
+        read::read(&self.shared, &self.applier, plan, t_us, frame, scratch)
+    }
+
+    /// Applies rows: all or none. Waits until they are written; what that means for their survival is
+    /// [`StoreConfig::sync`] and in the answer. Rows not due at `now_us` wait in the store.
+    pub fn apply(
+        &self,
+        view: &ViewHandle,
+        rows: &Rows,
+        now_us: i64,
+        source: Option<SourceOffset>,
+    ) -> Result<Applied, StoreError> {
+        self.applier.apply(view, rows, now_us, source)
+    }
+
+    /// Up to where a source was applied, if ever.
+    pub fn source_offset(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        let live = self.shared.pinned()?;
+        Meta { db: &live.db, family: &live.meta }.offset(source)
+    }
+
+    /// Begins a bulk load of one view. Rows due at `now_us` can be read once it is committed.
+    pub fn stage(&self, view: &Arc<ViewHandle>, now_us: i64) -> Result<Loader, StoreError> {
+        Loader::new(self.shared.clone(), view.clone(), now_us)
+    }
+
+    /// Makes a load the view's next generation: readers see the old rows or the new, never a mix in one answer.
+    pub fn commit(
+        &self,
+        mut loader: Loader,
+        mode: CommitMode,
+        now_us: i64,
+    ) -> Result<CommitReport, StoreError> {
+        loader.finish()?;
+        self.applier.control(move |shared| loader::commit(shared, &loader, mode, now_us))
+    }
+
+    /// Sets the store's clock: promotes rows that fell due, without waiting, and lets compaction reclaim what
+    /// expired. Call it every second or so.
+    pub fn tick(&self, now_us: i64) {
+        self.shared.clock_us.store(now_us, Ordering::Relaxed);
+        if self.shared.next_due_us.load(Ordering::SeqCst) <= now_us {
+            self.applier.promote_soon(now_us);
+        }
+    }
+
+    /// Compacts every view, so that rows expired by the store's clock shrink. Takes long; readers go on.
+    pub fn reclaim(&self) -> Result<(), StoreError> {
+        let live = self.shared.pinned()?;
+        for (_, generation) in live.views() {
+            let mut options = rocksdb::CompactOptions::default();
+            options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+            let all = None::<&[u8]>;
+            live.db.compact_range_cf_opt(&generation.rows.handle, all, all, &options);
+        }
+        Ok(())
+    }
+
+    /// Writes every memtable to files, so that the next open replays nothing. For a calm shutdown.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let live = self.shared.pinned()?;
+        let rocks = |error| self.shared.rocks(error);
+        for (_, generation) in live.views() {
+            live.db.flush_cf(&generation.rows.handle).map_err(rocks)?;
+            live.db.flush_cf(&generation.wait.handle).map_err(rocks)?;
+        }
+        live.db.flush_cf(&live.meta.handle).map_err(rocks)
+    }
+
+    /// What the store says about itself.
+    pub fn info(&self) -> Result<StoreInfo, StoreError> {
+        crate::info::info(&self.shared)
+    }
+
+    /// Closes the database and opens it again within the process: the way out of [`StoreError::Disk`]
+    /// once the disk is well. View sets and plans stay valid. Reads and writes are refused meanwhile.
+    pub fn reopen(&self) -> Result<(), StoreError> {
+        self.applier.control(open::reopen)
+    }
+}
