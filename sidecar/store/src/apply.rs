@@ -270,16 +270,20 @@ fn check_shape(shared: &Shared, view: &ViewHandle, rows: &Rows) -> Result<(), St
     let wrong = |detail| Err(StoreError::InvalidRows { view: name(), row: None, detail });
     let (keys, features) = (view.keys(), view.features());
     if rows.keys.len() != keys.len() || rows.features.len() != features.len() {
-        let (expected, came) = ((keys.len(), features.len()), (rows.keys.len(), rows.features.len()));
-        return wrong(format!("expected {} key and {} feature columns, came {} and {}",
-            expected.0, expected.1, came.0, came.1));
+        let (expected, came) =
+            ((keys.len(), features.len()), (rows.keys.len(), rows.features.len()));
+        return wrong(format!(
+            "expected {} key and {} feature columns, came {} and {}",
+            expected.0, expected.1, came.0, came.1
+        ));
     }
     let lens = rows.keys.iter().chain(&rows.features).map(Column::len);
     let mut lens = lens.chain([rows.known_us.len(), rows.deleted.len()]);
     if let Some(came) = lens.find(|len| *len != count) {
         return wrong(format!("expected columns of {count} rows each, came one of {came}"));
     }
-    let typed = keys.iter().enumerate().map(|(at, ty)| (format!("key column {at}"), *ty, &rows.keys[at]));
+    let typed =
+        keys.iter().enumerate().map(|(at, ty)| (format!("key column {at}"), *ty, &rows.keys[at]));
     let named = features.iter().zip(&rows.features);
     let named = named.map(|((name, ty), column)| (format!("feature `{name}`"), *ty, column));
     for (column, expected, found) in typed.chain(named) {
@@ -604,7 +608,8 @@ fn promote_rows(
     for (wait_key, row) in due {
         let waiting = pending::parse(&wait_key);
         let key = waiting.ok_or_else(|| pending::corrupt(shared, &slot.view))?.key.to_vec();
-        let times = Row::parse_times(&row).map_err(|error| corrupt_row(shared, &slot.view, &error))?;
+        let times =
+            Row::parse_times(&row).map_err(|error| corrupt_row(shared, &slot.view, &error))?;
         let stamp = Stamp { event_us: times.event_us, known_us: times.known_us, position: 0 };
         let place = Place { slot: slot.index, waits: false, key };
         writes.load(shared, live, slot, &place)?;

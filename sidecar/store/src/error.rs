@@ -8,13 +8,17 @@ use skewless_batch::Type;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Another process, or another store in this one, holds the folder.
-    #[error("expected to be the only one to use the store in {dir}, but its LOCK is held; stop the other sidecar or give this one its own folder")]
+    #[error(
+        "expected to be the only one to use the store in {dir}, but its LOCK is held; stop the other sidecar or give this one its own folder"
+    )]
     Locked {
         /// The store's folder.
         dir: PathBuf,
     },
     /// The folder was written by a version this one can't read.
-    #[error("expected store format {expected} in {dir}, came {came}; use the version that wrote it, or load into a new folder")]
+    #[error(
+        "expected store format {expected} in {dir}, came {came}; use the version that wrote it, or load into a new folder"
+    )]
     WrongFormat {
         /// The store's folder.
         dir: PathBuf,
@@ -24,7 +28,9 @@ pub enum StoreError {
         came: u32,
     },
     /// The folder holds a RocksDB that is no store of ours.
-    #[error("expected a skewless store or an empty folder in {dir}, came another RocksDB database; give the store its own folder")]
+    #[error(
+        "expected a skewless store or an empty folder in {dir}, came another RocksDB database; give the store its own folder"
+    )]
     NotAStore {
         /// The folder.
         dir: PathBuf,
@@ -42,7 +48,9 @@ pub enum StoreError {
         advice: &'static str,
     },
     /// The disk or the file system failed or is full. Reads may go on.
-    #[error("the store's disk failed in {dir}: {detail}; free space or mend the disk, then reopen the store")]
+    #[error(
+        "the store's disk failed in {dir}: {detail}; free space or mend the disk, then reopen the store"
+    )]
     Disk {
         /// The store's folder.
         dir: PathBuf,
@@ -126,7 +134,9 @@ pub enum StoreError {
         came: usize,
     },
     /// The read's time lies too far before rows already applied.
-    #[error("expected a read time of at least {least_us} us, came {t_us}: view `{view}` already holds a newer row (read_behind_us_max)")]
+    #[error(
+        "expected a read time of at least {least_us} us, came {t_us}: view `{view}` already holds a newer row (read_behind_us_max)"
+    )]
     ReadInThePast {
         /// The view.
         view: String,
@@ -148,13 +158,17 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// The apply thread panicked: nothing is applied any more. Reads that are exact without it go on.
-    #[error("the apply thread of the store panicked and the store accepts no more writes: {message}; restart the sidecar and report this")]
+    #[error(
+        "the apply thread of the store panicked and the store accepts no more writes: {message}; restart the sidecar and report this"
+    )]
     Poisoned {
         /// The panic's message.
         message: String,
     },
     /// Rows of a bulk load that are not in order of their keys.
-    #[error("view `{view}`: expected rows sorted by key, but row {row} of the load comes before its predecessor")]
+    #[error(
+        "view `{view}`: expected rows sorted by key, but row {row} of the load comes before its predecessor"
+    )]
     Unsorted {
         /// The view.
         view: String,
@@ -172,8 +186,7 @@ pub enum StoreError {
 }
 
 /// What to do about a damaged file of data.
-pub(crate) const RELOAD: &str =
-    "nothing was served from it: restore the folder from a copy, or load the views into a new folder";
+pub(crate) const RELOAD: &str = "nothing was served from it: restore the folder from a copy, or load the views into a new folder";
 
 /// What to do about a damaged log.
 pub(crate) const SALVAGE: &str = "the data before the damage is whole: open once with salvage, which keeps a copy of the log \

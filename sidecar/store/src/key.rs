@@ -24,7 +24,11 @@ pub struct KeyError {
 
 /// Adds the key in `row` of `columns` to `out`. `false`, with `out` as it was, if a column is null or
 /// of a type that can't be a key.
-pub fn encode<'a>(columns: impl IntoIterator<Item = &'a Column>, row: usize, out: &mut Vec<u8>) -> bool {
+pub fn encode<'a>(
+    columns: impl IntoIterator<Item = &'a Column>,
+    row: usize,
+    out: &mut Vec<u8>,
+) -> bool {
     let start = out.len();
     for column in columns {
         if !encode_value(column.value(row), out) {

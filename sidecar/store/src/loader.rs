@@ -274,12 +274,7 @@ fn publish(
     Ok(())
 }
 
-fn ingest(
-    shared: &Shared,
-    db: &Db,
-    family: &Family,
-    files: &[PathBuf],
-) -> Result<(), StoreError> {
+fn ingest(shared: &Shared, db: &Db, family: &Family, files: &[PathBuf]) -> Result<(), StoreError> {
     let mut options = IngestExternalFileOptions::default();
     // A hard link instead of a copy: the staging folder is on the same file system.
     options.set_move_files(true);

@@ -82,7 +82,9 @@ pub(crate) struct Meta<'a> {
 
 impl Meta<'_> {
     pub(crate) fn format(&self) -> Result<Option<u32>, StoreError> {
-        Ok(self.bytes(KEY_FORMAT)?.and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?))))
+        Ok(self
+            .bytes(KEY_FORMAT)?
+            .and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?))))
     }
 
     pub(crate) fn next_generation(&self) -> Result<u64, StoreError> {
@@ -109,12 +111,13 @@ impl Meta<'_> {
         self.under("view/")?
             .into_iter()
             .map(|(name, bytes)| {
-                let record = serde_json::from_slice(&bytes).map_err(|error| StoreError::Corrupt {
-                    dir: self.db.path().to_owned(),
-                    file: format!("record of view `{name}`"),
-                    detail: error.to_string(),
-                    advice: RELOAD,
-                })?;
+                let record =
+                    serde_json::from_slice(&bytes).map_err(|error| StoreError::Corrupt {
+                        dir: self.db.path().to_owned(),
+                        file: format!("record of view `{name}`"),
+                        detail: error.to_string(),
+                        advice: RELOAD,
+                    })?;
                 Ok((name, record))
             })
             .collect()
@@ -155,7 +158,8 @@ impl Meta<'_> {
         let mut found = Vec::new();
         let from = rocksdb::IteratorMode::From(prefix.as_bytes(), rocksdb::Direction::Forward);
         for entry in self.db.iterator_cf(&self.family.handle, from) {
-            let (key, value) = entry.map_err(|error| StoreError::from_rocks(self.db.path(), &error))?;
+            let (key, value) =
+                entry.map_err(|error| StoreError::from_rocks(self.db.path(), &error))?;
             let Some(name) = key.strip_prefix(prefix.as_bytes()) else { break };
             found.push((String::from_utf8_lossy(name).into_owned(), value.into_vec()));
         }

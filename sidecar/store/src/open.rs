@@ -65,7 +65,10 @@ struct Opened {
     families: Vec<String>,
 }
 
-pub(crate) fn open(dir: &Path, config: StoreConfig) -> Result<(Arc<Shared>, OpenReport), StoreError> {
+pub(crate) fn open(
+    dir: &Path,
+    config: StoreConfig,
+) -> Result<(Arc<Shared>, OpenReport), StoreError> {
     config.check()?;
     let shared = Arc::new(Shared {
         dir: dir.to_owned(),
@@ -370,7 +373,8 @@ fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
 
 fn copy_logs(dir: &Path, logs: &[(String, u64)]) -> Result<PathBuf, StoreError> {
     let free = (1..).map(|number| dir.join(format!("salvaged-{number}")));
-    let copies = free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("salvaged"));
+    let copies =
+        free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("salvaged"));
     std::fs::create_dir_all(&copies).map_err(|error| StoreError::io(&copies, &error))?;
     for (name, _) in logs {
         let (from, to) = (dir.join(name), copies.join(name));

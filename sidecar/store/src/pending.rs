@@ -9,9 +9,9 @@
 
 use rocksdb::{Direction, IteratorMode};
 
+use crate::error::{RELOAD, StoreError};
 use crate::key::{from_ordered_i64, ordered_i64};
 use crate::live::{Live, Shared};
-use crate::error::{RELOAD, StoreError};
 
 /// No row waits.
 pub(crate) const NEVER: i64 = i64::MAX;

@@ -196,12 +196,8 @@ impl Pass<'_> {
         }
         let asked = spans.iter().filter(|(start, end)| start != end);
         let asked = asked.map(|&(start, end)| &keys[start..end]);
-        let found = live.db.batched_multi_get_cf_opt(
-            &generation.rows.handle,
-            asked,
-            false,
-            &self.options,
-        );
+        let found =
+            live.db.batched_multi_get_cf_opt(&generation.rows.handle, asked, false, &self.options);
         let mut found = found.into_iter();
         for (start, end) in spans {
             let found = if start == end { None } else { found.next() };
@@ -228,7 +224,8 @@ impl Pass<'_> {
             let stamp = Stamp { event_us: row.event_us, known_us: row.known_us, position: 0 };
             self.ahead_us = self.ahead_us.max(rule.due_us(&stamp));
         }
-        let newest = row.as_ref().map(|row| Newest { event_us: row.event_us, deleted: row.deleted });
+        let newest =
+            row.as_ref().map(|row| Newest { event_us: row.event_us, deleted: row.deleted });
         let mut judged = rule.judge(newest, self.as_of_us);
         if row.as_ref().is_some_and(|row| row.husk) {
             // Its values are gone, even if the TTL was raised since.
@@ -243,7 +240,8 @@ impl Pass<'_> {
             let slot = &mut frame.slots[*slot];
             match (&judged, &row) {
                 (Judged::Visible, Some(row)) => {
-                    let present = row.push_into(place, &mut slot.column, values).map_err(corrupt)?;
+                    let present =
+                        row.push_into(place, &mut slot.column, values).map_err(corrupt)?;
                     slot.status.push(if present { Status::Present } else { Status::NullValue });
                 }
                 (Judged::OutsideMaxAge, _) => slot.push_absent(Status::OutsideMaxAge),

@@ -36,7 +36,9 @@ const HUSK: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
     /// Another version of the layout, or flags this version doesn't know.
-    #[error("expected row layout {LAYOUT} without unknown flags, came layout {layout}, flags {flags}")]
+    #[error(
+        "expected row layout {LAYOUT} without unknown flags, came layout {layout}, flags {flags}"
+    )]
     Version {
         /// The version found.
         layout: u8,
@@ -318,7 +320,9 @@ impl<'a> Row<'a> {
                 let bytes = fixed.get(place.offset..end);
                 let bytes = bytes.ok_or(RowError::Bounds { at: place.offset })?;
                 scratch.f32s.clear();
-                scratch.f32s.extend(bytes.as_chunks().0.iter().map(|item| f32::from_le_bytes(*item)));
+                scratch
+                    .f32s
+                    .extend(bytes.as_chunks().0.iter().map(|item| f32::from_le_bytes(*item)));
                 out.push_embedding(&scratch.f32s);
             }
             Type::Binary => out.push_binary(self.variable(place)?),

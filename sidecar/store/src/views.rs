@@ -359,9 +359,7 @@ pub(crate) fn create_generation(
     let clock_us = shared.clock_us.clone();
     let rows = options::rows(&shared.config, &shared.cache, ttl_us.clone(), clock_us);
     let wait = options::family(&shared.config, &shared.cache);
-    for (name, options) in
-        [(rows_family(view, number), rows), (wait_family(view, number), wait)]
-    {
+    for (name, options) in [(rows_family(view, number), rows), (wait_family(view, number), wait)] {
         // An orphan of a command that failed half-way in this very process.
         if live.db.cf_handle(&name).is_some() {
             live.db.drop_cf(&name).map_err(|error| shared.rocks(error))?;

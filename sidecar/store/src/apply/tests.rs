@@ -66,5 +66,8 @@ fn a_panic_poisons_the_store_and_says_so() {
     let lost = applier.control::<()>(|_| panic!("a defect")).unwrap_err();
     assert!(matches!(lost, StoreError::Poisoned { .. }), "{lost}");
     let refused = applier.apply(view, &row(), 10, None).unwrap_err();
-    assert!(matches!(&refused, StoreError::Poisoned { message } if message == "a defect"), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::Poisoned { message } if message == "a defect"),
+        "{refused}"
+    );
 }

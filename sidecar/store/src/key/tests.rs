@@ -51,11 +51,19 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn key() -> impl Strategy<Value = Vec<Part>> {
-    let text = || bytes().prop_map(|bytes| Part::Utf8(String::from_utf8_lossy(&bytes).into_owned()));
+    let text =
+        || bytes().prop_map(|bytes| Part::Utf8(String::from_utf8_lossy(&bytes).into_owned()));
     let int = || prop_oneof![Just(i64::MIN), Just(-1), Just(0), Just(i64::MAX), any::<i64>()];
     (text(), int(), bytes(), any::<i32>(), any::<bool>(), text()).prop_map(
         |(first, int64, binary, int32, bool, last)| {
-            vec![first, Part::Int64(int64), Part::Binary(binary), Part::Int32(int32), Part::Bool(bool), last]
+            vec![
+                first,
+                Part::Int64(int64),
+                Part::Binary(binary),
+                Part::Int32(int32),
+                Part::Bool(bool),
+                last,
+            ]
         },
     )
 }
@@ -102,7 +110,11 @@ fn a_null_or_a_float_is_no_key_and_leaves_nothing_behind() {
     name.push_utf8("a");
     for ty in [Type::Int64, Type::Float64] {
         let mut other = Column::new(ty);
-        if ty == Type::Float64 { other.push_f64(1.0) } else { other.push_null() }
+        if ty == Type::Float64 {
+            other.push_f64(1.0)
+        } else {
+            other.push_null()
+        }
         let mut out = vec![7];
         assert!(!encode([&name, &other], 0, &mut out));
         assert_eq!(out, [7]);

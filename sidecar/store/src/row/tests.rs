@@ -27,31 +27,39 @@ fn columns(count: usize) -> Columns {
 /// One value of each type made from a seed; `None` at set bits of `nulls`.
 fn values(seed: u64, nulls: u16) -> Vec<Column> {
     let text = "sé".repeat((seed % 4) as usize);
-    TYPES.iter().enumerate().map(|(at, ty)| {
-        let mut column = Column::new(*ty);
-        if nulls >> at & 1 == 1 {
-            column.push_null();
-            return column;
-        }
-        let float = f64::from_bits(seed.rotate_left(at as u32 * 5));
-        match ty {
-            Type::Bool => column.push_bool(seed & 1 == 1),
-            Type::Utf8 => column.push_utf8(&text),
-            Type::Int32 => column.push_i32(seed as i32),
-            Type::Int64 => column.push_i64(seed as i64),
-            Type::Timestamp => column.push_timestamp(seed as i64),
-            Type::Float32 => column.push_f32(f32::from_bits(seed as u32)),
-            Type::Float64 => column.push_f64(float),
-            Type::Binary => column.push_binary(&seed.to_le_bytes()[..(seed % 9) as usize]),
-            Type::Embedding(_) => column.push_embedding(&[f32::NAN, -0.0, seed as f32]),
-            Type::ListInt64 => column.push_list_i64(&[seed as i64, i64::MIN][..(seed % 3) as usize]),
-            Type::ListFloat64 => column.push_list_f64(&[float, f64::NAN][..(seed % 3) as usize]),
-            Type::ListUtf8 => {
-                column.push_list_utf8(["", &text, "\0"][..(seed % 4) as usize].iter().copied());
+    TYPES
+        .iter()
+        .enumerate()
+        .map(|(at, ty)| {
+            let mut column = Column::new(*ty);
+            if nulls >> at & 1 == 1 {
+                column.push_null();
+                return column;
             }
-        }
-        column
-    }).collect()
+            let float = f64::from_bits(seed.rotate_left(at as u32 * 5));
+            match ty {
+                Type::Bool => column.push_bool(seed & 1 == 1),
+                Type::Utf8 => column.push_utf8(&text),
+                Type::Int32 => column.push_i32(seed as i32),
+                Type::Int64 => column.push_i64(seed as i64),
+                Type::Timestamp => column.push_timestamp(seed as i64),
+                Type::Float32 => column.push_f32(f32::from_bits(seed as u32)),
+                Type::Float64 => column.push_f64(float),
+                Type::Binary => column.push_binary(&seed.to_le_bytes()[..(seed % 9) as usize]),
+                Type::Embedding(_) => column.push_embedding(&[f32::NAN, -0.0, seed as f32]),
+                Type::ListInt64 => {
+                    column.push_list_i64(&[seed as i64, i64::MIN][..(seed % 3) as usize])
+                }
+                Type::ListFloat64 => {
+                    column.push_list_f64(&[float, f64::NAN][..(seed % 3) as usize])
+                }
+                Type::ListUtf8 => {
+                    column.push_list_utf8(["", &text, "\0"][..(seed % 4) as usize].iter().copied());
+                }
+            }
+            column
+        })
+        .collect()
 }
 
 fn encoded(columns: &Columns, values: &[Column]) -> Vec<u8> {

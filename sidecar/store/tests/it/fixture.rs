@@ -89,7 +89,11 @@ impl Shop {
         Self::open_with(dir, rule, config()).unwrap()
     }
 
-    pub(crate) fn open_with(dir: &Path, rule: Rule, config: StoreConfig) -> Result<Self, StoreError> {
+    pub(crate) fn open_with(
+        dir: &Path,
+        rule: Rule,
+        config: StoreConfig,
+    ) -> Result<Self, StoreError> {
         let (store, _) = Store::open(dir, config)?;
         Self::over(store, vec![schema("v", rule)])
     }

@@ -113,7 +113,8 @@ proptest! {
 fn verdicts_say_what_became_of_each_row() {
     let dir = tempfile::tempdir().unwrap();
     let shop = Shop::open(dir.path(), Rule::default());
-    let batch = [given(1, 10, 1), given(1, 5, 2), given(1, 10, 1), given(1, 10, 3), given(1, 200, 4)];
+    let batch =
+        [given(1, 10, 1), given(1, 5, 2), given(1, 10, 1), given(1, 10, 3), given(1, 200, 4)];
     use Verdict::{Applied, Duplicate, Pending, Stale};
     assert_eq!(shop.apply(&batch, 100), [Applied, Stale, Duplicate, Applied, Pending]);
     assert_eq!(shop.apply(&[given(1, 200, 4), given(1, 10, 3)], 100), [Duplicate, Duplicate]);
@@ -172,7 +173,10 @@ fn a_read_overtaken_by_newer_rows_says_so_or_is_refused() {
     assert_eq!(crate::fixture::got(&frame, 0, 0), (Status::Present, Some(2), 5_000));
     let t_us = 5_000 - shop_config().read_behind_us_max - 1;
     let refused = shop.try_read(&[1], t_us).unwrap_err();
-    assert!(matches!(refused, skewless_store::StoreError::ReadInThePast { least_us: 5_000, .. }), "{refused}");
+    assert!(
+        matches!(refused, skewless_store::StoreError::ReadInThePast { least_us: 5_000, .. }),
+        "{refused}"
+    );
 }
 
 fn shop_config() -> skewless_store::StoreConfig {
@@ -216,7 +220,10 @@ fn expired_rows_become_husks_and_stay_outside_max_age() {
     let (old, young) = ((Status::OutsideMaxAge, None, 10), (Status::Present, Some(2), 200));
     assert_eq!(shop.read(&[1, 2], 300), [old, young]);
     // Late data still loses against the husk, newer data still wins.
-    assert_eq!(shop.apply(&[given(1, 9, 5), given(1, 10, 6)], 300), [Verdict::Stale, Verdict::Duplicate]);
+    assert_eq!(
+        shop.apply(&[given(1, 9, 5), given(1, 10, 6)], 300),
+        [Verdict::Stale, Verdict::Duplicate]
+    );
     assert_eq!(shop.read(&[1], 300), [old]);
     // The value is really gone: a raised TTL doesn't bring it back.
     drop(shop);

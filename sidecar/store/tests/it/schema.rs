@@ -87,7 +87,10 @@ fn a_view_that_left_the_definitions_is_kept_and_named() {
     shop.apply(&[given(1, 1, 5)], 9);
     let views = shop.store.set_schemas(vec![schema("w", Rule::default())]).unwrap();
     let (w, v) = ("w".to_owned(), "v".to_owned());
-    assert_eq!(views.changes(), [SchemaChange::Created { view: w }, SchemaChange::Unused { view: v }]);
+    assert_eq!(
+        views.changes(),
+        [SchemaChange::Created { view: w }, SchemaChange::Unused { view: v }]
+    );
     let back = shop.store.set_schemas(vec![schema("v", Rule::default())]).unwrap();
     assert!(!back.changes().contains(&SchemaChange::Created { view: "v".to_owned() }));
     assert_eq!(shop.read(&[1], 9), [(Status::Present, Some(5), 1)]);
@@ -97,8 +100,18 @@ fn a_view_that_left_the_definitions_is_kept_and_named() {
 fn every_type_goes_in_and_comes_out() {
     let dir = tempfile::tempdir().unwrap();
     let types = [
-        Type::Bool, Type::Int32, Type::Int64, Type::Float32, Type::Float64, Type::Utf8, Type::Binary,
-        Type::Timestamp, Type::Embedding(2), Type::ListInt64, Type::ListFloat64, Type::ListUtf8,
+        Type::Bool,
+        Type::Int32,
+        Type::Int64,
+        Type::Float32,
+        Type::Float64,
+        Type::Utf8,
+        Type::Binary,
+        Type::Timestamp,
+        Type::Embedding(2),
+        Type::ListInt64,
+        Type::ListFloat64,
+        Type::ListUtf8,
     ];
     let features: Vec<_> = types.iter().map(|ty| (ty.to_string(), *ty)).collect();
     let keys = vec![Type::Utf8, Type::Bool];
@@ -125,7 +138,8 @@ fn every_type_goes_in_and_comes_out() {
         keys[1].push_bool(flag);
     }
     let (times, deleted) = (vec![1, 1], vec![false, false]);
-    let rows = Rows { keys, event_us: times.clone(), known_us: times, deleted, features: features.into() };
+    let rows =
+        Rows { keys, event_us: times.clone(), known_us: times, deleted, features: features.into() };
     shop.store.apply(shop.view(), &rows, 9, None).unwrap();
     let mut frame = Frame::new(&shop.plan);
     frame.reset(2);

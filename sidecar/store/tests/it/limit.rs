@@ -1,0 +1,141 @@
+//! Every limit refuses by its name, and nothing of what it refused is written.
+
+use skewless_batch::{Column, Type};
+use skewless_catalog::Status;
+use skewless_catalog::visibility::{Rule, TIME_MAX_US};
+use skewless_store::{Rows, SourceOffset, Store, StoreConfig, StoreError, ViewSchema};
+
+use crate::fixture::{Shop, config, given, rows, schema};
+
+fn name(error: StoreError) -> &'static str {
+    let StoreError::OverLimit { name, .. } = error else { panic!("{error}") };
+    name
+}
+
+fn texts(key: &str, value: &str, count: usize) -> Rows {
+    let mut columns = [Column::new(Type::Utf8), Column::new(Type::Utf8)];
+    for _ in 0..count {
+        columns[0].push_utf8(key);
+        columns[1].push_utf8(value);
+    }
+    let [keys, features] = columns;
+    let (times, deleted) = (vec![1; count], vec![false; count]);
+    Rows {
+        keys: vec![keys],
+        event_us: times.clone(),
+        known_us: times,
+        deleted,
+        features: vec![features],
+    }
+}
+
+#[test]
+fn rows_over_a_limit_are_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = StoreConfig {
+        batch_rows_max: 3,
+        batch_bytes_max: 4_096,
+        value_bytes_max: 2_000,
+        key_bytes_max: 16,
+        ..config()
+    };
+    let (store, _) = Store::open(dir.path(), small).unwrap();
+    let features = vec![("value".to_owned(), Type::Utf8)];
+    let schema = ViewSchema { keys: vec![Type::Utf8], features, ..schema("v", Rule::default()) };
+    let shop = Shop::over(store, vec![schema]).unwrap();
+    let apply = |rows: &Rows| shop.store.apply(shop.view(), rows, 9, None);
+    let long = "x".repeat(2_000);
+    assert_eq!(name(apply(&texts("k", "v", 4)).unwrap_err()), "batch_rows_max");
+    assert_eq!(name(apply(&texts("k", &long[..1_900], 3)).unwrap_err()), "batch_bytes_max");
+    assert_eq!(name(apply(&texts("k", &long, 1)).unwrap_err()), "value_bytes_max");
+    assert_eq!(name(apply(&texts(&long[..15], "v", 1)).unwrap_err()), "key_bytes_max");
+    apply(&texts(&long[..14], "v", 3)).unwrap();
+    let source = Some(SourceOffset { source: "s".repeat(1_025), offset: 1 });
+    let refused = shop.store.apply(shop.view(), &texts("k", "v", 1), 9, source).unwrap_err();
+    assert_eq!(name(refused), "SOURCE_BYTES_MAX");
+    let mut frame = skewless_catalog::Frame::new(&shop.plan);
+    frame.reset(3);
+    [&long[..14], &long[..15], "k"].iter().for_each(|key| frame.keys[0].push_utf8(key));
+    shop.store
+        .read(&shop.bound, 9, &mut frame, &mut skewless_store::ReadScratch::default())
+        .unwrap();
+    assert_eq!(frame.slots[0].status, [Status::Present, Status::NotFound, Status::NotFound]);
+}
+
+#[test]
+fn rows_of_the_wrong_shape_are_refused_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    let good = || rows(&[given(1, 1, 1), given(2, 1, 2)]);
+    let mut broken: Vec<(Rows, &str)> = Vec::new();
+    let mut case = |change: &dyn Fn(&mut Rows), says| {
+        let mut rows = good();
+        change(&mut rows);
+        broken.push((rows, says));
+    };
+    case(&|rows| rows.keys[0].push_i64(3), "2 rows");
+    case(&|rows| rows.known_us.truncate(1), "2 rows");
+    case(&|rows| rows.features.clear(), "1 key and 1 feature");
+    case(&|rows| rows.features[0] = Column::new(Type::Int64), "2 rows");
+    case(&|rows| rows.event_us[1] = TIME_MAX_US + 1, "row 1: expected a time");
+    case(&|rows| rows.known_us[1] = i64::MIN, "row 1: expected a time");
+    case(
+        &|rows| {
+            rows.keys[0] = Column::new(Type::Utf8);
+            ["a", "b"].iter().for_each(|key| rows.keys[0].push_utf8(key));
+        },
+        "key column 0 of type int64, came utf8",
+    );
+    case(
+        &|rows| {
+            rows.keys[0].clear();
+            rows.keys[0].push_i64(1);
+            rows.keys[0].push_null();
+        },
+        "row 1: expected a key, came null",
+    );
+    for (rows, says) in broken {
+        let refused = shop.store.apply(shop.view(), &rows, 9, None).unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+    assert_eq!(shop.read(&[1, 2], 9).iter().filter(|got| got.0 != Status::NotFound).count(), 0);
+}
+
+#[test]
+fn too_many_views_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), StoreConfig { views_max: 1, ..config() }).unwrap();
+    let two = ["v", "w"].map(|name| schema(name, Rule::default()));
+    assert_eq!(name(Shop::over(store, two.into()).err().unwrap()), "views_max");
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_reported_at_once() {
+    let wrong = StoreConfig {
+        cache_bytes: 0,
+        queue_commands_max: 0,
+        background_threads: 0,
+        read_behind_us_max: -1,
+        ..config()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let Err(StoreError::Config { mistakes }) = Store::open(dir.path(), wrong) else { panic!() };
+    let names = ["cache_bytes", "queue_commands_max", "background_threads", "read_behind_us_max"];
+    assert_eq!(mistakes.len(), names.len());
+    assert!(names.iter().all(|name| mistakes.iter().any(|mistake| mistake.contains(name))));
+}
+
+#[test]
+fn a_frame_of_another_plan_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    let scratch = &mut skewless_store::ReadScratch::default();
+    let mut frame = skewless_catalog::Frame::new(&skewless_catalog::Plan::default());
+    let refused = shop.store.read(&shop.bound, 9, &mut frame, scratch).unwrap_err();
+    assert!(matches!(refused, StoreError::WrongFrame { what: "join keys", expected: 1, came: 0 }));
+    let mut frame = skewless_catalog::Frame::new(&shop.plan);
+    frame.reset(2);
+    frame.keys[0].push_i64(1);
+    let refused = shop.store.read(&shop.bound, 9, &mut frame, scratch).unwrap_err();
+    assert!(matches!(refused, StoreError::WrongFrame { expected: 2, came: 1, .. }), "{refused}");
+}
