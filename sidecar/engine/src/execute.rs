@@ -128,7 +128,7 @@ impl Worker {
         let rows_given = if all { rows } else { given.len() };
 
         // The outputs leave the frame while its inputs are read; their memory comes back with them.
-        let mut outputs = Outputs::of(step, frame);
+        let mut outputs = Outputs::of(step, frame, std::mem::take(&mut self.taken));
         let mut run = Run {
             worker: self,
             step,
@@ -147,7 +147,7 @@ impl Worker {
             run.rows(Inputs::Columns(&columns), 0..rows_given, 0);
         }
         let report = run.report;
-        outputs.put_back(number, step, frame);
+        self.taken = outputs.put_back(number, step, frame);
         self.given = given;
         report
     }
@@ -297,7 +297,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    fn of(step: &BoundStep, frame: &mut Frame) -> Self {
+    fn of(step: &BoundStep, frame: &mut Frame, mut slots: Vec<FrameSlot>) -> Self {
         let take = |&(_, slot): &(usize, usize)| {
             let slot = &mut frame.slots[slot];
             let empty = FrameSlot { column: Column::new(slot.column.ty()), status: Vec::new() };
@@ -306,7 +306,7 @@ impl Outputs {
             taken.status.clear();
             taken
         };
-        let slots = step.outputs.iter().map(take).collect();
+        slots.extend(step.outputs.iter().map(take));
         Self { slots, rows: frame.rows, failures: Vec::new(), failures_total: 0 }
     }
 
@@ -373,10 +373,10 @@ impl Outputs {
         }
     }
 
-    /// Puts whole columns back into the frame.
-    fn put_back(mut self, number: usize, step: &BoundStep, frame: &mut Frame) {
+    /// Puts whole columns back into the frame; gives back the empty list they were in.
+    fn put_back(mut self, number: usize, step: &BoundStep, frame: &mut Frame) -> Vec<FrameSlot> {
         self.fill_up_to(self.rows);
-        for (mut slot, &(_, index)) in self.slots.into_iter().zip(&step.outputs) {
+        for (mut slot, &(_, index)) in self.slots.drain(..).zip(&step.outputs) {
             slot.column.canonicalize_nans();
             frame.slots[index] = slot;
         }
@@ -384,6 +384,7 @@ impl Outputs {
             frame.fail(number, row, message);
         }
         frame.failures_total += self.failures_total;
+        self.slots
     }
 }
 
@@ -397,6 +398,3 @@ fn append(slot: &mut FrameSlot, view: &ColumnView<'_>, rows: Range<usize>) {
         slot.status.extend(rows.map(status));
     }
 }
-
-#[cfg(test)]
-mod tests;

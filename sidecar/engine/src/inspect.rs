@@ -276,6 +276,3 @@ fn check_core_exports(
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

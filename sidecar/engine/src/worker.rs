@@ -9,7 +9,7 @@
 //! call, or in [`Worker::tidy`], which a server calls once the answer is on its way.
 
 use skewless_batch::{BatchView, Column, ColumnView, Type};
-use skewless_catalog::InstancePolicy;
+use skewless_catalog::{FrameSlot, InstancePolicy};
 
 use crate::config::EngineConfig;
 use crate::engine::Engine;
@@ -27,6 +27,8 @@ pub struct Worker {
     pub(crate) steps: Vec<StepReport>,
     /// The rows a step is given when it isn't given all; kept for its memory.
     pub(crate) given: Vec<u32>,
+    /// Where a step's outputs are while it runs; kept for its memory.
+    pub(crate) taken: Vec<FrameSlot>,
 }
 
 struct Warm {
@@ -64,6 +66,7 @@ impl Worker {
             uses: 0,
             steps: Vec::new(),
             given: Vec::new(),
+            taken: Vec::new(),
         }
     }
 

@@ -1,0 +1,216 @@
+//! Each limit of the engine is hit once, by name.
+
+use skewless_catalog::InstancePolicy::{Reset, Reused};
+use skewless_engine::{Budget, CallError, Engine, EngineConfig, EngineError, PluginError, Worker};
+
+use crate::harness::{
+    Cell, call, cells, config, doubles, frame, load, program, run, ticking, value, wasm,
+};
+
+const ONE: &[(f64, f64)] = &[(1.0, 2.0)];
+
+fn with(change: impl FnOnce(&mut EngineConfig)) -> Engine {
+    let mut config = config();
+    change(&mut config);
+    Engine::new(config).unwrap()
+}
+
+#[test]
+fn memory_bytes_max() {
+    let engine = with(|config| config.memory_bytes_max = 256 << 10);
+    let error = call(&mut Worker::new(&engine), &load(&engine, "grows_memory_forever"), Reset, ONE);
+    let first_too_much = (2 + 16) << 16;
+    assert_eq!(error, Err(CallError::Memory { max: 256 << 10, came: first_too_much }));
+    let error = engine.load(&wasm("output_too_large"), None).unwrap_err();
+    assert_eq!(error, PluginError::Memory { max: 256 << 10, came: 600 << 16 });
+}
+
+#[test]
+fn table_elements_max() {
+    let engine = with(|config| config.table_elements_max = 1_500);
+    let error = call(&mut Worker::new(&engine), &load(&engine, "grows_table_forever"), Reset, ONE);
+    assert_eq!(error, Err(CallError::Table { max: 1_500, came: 2_001 }));
+}
+
+#[test]
+fn stack_bytes_max() {
+    let engine = with(|config| config.stack_bytes_max = 64 << 10);
+    let error = call(&mut Worker::new(&engine), &load(&engine, "recurses_forever"), Reset, ONE);
+    assert_eq!(error, Err(CallError::Stack { max: 64 << 10 }));
+}
+
+#[test]
+fn output_bytes_max() {
+    let engine = with(|config| config.output_bytes_max = 1 << 10);
+    let plugin = load(&engine, "adds");
+    let mut worker = Worker::new(&engine);
+    let rows = vec![(1.0, 2.0); 200];
+    let error = call(&mut worker, &plugin, Reset, &rows);
+    assert_eq!(error, Err(CallError::OutputBytes { max: 1 << 10, came: 192 + 1600 }));
+    let program = program(&[(&plugin, Reset, [0, 1])]);
+    let mut frame = frame(&program, &vec![(Some(1.0), Some(2.0)); 200]);
+    run(&mut worker, &program, &mut frame);
+    assert_eq!(
+        cells(&frame, 2),
+        vec![value(3.0); 200],
+        "a program's batch is halved until it fits"
+    );
+}
+
+#[test]
+fn input_bytes_max() {
+    let engine = with(|config| config.input_bytes_max = 1 << 10);
+    let plugin = load(&engine, "adds");
+    let mut worker = Worker::new(&engine);
+    let error = call(&mut worker, &plugin, Reset, &vec![(1.0, 2.0); 200]).unwrap_err();
+    assert!(matches!(error, CallError::InputBytes { max: 1024, came } if came > 3200), "{error}");
+    let program = program(&[(&plugin, Reset, [0, 1])]);
+    let mut frame = frame(&program, &vec![(Some(1.0), Some(2.0)); 200]);
+    run(&mut worker, &program, &mut frame);
+    assert_eq!(
+        cells(&frame, 2),
+        vec![value(3.0); 200],
+        "a program's batch is halved until it fits"
+    );
+}
+
+#[test]
+fn rows_max() {
+    let engine = with(|config| config.rows_max = 10);
+    let plugin = load(&engine, "adds");
+    let program = program(&[(&plugin, Reset, [0, 1])]);
+    let mut frame = frame(&program, &vec![(Some(1.0), Some(2.0)); 95]);
+    let report = run(&mut Worker::new(&engine), &program, &mut frame)[0];
+    assert_eq!((report.calls, report.broke), (10, None));
+}
+
+#[test]
+fn module_bytes_max_and_signature_bytes_max() {
+    let wasm = wasm("adds");
+    let engine = with(|config| config.module_bytes_max = 1 << 10);
+    let long = [&wasm[..], &[0; 1 << 10]].concat();
+    assert_eq!(
+        engine.load(&long, None).unwrap_err(),
+        PluginError::TooLarge { max: 1 << 10, came: long.len() }
+    );
+    let engine = with(|config| config.signature_bytes_max = 1 << 10);
+    engine.load(&wasm, None).unwrap();
+    let json = format!(
+        r#"{{"abi":1,"name":"t","doc":"{}","inputs":[],"outputs":[]}}"#,
+        "x".repeat(1 << 10)
+    );
+    let text =
+        format!("(module (@custom \"skewless.signature\" \"{}\"))", json.replace('"', "\\\""));
+    let error = engine.load(&wat::parse_str(text).unwrap(), None).unwrap_err();
+    assert!(error.to_string().contains("signature_bytes_max"), "{error}");
+}
+
+#[test]
+fn instances_max() {
+    let engine = with(|config| config.instances_max = 1);
+    let (plugin, other) = (load(&engine, "adds"), load(&engine, "traps_on_negative"));
+    let (mut first, mut second) = (Worker::new(&engine), Worker::new(&engine));
+    call(&mut first, &plugin, Reset, ONE).unwrap();
+    assert_eq!(call(&mut second, &other, Reset, ONE), Err(CallError::Instances { max: 1 }));
+    first.clear();
+    call(&mut second, &other, Reset, ONE).unwrap();
+}
+
+#[test]
+fn warm_instances_max() {
+    let engine = with(|config| config.warm_instances_max = 2);
+    let plugins =
+        ["adds", "traps_on_negative", "keeps_state_in_memory"].map(|name| load(&engine, name));
+    let mut worker = Worker::new(&engine);
+    let mut instances = |plugin| {
+        let program = program(&[(plugin, Reused, [0, 1])]);
+        run(&mut worker, &program, &mut frame(&program, &[(Some(1.0), Some(2.0))]))[0].instances
+    };
+    let made: Vec<_> = [0, 1, 0, 2, 0, 1].map(|plugin: usize| instances(&plugins[plugin])).into();
+    assert_eq!(made, [1, 1, 0, 1, 0, 1], "the least recently used one is forgotten");
+    assert_eq!(worker.warm_instances(), 2);
+}
+
+#[test]
+fn deadline_ticks() {
+    let mut config = config();
+    config.deadline_ticks = 20;
+    let (engine, _ticker) = ticking(config);
+    let error = call(&mut Worker::new(&engine), &load(&engine, "loops_in_transform"), Reset, ONE);
+    assert_eq!(error, Err(CallError::Deadline { ticks: 20 }));
+    assert!(engine.ticks() >= 20);
+}
+
+#[test]
+fn a_budget_of_calls_leaves_rows_untried_and_says_so() {
+    let engine = with(|_| ());
+    let plugin = load(&engine, "traps_on_negative");
+    let program = program(&[(&plugin, Reset, [0, 1]), (&plugin, Reset, [1, 1])]);
+    let rows: Vec<_> =
+        (0..8).map(|row| (Some(if row == 0 { -1.0 } else { 1.0 }), Some(2.0))).collect();
+    let mut frame = frame(&program, &rows);
+    let budget = Budget { calls_max: 5, ..Budget::UNBOUNDED };
+    let mut worker = Worker::new(&engine);
+    let reports = worker.execute(&program, &mut frame, budget, &mut |_, _| {});
+    assert_eq!(
+        (reports[0].calls, reports[1].calls),
+        (5, 1),
+        "8, 4, 2, 1, 1 rows; the budget is per step"
+    );
+    let (failed, good) = (Cell::Failed, value(3.0));
+    assert_eq!(cells(&frame, 2), [failed, good, failed, failed, failed, failed, failed, failed]);
+    assert_eq!(cells(&frame, 3), [value(4.0); 8]);
+    let messages: Vec<_> =
+        frame.failures.iter().map(|failure| (failure.row, &*failure.message)).collect();
+    assert!(messages[0].1.starts_with("plugin trapped"), "{messages:?}");
+    let untried = "not tried: the budget of calls a step was spent";
+    assert_eq!(messages[1..], [(None, untried), (None, untried)]);
+    assert_eq!(frame.failures_total, 7);
+}
+
+#[test]
+fn a_budget_of_ticks_bounds_the_whole_execution() {
+    let (engine, _ticker) = ticking(config());
+    let (loops, adds) = (load(&engine, "loops_on_negative"), load(&engine, "adds"));
+    let program = program(&[(&loops, Reset, [0, 1]), (&adds, Reset, [0, 1])]);
+    let mut frame = frame(&program, &[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))]);
+    let mut worker = Worker::new(&engine);
+    let before = engine.ticks();
+    let reports = worker.execute(&program, &mut frame, Budget::online(50), &mut |_, _| {});
+    assert_eq!((reports[0].calls, reports[1].calls), (1, 0));
+    assert!(engine.ticks() - before >= 50);
+    assert_eq!(cells(&frame, 2), [Cell::Failed; 2]);
+    assert_eq!(cells(&frame, 3), [Cell::Failed; 2]);
+    assert!(
+        frame
+            .failures
+            .iter()
+            .all(|failure| failure.message == "not tried: the budget of ticks was spent")
+    );
+}
+
+#[test]
+fn a_bad_configuration_names_its_field() {
+    let error = Engine::new(EngineConfig { rows_max: 0, ..config() }).unwrap_err();
+    assert_eq!(error, EngineError::Config { field: "rows_max", expected: "1 to 1048576" });
+}
+
+#[test]
+fn a_plugin_of_another_engine_and_columns_that_do_not_fit_are_refused() {
+    let (one, two) = (with(|_| ()), with(|_| ()));
+    let plugin = load(&one, "adds");
+    assert_eq!(call(&mut Worker::new(&two), &plugin, Reset, ONE), Err(CallError::OtherEngine));
+
+    let mut worker = Worker::new(&one);
+    let a = doubles([Some(1.0)]);
+    let mut text = skewless_batch::Column::new(skewless_batch::Type::Utf8);
+    text.push_utf8("x");
+    for inputs in [vec![a.view()], vec![a.view(), text.view()], vec![a.view(); 3]] {
+        let error = worker.run_plugin(&plugin, 1, &inputs).unwrap_err();
+        assert!(matches!(error, CallError::Input { .. }), "{error}");
+    }
+    assert!(matches!(
+        worker.run_plugin(&plugin, 2, &[a.view(), a.view()]),
+        Err(CallError::Input { .. })
+    ));
+}

@@ -1,0 +1,11 @@
+//! The engine against good and hostile guests; the guests are `tests/programs/*.wat` of this repository.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod cached;
+mod harness;
+mod hostile;
+mod limits;
+mod load;
+mod random;
+mod rows;
+mod state;

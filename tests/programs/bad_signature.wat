@@ -1,0 +1,7 @@
+;; Its signature is no JSON.
+(module
+  (@custom "skewless.signature" "\00\ff{")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (i64.const -4)))

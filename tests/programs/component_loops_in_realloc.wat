@@ -1,0 +1,12 @@
+;; A component that never gives room for the input.
+(component
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (core module $m
+    (memory (export "memory") 2)
+    (global $top (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)
+    (func (export "transform") (param $in i32) (param $len i32) (result i32)
+      (i32.store (i32.const 16) (i32.const 0)) (i32.store (i32.const 20) (i32.const 1024)) (i32.store (i32.const 24) (i32.const 192)) (i32.const 16)))
+  (core instance $i (instantiate $m))
+  (func (export "transform") (param "batch" (list u8)) (result (result (list u8) (error string)))
+    (canon lift (core func $i "transform") (memory $i "memory") (realloc (func $i "realloc")))))

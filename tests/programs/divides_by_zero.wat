@@ -1,0 +1,7 @@
+;; Divides by zero in transform.
+(module
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (i64.div_s (i64.const 1) (i64.extend_i32_u (i32.const 0)))))

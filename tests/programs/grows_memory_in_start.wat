@@ -1,0 +1,9 @@
+;; A memory bomb in the start function.
+(module
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (func $start (loop (drop (memory.grow (i32.const 16))) (br 0)))
+  (start $start)
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (i64.const 0)))

@@ -1,0 +1,8 @@
+;; Grows a table until it is stopped, and ignores refusals.
+(module
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (table $t 1 funcref)
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (loop (drop (table.grow $t (ref.null func) (i32.const 1000))) (br 0)) unreachable))

@@ -1,0 +1,8 @@
+;; Gives a batch without columns.
+(module
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (data (i32.const 1024) "SKWB\01\00\00\00\01\00\00\00\00\00\00\00\40\00\00\00")
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (i64.const 0x40000000040)))

@@ -1,0 +1,14 @@
+;; Gives three columns where one and an error column are the most.
+(module
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"t\",\"inputs\":[{\"name\":\"a\",\"type\":\"float64\",\"nullable\":true},{\"name\":\"b\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"sum\",\"type\":\"float64\",\"nullable\":true}]}")
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (data (i32.const 1024) "SKWB\01\00\00\00\01\00\00\00\03\00\00\00\00\02\00\00")
+  (data (i32.const 1088) "\05")
+  (data (i32.const 1120) "\00\01\00\00\08\00\00\00")
+  (data (i32.const 1136) "\05")
+  (data (i32.const 1168) "\80\01\00\00\08\00\00\00")
+  (data (i32.const 1184) "\05")
+  (data (i32.const 1216) "\c0\01\00\00\08\00\00\00")
+  (func (export "skewless_transform") (param i32 i32) (result i64)
+    (i64.const 0x40000000200)))
