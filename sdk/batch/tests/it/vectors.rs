@@ -95,7 +95,7 @@ fn valid() -> Vec<Vector> {
         2,
         empty.into(),
     );
-    let long = (0..65).map(|row| Owned::Int64(row)).collect();
+    let long = (0..65).map(Owned::Int64).collect();
     let bits = (0..65).map(|row| Owned::Bool(row % 3 == 0)).collect();
     let columns = vec![(Type::Int64, long), (Type::Bool, bits)];
     add("rows_65", "65 rows: buffers longer than the alignment", 65, columns);
@@ -143,7 +143,7 @@ fn sample(ty: Type, row: usize) -> Owned {
     let row = row % 9;
     let some = row % 4;
     match ty {
-        Type::Bool => Owned::Bool(row % 2 == 0),
+        Type::Bool => Owned::Bool(row.is_multiple_of(2)),
         Type::Int32 => Owned::Int32([0, 1, -1, i32::MAX, i32::MIN, 255, 256, -65_536, 42][row]),
         Type::Int64 => Owned::Int64(I64[row]),
         Type::Float32 => Owned::Float32(f32::from_bits(F32[row])),
