@@ -18,7 +18,7 @@ use crate::OfflineError;
 use crate::cast::arrow_type;
 use crate::compute::{self, Computed};
 use crate::config::{
-    CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, WORKERS_DEFAULT,
+    CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, SPILL_BYTES_MAX_DEFAULT, WORKERS_DEFAULT,
     WORKERS_MAX,
 };
 use crate::files::{Digester, FileDigest, InputFile};
@@ -78,6 +78,8 @@ pub struct BackfillOptions {
     pub overwrite: bool,
     /// Folder for spilled sorts; the output's own when not given.
     pub spill_folder: Option<PathBuf>,
+    /// Bytes of disk that one sort may spill at most.
+    pub spill_bytes_max: u64,
 }
 
 impl Default for BackfillOptions {
@@ -91,6 +93,7 @@ impl Default for BackfillOptions {
             as_known_now: false,
             overwrite: false,
             spill_folder: None,
+            spill_bytes_max: SPILL_BYTES_MAX_DEFAULT,
         }
     }
 }
@@ -144,8 +147,12 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
     let schema = output_schema(&plan, &spine, options.statuses)?;
     let output = Output::create(&request.output, options.overwrite, Arc::clone(&schema))?;
 
-    let job =
-        Job::new(&spill_folder(request), request.cancel.clone(), Arc::clone(&request.progress))?;
+    let job = Job::new(
+        &spill_folder(request),
+        options.spill_bytes_max,
+        request.cancel.clone(),
+        Arc::clone(&request.progress),
+    )?;
     let provenance = describe(request, &plan, &spine, &views)?;
     let budget = Budget::split(options.memory_bytes, views.len());
     let (mut joined, mut history_rows) = (Vec::new(), 0);

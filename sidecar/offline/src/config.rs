@@ -54,8 +54,8 @@ pub const VARIABLE_BYTES_GUESS: usize = 32;
 /// Failure messages a report keeps; the counts are always complete.
 pub const FAILURES_KEPT_MAX: usize = 16;
 
-/// Bytes of disk a backfill may use for spilled sorts. Over it the backfill fails rather than
-/// filling the disk under other programs.
+/// Bytes of disk that one sort may spill. Over it the job fails rather than filling the disk under
+/// other programs.
 pub const SPILL_BYTES_MAX_DEFAULT: u64 = 1 << 40;
 
 /// Rows fed to the store's loader at once; bounds the columns built for it.

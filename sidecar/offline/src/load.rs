@@ -12,7 +12,7 @@ use skewless_store::{CommitMode, CommitReport, Loader, Rows, Store, ViewHandle, 
 
 use crate::OfflineError;
 use crate::columns;
-use crate::config::{LOAD_ROWS, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN};
+use crate::config::{LOAD_ROWS, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, SPILL_BYTES_MAX_DEFAULT};
 use crate::files::{self, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
 use crate::order::HistoryOrder;
@@ -88,8 +88,12 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoadReport, OfflineError> {
     let features: Vec<usize> = (0..view.features.len()).collect();
     let options = HistoryOptions { as_known_now: false, bad_rows: request.options.bad_rows };
     let history = History::open(view, &features, request.repo, options)?;
-    let job =
-        Job::new(&spill_folder(request), request.cancel.clone(), Arc::clone(&request.progress))?;
+    let job = Job::new(
+        &spill_folder(request),
+        SPILL_BYTES_MAX_DEFAULT,
+        request.cancel.clone(),
+        Arc::clone(&request.progress),
+    )?;
     let mut digester = files::Digester {
         progress: request.progress.as_ref(),
         cancel: &request.cancel,
@@ -164,5 +168,3 @@ fn store_rows(view: &View, batch: &RecordBatch) -> Result<Rows, OfflineError> {
     Ok(rows)
 }
 
-#[cfg(test)]
-mod tests;

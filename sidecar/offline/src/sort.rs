@@ -40,6 +40,7 @@ pub(crate) type Batches = BoxStream<'static, Result<RecordBatch, DataFusionError
 pub(crate) struct Job {
     runtime: tokio::runtime::Runtime,
     spill: SpillDir,
+    spill_bytes_max: u64,
     ledger: Arc<Ledger>,
     sorts: Mutex<Vec<Arc<SortExec>>>,
     failure: Mutex<Option<OfflineError>>,
@@ -80,6 +81,7 @@ impl Job {
     /// A job that spills under `spill_root`, in a folder that is gone when the job is dropped.
     pub(crate) fn new(
         spill_root: &Path,
+        spill_bytes_max: u64,
         cancel: CancelFlag,
         progress: Arc<dyn Progress>,
     ) -> Result<Arc<Job>, OfflineError> {
@@ -92,6 +94,7 @@ impl Job {
         Ok(Arc::new(Job {
             runtime,
             spill,
+            spill_bytes_max,
             ledger: Arc::default(),
             sorts: Mutex::default(),
             failure: Mutex::default(),
@@ -111,7 +114,7 @@ impl Job {
             Share { budget_bytes, used: AtomicUsize::new(0), ledger: Arc::clone(&self.ledger) };
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![self.spill.path.clone()]))
-            .with_max_temp_directory_size(crate::config::SPILL_BYTES_MAX_DEFAULT);
+            .with_max_temp_directory_size(self.spill_bytes_max);
         let env = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)
