@@ -11,40 +11,23 @@
 //! every later write is refused, loudly.
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use rocksdb::WriteBatch;
-use skewless_batch::{Column, Value};
-use skewless_catalog::visibility::{Stamp, check_time};
+use skewless_catalog::visibility::Stamp;
 
 use crate::config::{GROUP_ROWS_MAX, PROMOTE_ROWS_MAX, SOURCE_BYTES_MAX};
-use crate::error::{RELOAD, StoreError};
+use crate::error::StoreError;
 use crate::live::{Live, Shared, Slot};
-use crate::meta::Meta;
-use crate::row::{self, Row};
+use crate::pending;
+use crate::pending::KeyAndRow;
+use crate::row::Row;
+use crate::rows::{Encoded, Rows, encode, in_time};
 use crate::views::ViewHandle;
-use crate::{key, options, pending};
-
-/// Rows of one view as they come: columns of equal length.
-#[derive(Debug)]
-pub struct Rows {
-    /// The key columns, in the view's key order; no nulls.
-    pub keys: Vec<Column>,
-    /// Event time of each row, microseconds UTC.
-    pub event_us: Vec<i64>,
-    /// Known time of each row (created or ingested), microseconds UTC.
-    pub known_us: Vec<i64>,
-    /// Whether each row is a tombstone; its features are ignored.
-    pub deleted: Vec<bool>,
-    /// The features, in the catalog's order for this view.
-    pub features: Vec<Column>,
-}
+use crate::writes::{Place, Writes, corrupt_row};
 
 /// Where a source stands once these rows are applied; stored in the same batch as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,35 +62,14 @@ pub struct Applied {
     pub synced: bool,
 }
 
-/// Rows encoded, checked against every limit.
-pub(crate) struct Encoded {
-    bytes: Vec<u8>,
-    rows: Vec<EncodedRow>,
-}
-
-pub(crate) struct EncodedRow {
-    key: Range<usize>,
-    row: Range<usize>,
-    pub(crate) stamp: Stamp,
-}
-
-impl Encoded {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8], &Stamp)> {
-        let part = |range: &Range<usize>| &self.bytes[range.clone()];
-        self.rows.iter().map(move |row| (part(&row.key), part(&row.row), &row.stamp))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-}
+pub(crate) type Control = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 pub(crate) enum Command {
     Apply(Box<ApplyCommand>),
     /// Promotes what is due at the time; the reply may be absent.
     Promote(i64, Option<SyncSender<Result<(), StoreError>>>),
     /// Anything rare that must not run beside a write.
-    Control(Box<dyn FnOnce(&Arc<Shared>) + Send>),
+    Control(Control),
 }
 
 pub(crate) struct ApplyCommand {
@@ -211,111 +173,6 @@ impl Drop for Applier {
     }
 }
 
-/// Checks rows against the view and every limit and encodes them; nothing is queued yet.
-pub(crate) fn encode(
-    shared: &Shared,
-    view: &ViewHandle,
-    rows: &Rows,
-) -> Result<Encoded, StoreError> {
-    check_shape(shared, view, rows)?;
-    let config = &shared.config;
-    let columns = view.slot.columns.load();
-    let mut features = vec![None; columns.list().len()];
-    for (feature, place) in view.places.iter().enumerate() {
-        features[place.column] = Some(feature);
-    }
-    let mut out = Encoded { bytes: Vec::new(), rows: Vec::with_capacity(rows.event_us.len()) };
-    for row in 0..rows.event_us.len() {
-        let event_us = in_time(view, Some(row), rows.event_us[row])?;
-        let known_us = in_time(view, Some(row), rows.known_us[row])?;
-        let start = out.bytes.len();
-        if !key::encode(&rows.keys, row, &mut out.bytes) {
-            return Err(StoreError::InvalidRows {
-                view: view.name().to_owned(),
-                row: Some(row),
-                detail: "expected a key, came null".to_owned(),
-            });
-        }
-        let middle = out.bytes.len();
-        over("key_bytes_max", config.key_bytes_max, middle - start, view, row)?;
-        if rows.deleted[row] {
-            row::encode_deleted(event_us, known_us, &mut out.bytes);
-        } else {
-            let value = |column: usize| match features.get(column) {
-                Some(Some(feature)) => rows.features[*feature].value(row),
-                _ => Value::Null,
-            };
-            row::encode(&columns, event_us, known_us, value, &mut out.bytes);
-        }
-        let end = out.bytes.len();
-        over("value_bytes_max", config.value_bytes_max, end - middle, view, row)?;
-        over("batch_bytes_max", config.batch_bytes_max, end, view, row)?;
-        let stamp = Stamp { event_us, known_us, position: 0 };
-        out.rows.push(EncodedRow { key: start..middle, row: middle..end, stamp });
-    }
-    Ok(out)
-}
-
-fn check_shape(shared: &Shared, view: &ViewHandle, rows: &Rows) -> Result<(), StoreError> {
-    let name = || view.name().to_owned();
-    let count = rows.event_us.len();
-    if count > shared.config.batch_rows_max {
-        return Err(StoreError::OverLimit {
-            name: "batch_rows_max",
-            limit: shared.config.batch_rows_max as u64,
-            came: count as u64,
-            at: format!(" rows of view `{}`", view.name()),
-        });
-    }
-    let wrong = |detail| Err(StoreError::InvalidRows { view: name(), row: None, detail });
-    let (keys, features) = (view.keys(), view.features());
-    if rows.keys.len() != keys.len() || rows.features.len() != features.len() {
-        let (expected, came) =
-            ((keys.len(), features.len()), (rows.keys.len(), rows.features.len()));
-        return wrong(format!(
-            "expected {} key and {} feature columns, came {} and {}",
-            expected.0, expected.1, came.0, came.1
-        ));
-    }
-    let lens = rows.keys.iter().chain(&rows.features).map(Column::len);
-    let mut lens = lens.chain([rows.known_us.len(), rows.deleted.len()]);
-    if let Some(came) = lens.find(|len| *len != count) {
-        return wrong(format!("expected columns of {count} rows each, came one of {came}"));
-    }
-    let typed =
-        keys.iter().enumerate().map(|(at, ty)| (format!("key column {at}"), *ty, &rows.keys[at]));
-    let named = features.iter().zip(&rows.features);
-    let named = named.map(|((name, ty), column)| (format!("feature `{name}`"), *ty, column));
-    for (column, expected, found) in typed.chain(named) {
-        if found.ty() != expected {
-            return Err(StoreError::WrongType { view: name(), column, expected, came: found.ty() });
-        }
-    }
-    Ok(())
-}
-
-fn over(
-    name: &'static str,
-    limit: usize,
-    came: usize,
-    view: &ViewHandle,
-    row: usize,
-) -> Result<(), StoreError> {
-    if came <= limit {
-        return Ok(());
-    }
-    let at = format!(" bytes in view `{}`, row {row}", view.name());
-    Err(StoreError::OverLimit { name, limit: limit as u64, came: came as u64, at })
-}
-
-fn in_time(view: &ViewHandle, row: Option<usize>, us: i64) -> Result<i64, StoreError> {
-    check_time(us).map_err(|error| StoreError::InvalidRows {
-        view: view.name().to_owned(),
-        row,
-        detail: error.to_string(),
-    })
-}
-
 fn check_source(source: Option<&SourceOffset>) -> Result<(), StoreError> {
     let came = source.map_or(0, |source| source.source.len());
     if came <= SOURCE_BYTES_MAX {
@@ -369,16 +226,9 @@ fn turn(shared: &Arc<Shared>, first: Command, commands: &Receiver<Command>) {
             }
         }
         let full = group.rows >= GROUP_ROWS_MAX;
-        next = if full { None } else { next_waiting(commands) };
+        next = if full { None } else { commands.try_recv().ok() };
     }
     group.finish(shared);
-}
-
-fn next_waiting(commands: &Receiver<Command>) -> Option<Command> {
-    match commands.try_recv() {
-        Ok(command) => Some(command),
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-    }
 }
 
 type Answer = (SyncSender<Result<Applied, StoreError>>, Result<Vec<Verdict>, StoreError>);
@@ -476,105 +326,6 @@ impl Group {
     }
 }
 
-/// Where a row is or will be.
-#[derive(PartialEq, Eq, Hash)]
-struct Place {
-    slot: usize,
-    waits: bool,
-    key: Vec<u8>,
-}
-
-/// What is there, and whether it must be written.
-#[derive(Default)]
-struct Entry {
-    row: Option<Vec<u8>>,
-    times: Option<(i64, i64)>,
-    husk: bool,
-    dirty: bool,
-}
-
-/// What was read and what will be written, the last word on each key.
-#[derive(Default)]
-struct Writes {
-    entries: HashMap<Place, Entry>,
-    offsets: HashMap<String, u64>,
-}
-
-impl Writes {
-    /// Reads what is at a place, unless this batch knows it already.
-    fn load(
-        &mut self,
-        shared: &Shared,
-        live: &Live,
-        slot: &Slot,
-        place: &Place,
-    ) -> Result<(), StoreError> {
-        if self.entries.contains_key(place) {
-            return Ok(());
-        }
-        let generation = live.generation(slot)?;
-        let family = if place.waits { &generation.wait } else { &generation.rows };
-        let found = live.db.get_pinned_cf(&family.handle, &place.key);
-        let entry = match found.map_err(|error| shared.rocks(error))? {
-            None => Entry::default(),
-            Some(bytes) => {
-                let row = Row::parse_times(&bytes)
-                    .map_err(|error| corrupt_row(shared, &slot.view, &error))?;
-                let times = Some((row.event_us, row.known_us));
-                let husk = row.husk;
-                Entry { row: Some(bytes.to_vec()), times, husk, dirty: false }
-            }
-        };
-        let place = Place { slot: place.slot, waits: place.waits, key: place.key.clone() };
-        self.entries.insert(place, entry);
-        Ok(())
-    }
-
-    /// Puts a row if it wins over what was loaded or put at its place before.
-    fn upsert(&mut self, place: Place, row: Vec<u8>, stamp: &Stamp) -> Verdict {
-        let waits = place.waits;
-        let entry = self.entries.entry(place).or_default();
-        let times = (stamp.event_us, stamp.known_us);
-        let same = entry.times == Some(times) && entry.row.as_ref() == Some(&row);
-        // A husk was the same row, or one that tied with it; either way it is expired.
-        if same || entry.husk && entry.times == Some(times) {
-            return Verdict::Duplicate;
-        }
-        if entry.times > Some(times) {
-            return Verdict::Stale;
-        }
-        *entry = Entry { row: Some(row), times: Some(times), husk: false, dirty: true };
-        if waits { Verdict::Pending } else { Verdict::Applied }
-    }
-
-    fn remove(&mut self, place: Place) {
-        self.entries.insert(place, Entry { dirty: true, ..Entry::default() });
-    }
-
-    fn write(self, shared: &Shared) -> Result<(), StoreError> {
-        let live = shared.pinned()?;
-        let mut batch = WriteBatch::default();
-        for (place, entry) in self.entries {
-            let Some(Some(generation)) = live.generations.get(place.slot) else { continue };
-            let family = if place.waits { &generation.wait } else { &generation.rows };
-            match entry.row {
-                _ if !entry.dirty => {}
-                Some(row) => batch.put_cf(&family.handle, &place.key, row),
-                None => batch.delete_cf(&family.handle, &place.key),
-            }
-        }
-        let meta = Meta { db: &live.db, family: &live.meta };
-        for (source, offset) in self.offsets {
-            meta.put_offset(&mut batch, &source, offset);
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let written = live.db.write_opt(batch, &options::write(&shared.config));
-        written.map_err(|error| shared.rocks(error))
-    }
-}
-
 /// Moves every waiting row that is due at `t_us` to the rows, some thousand at a time.
 pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     if shared.next_due_us.load(Ordering::SeqCst) > t_us {
@@ -596,8 +347,6 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-type KeyAndRow = (Box<[u8]>, Box<[u8]>);
-
 fn promote_rows(
     shared: &Shared,
     live: &Live,
@@ -617,15 +366,6 @@ fn promote_rows(
         writes.remove(Place { slot: slot.index, waits: true, key: wait_key.into_vec() });
     }
     writes.write(shared)
-}
-
-pub(crate) fn corrupt_row(shared: &Shared, view: &str, error: &row::RowError) -> StoreError {
-    StoreError::Corrupt {
-        dir: shared.dir.clone(),
-        file: format!("a row of view `{view}`"),
-        detail: error.to_string(),
-        advice: RELOAD,
-    }
 }
 
 #[cfg(test)]

@@ -18,13 +18,15 @@ use std::sync::atomic::Ordering;
 use rocksdb::{DBRawIteratorWithThreadMode, IngestExternalFileOptions, SstFileWriter, WriteBatch};
 use skewless_catalog::visibility::Stamp;
 
-use crate::apply::{Rows, corrupt_row, encode, promote};
+use crate::apply::promote;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::live::{Db, Family, Generation, Live, Shared};
 use crate::meta::{Meta, ViewRecord};
 use crate::row::Row;
+use crate::rows::{Rows, encode};
 use crate::views::{ViewHandle, create_generation, drop_generation};
+use crate::writes::corrupt_row;
 use crate::{options, pending};
 
 /// The folder of unfinished loads inside the store's.

@@ -17,6 +17,9 @@ use crate::live::{Live, Shared};
 pub(crate) const NEVER: i64 = i64::MAX;
 const TIMES_BYTES: usize = 16;
 
+/// A waiting row's key and the row.
+pub(crate) type KeyAndRow = (Box<[u8]>, Box<[u8]>);
+
 /// A waiting row's key taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Waiting<'a> {
@@ -60,7 +63,7 @@ pub(crate) fn due(
     index: usize,
     t_us: i64,
     rows_max: usize,
-) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, StoreError> {
+) -> Result<Vec<KeyAndRow>, StoreError> {
     let mut found = Vec::new();
     let (Some(Some(slot)), Some(Some(generation))) =
         (live.slots.get(index), live.generations.get(index))

@@ -17,13 +17,14 @@ use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::{Judged, Newest, Stamp};
 use skewless_catalog::{Frame, Status};
 
-use crate::apply::{Applier, corrupt_row};
+use crate::apply::Applier;
 use crate::config::READ_ATTEMPTS_MAX;
 use crate::error::StoreError;
 use crate::key;
 use crate::live::{Live, Shared};
 use crate::row::{Columns, Row, RowScratch};
 use crate::views::{BoundLookup, StorePlan};
+use crate::writes::corrupt_row;
 
 /// From this many keys of one view on, one batched get is used; below it is slower than single gets
 /// (one key: 3.4 us against 2.8 us) and from here it is 10 to 25 % faster.

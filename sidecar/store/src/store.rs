@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use skewless_catalog::{Catalog, Frame};
 
-use crate::apply::{Applied, Applier, Rows, SourceOffset};
+use crate::apply::{Applied, Applier, SourceOffset};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::info::StoreInfo;
@@ -15,6 +15,7 @@ use crate::loader::{self, CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, ReadScratch};
+use crate::rows::Rows;
 use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
 
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,

@@ -130,7 +130,7 @@ fn every_type_goes_in_and_comes_out() {
     features[8].push_embedding(&[1.0, f32::INFINITY]);
     features[9].push_list_i64(&[]);
     features[10].push_list_f64(&[0.1]);
-    features[11].push_list_utf8(["", "a"].into_iter());
+    features[11].push_list_utf8(["", "a"]);
     features.iter_mut().for_each(Column::push_null);
     let mut keys = vec![Column::new(Type::Utf8), Column::new(Type::Bool)];
     for flag in [false, true] {

@@ -1,0 +1,123 @@
+//! One write batch being made: what was read, what will be written; the last word on each key.
+//!
+//! Reading comes first and may fail; deciding and putting can't, so half a command is never written.
+
+use std::collections::HashMap;
+
+use rocksdb::WriteBatch;
+use skewless_catalog::visibility::Stamp;
+
+use crate::apply::Verdict;
+use crate::error::{RELOAD, StoreError};
+use crate::live::{Live, Shared, Slot};
+use crate::meta::Meta;
+use crate::options;
+use crate::row::{self, Row};
+
+/// Where a row is or will be.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) slot: usize,
+    pub(crate) waits: bool,
+    pub(crate) key: Vec<u8>,
+}
+
+/// What is there, and whether it must be written.
+#[derive(Default)]
+struct Entry {
+    row: Option<Vec<u8>>,
+    times: Option<(i64, i64)>,
+    husk: bool,
+    dirty: bool,
+}
+
+/// What was read and what will be written, the last word on each key.
+#[derive(Default)]
+pub(crate) struct Writes {
+    entries: HashMap<Place, Entry>,
+    pub(crate) offsets: HashMap<String, u64>,
+}
+
+impl Writes {
+    /// Reads what is at a place, unless this batch knows it already.
+    pub(crate) fn load(
+        &mut self,
+        shared: &Shared,
+        live: &Live,
+        slot: &Slot,
+        place: &Place,
+    ) -> Result<(), StoreError> {
+        if self.entries.contains_key(place) {
+            return Ok(());
+        }
+        let generation = live.generation(slot)?;
+        let family = if place.waits { &generation.wait } else { &generation.rows };
+        let found = live.db.get_pinned_cf(&family.handle, &place.key);
+        let entry = match found.map_err(|error| shared.rocks(error))? {
+            None => Entry::default(),
+            Some(bytes) => {
+                let row = Row::parse_times(&bytes)
+                    .map_err(|error| corrupt_row(shared, &slot.view, &error))?;
+                let times = Some((row.event_us, row.known_us));
+                let husk = row.husk;
+                Entry { row: Some(bytes.to_vec()), times, husk, dirty: false }
+            }
+        };
+        let place = Place { slot: place.slot, waits: place.waits, key: place.key.clone() };
+        self.entries.insert(place, entry);
+        Ok(())
+    }
+
+    /// Puts a row if it wins over what was loaded or put at its place before.
+    pub(crate) fn upsert(&mut self, place: Place, row: Vec<u8>, stamp: &Stamp) -> Verdict {
+        let waits = place.waits;
+        let entry = self.entries.entry(place).or_default();
+        let times = (stamp.event_us, stamp.known_us);
+        let same = entry.times == Some(times) && entry.row.as_ref() == Some(&row);
+        // A husk was the same row, or one that tied with it; either way it is expired.
+        if same || entry.husk && entry.times == Some(times) {
+            return Verdict::Duplicate;
+        }
+        if entry.times > Some(times) {
+            return Verdict::Stale;
+        }
+        *entry = Entry { row: Some(row), times: Some(times), husk: false, dirty: true };
+        if waits { Verdict::Pending } else { Verdict::Applied }
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) {
+        self.entries.insert(place, Entry { dirty: true, ..Entry::default() });
+    }
+
+    pub(crate) fn write(self, shared: &Shared) -> Result<(), StoreError> {
+        let live = shared.pinned()?;
+        let mut batch = WriteBatch::default();
+        for (place, entry) in self.entries {
+            let Some(Some(generation)) = live.generations.get(place.slot) else { continue };
+            let family = if place.waits { &generation.wait } else { &generation.rows };
+            match entry.row {
+                _ if !entry.dirty => {}
+                Some(row) => batch.put_cf(&family.handle, &place.key, row),
+                None => batch.delete_cf(&family.handle, &place.key),
+            }
+        }
+        let meta = Meta { db: &live.db, family: &live.meta };
+        for (source, offset) in self.offsets {
+            meta.put_offset(&mut batch, &source, offset);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = live.db.write_opt(batch, &options::write(&shared.config));
+        written.map_err(|error| shared.rocks(error))
+    }
+}
+
+pub(crate) fn corrupt_row(shared: &Shared, view: &str, error: &row::RowError) -> StoreError {
+    StoreError::Corrupt {
+        dir: shared.dir.clone(),
+        file: format!("a row of view `{view}`"),
+        detail: error.to_string(),
+        advice: RELOAD,
+    }
+}
