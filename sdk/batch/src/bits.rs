@@ -81,7 +81,7 @@ pub(crate) fn count_zeros(bytes: &[u8], len: usize) -> usize {
 }
 
 /// Zeroes the bits past `len` in the last byte of a bitmap of exactly that length.
-fn trim(bytes: &mut [u8], len: usize) {
+pub(crate) fn trim(bytes: &mut [u8], len: usize) {
     if let (Some(last), true) = (bytes.last_mut(), len & 7 != 0) {
         *last &= 0xff >> (8 - (len & 7));
     }

@@ -1,14 +1,13 @@
 //! Writing a batch, straight into its place (guest memory, a message, a file). Each buffer is copied
-//! once, padding is zeroed, nothing is allocated, so equal columns give equal bytes. The exception:
-//! a view with values in the slots of its nulls (legal in foreign bytes) is copied into a clean
-//! column first.
+//! once, padding is zeroed, nothing is allocated, so equal columns give equal bytes. A view with values
+//! in the slots of its nulls (legal in foreign bytes) is written row by row, without them.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::layout::{Cursor, DESCRIPTOR_BYTES, FLAG_VALIDITY, HEADER_BYTES, MAGIC, VERSION};
-use crate::view::bug;
-use crate::{BATCH_BYTES_MAX, BatchError, COLUMNS_MAX, Column, ColumnView, ROWS_MAX};
+use crate::view::{bug, i32_at, slice};
+use crate::{BATCH_BYTES_MAX, BatchError, COLUMNS_MAX, ColumnView, ROWS_MAX, Type, bits};
 
 /// Bytes that [`encode`] writes for these columns.
 #[must_use]
@@ -72,11 +71,7 @@ where
                 found: view.len(),
             });
         }
-        if view.clean {
-            writer.column(index, &view);
-        } else {
-            writer.column(index, &cleaned(&view).view());
-        }
+        writer.column(index, &view);
     }
     let total = writer.cursor.total();
     if total > BATCH_BYTES_MAX {
@@ -103,19 +98,39 @@ pub fn encode_vec(rows: usize, columns: &[ColumnView<'_>]) -> Vec<u8> {
 
 /// Lengths of validity, offsets, inner offsets and values as they will be written.
 fn buffer_lens(view: &ColumnView<'_>) -> [usize; 4] {
-    if view.clean || !view.ty.has_offsets() {
-        let validity = view.validity.map_or(0, <[u8]>::len);
-        return [validity, view.offsets.len(), view.inner_offsets.len(), view.values.len()];
-    }
-    let column = cleaned(view);
-    buffer_lens(&column.view())
+    let validity = view.validity.map_or(0, <[u8]>::len);
+    let lens = [validity, view.offsets.len(), view.inner_offsets.len(), view.values.len()];
+    if view.clean || !view.ty.has_offsets() { lens } else { kept_lens(view, lens) }
 }
 
-/// The same column with nothing in the slots of nulls.
-fn cleaned(view: &ColumnView<'_>) -> Column {
-    let mut column = Column::new(view.ty);
-    column.append(view, 0..view.rows);
-    column
+/// The same without what the slots of nulls hold.
+#[cold]
+fn kept_lens(view: &ColumnView<'_>, [validity, offsets, mut inner, _]: [usize; 4]) -> [usize; 4] {
+    let mut elements = 0;
+    let mut values = 0;
+    for (start, end) in kept(view) {
+        elements += end - start;
+        values += value_bytes(view, start, end).len();
+    }
+    if view.ty == Type::ListUtf8 {
+        inner = (elements + 1) * 4;
+    }
+    [validity, offsets, inner, values]
+}
+
+/// Where each row begins and ends; nulls are empty.
+fn kept(view: &ColumnView<'_>) -> impl Iterator<Item = (usize, usize)> {
+    (0..view.rows).map(|row| if view.is_null(row) { (0, 0) } else { view.span(row) })
+}
+
+/// The bytes in the values buffer of elements `start..end` of a type with offsets.
+fn value_bytes<'a>(view: &ColumnView<'a>, start: usize, end: usize) -> &'a [u8] {
+    let (start, end) = match view.ty {
+        Type::ListUtf8 => (i32_at(view.inner_offsets, start), i32_at(view.inner_offsets, end)),
+        Type::ListInt64 | Type::ListFloat64 => (start * 8, end * 8),
+        _ => (start, end),
+    };
+    slice(view.values, start, end)
 }
 
 /// Fills `out` from front to back; past its end it only counts, and the end is judged once.
@@ -137,19 +152,89 @@ impl Writer<'_> {
         self.cursor.column();
         let buffers =
             [view.validity.unwrap_or_default(), view.offsets, view.inner_offsets, view.values];
-        for (buffer, place) in buffers.into_iter().zip(descriptor[8..40].as_chunks_mut::<8>().0) {
-            let start = self.cursor.buffer(buffer.len());
-            let (position, len) = place.split_at_mut(4);
-            position.copy_from_slice(&(start as u32).to_le_bytes());
-            len.copy_from_slice(&(buffer.len() as u32).to_le_bytes());
-            if !buffer.is_empty() {
-                self.zero_until(start);
-                self.copy(buffer);
+        let places = descriptor[8..40].as_chunks_mut::<8>().0;
+        if view.clean {
+            for (buffer, place) in buffers.into_iter().zip(places) {
+                if self.place(buffer.len(), place).is_some() {
+                    self.copy(buffer);
+                }
             }
+        } else {
+            self.unclean(view, buffers, places);
         }
         let at = HEADER_BYTES + index * DESCRIPTOR_BYTES;
         if let Some(place) = self.out.get_mut(at..at + DESCRIPTOR_BYTES) {
             place.copy_from_slice(&descriptor);
+        }
+    }
+
+    /// Writes the buffers of a column whose null slots may hold something.
+    #[cold]
+    fn unclean(&mut self, view: &ColumnView<'_>, buffers: [&[u8]; 4], places: &mut [[u8; 8]]) {
+        for (kind, (len, place)) in buffer_lens(view).into_iter().zip(places).enumerate() {
+            let Some(start) = self.place(len, place) else { continue };
+            if view.ty.has_offsets() && kind > 0 {
+                self.kept(view, kind);
+            } else {
+                self.copy(buffers[kind]);
+                self.tidy(view, kind, start);
+            }
+        }
+    }
+
+    /// Places a buffer and notes where in its descriptor; `None` if it is empty.
+    #[inline]
+    fn place(&mut self, len: usize, place: &mut [u8; 8]) -> Option<usize> {
+        if len == 0 {
+            return None;
+        }
+        let start = self.cursor.buffer(len);
+        *place = (start as u64 | (len as u64) << 32).to_le_bytes();
+        self.zero_until(start);
+        Some(start)
+    }
+
+    /// Writes offsets (1), inner offsets (2) or values (3) without what the slots of nulls hold.
+    #[cold]
+    fn kept(&mut self, view: &ColumnView<'_>, kind: usize) {
+        let mut at = 0i32;
+        if kind < 3 {
+            self.copy(&at.to_le_bytes());
+        }
+        for (start, end) in kept(view) {
+            match kind {
+                1 => {
+                    at += (end - start) as i32;
+                    self.copy(&at.to_le_bytes());
+                }
+                2 => {
+                    for element in start..end {
+                        at += value_bytes(view, element, element + 1).len() as i32;
+                        self.copy(&at.to_le_bytes());
+                    }
+                }
+                _ => self.copy(value_bytes(view, start, end)),
+            }
+        }
+    }
+
+    /// Zeroes bits past the end of bitmaps, and null slots of types without offsets, in the buffer
+    /// that was just written at `start`.
+    #[cold]
+    fn tidy(&mut self, view: &ColumnView<'_>, kind: usize, start: usize) {
+        let Some(buffer) = self.out.get_mut(start..self.filled) else { return };
+        if kind == 0 || view.ty == Type::Bool {
+            bits::trim(buffer, view.rows);
+        }
+        if kind == 0 || view.null_count == 0 {
+            return;
+        }
+        let width = view.ty.width().unwrap_or_default();
+        for row in (0..view.rows).filter(|row| view.is_null(*row)) {
+            match buffer.get_mut(row * width..(row + 1) * width) {
+                Some(slot) if width > 0 => slot.fill(0),
+                _ => bits::clear(buffer, row),
+            }
         }
     }
 

@@ -189,6 +189,23 @@ fn bulk_reads_and_writes_are_the_rows() {
 }
 
 #[test]
+fn values_written_into_null_slots_by_a_mutable_slice_do_not_travel() {
+    let nulls = [Owned::Null, Owned::Float64(1.0), Owned::Null];
+    let mut column = build(Type::Float64, &nulls);
+    column.f64s_mut().fill(7.0);
+    let expected = build(Type::Float64, &[Owned::Null, Owned::Float64(7.0), Owned::Null]);
+    assert_eq!(encode_vec(3, &[column.view()]), encode_vec(3, &[expected.view()]));
+
+    let mut column = build(Type::Embedding(2), &[Owned::Embedding(vec![1.0, 2.0]), Owned::Null]);
+    column.f32s_mut().fill(7.0);
+    let expected = [Owned::Embedding(vec![7.0, 7.0]), Owned::Null];
+    assert_eq!(
+        encode_vec(2, &[column.view()]),
+        encode_vec(2, &[build(Type::Embedding(2), &expected).view()])
+    );
+}
+
+#[test]
 fn every_nan_becomes_the_one_nan_and_nothing_else_changes() {
     let mut doubles = build(
         Type::Float64,
