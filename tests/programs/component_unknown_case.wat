@@ -15,4 +15,4 @@
       (i32.store (i32.const 16) (i32.const 7)) (i32.const 16)))
   (core instance $i (instantiate $m))
   (func (export "transform") (param "batch" (list u8)) (result (result (list u8) (error string)))
-    (canon lift (core func $i "transform") (memory $i "memory") (realloc (func $i "realloc")))))
+    (canon lift (core func $i "transform") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))

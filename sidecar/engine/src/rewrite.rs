@@ -23,11 +23,11 @@ pub(crate) fn export_globals(wasm: &[u8], globals: &[u32]) -> Result<Vec<u8>, Pl
     for payload in Parser::new(0).parse_all(wasm) {
         let Payload::ExportSection(section) = payload.map_err(lost)? else { continue };
         let range = section.range();
-        let (start, end) = (range.start as usize, range.end as usize);
+        let (start, end) = (range.start, range.end);
         let header = section_header_start(wasm, start, end - start);
         let mut count = BinaryReader::new(&wasm[start..end], 0);
         let entries = count.read_var_u32().map_err(lost)?;
-        let entries_start = start + count.original_position() as usize;
+        let entries_start = start + count.original_position();
 
         let mut body = Vec::with_capacity(end - start + 32 * globals.len());
         leb128(&mut body, entries + globals.len() as u32);
@@ -63,7 +63,7 @@ fn section_header_start(wasm: &[u8], body: usize, len: usize) -> usize {
         let mut reader = BinaryReader::new(&wasm[body - width..body], 0);
         let read = reader.read_var_u32();
         read.is_ok_and(|read| read as usize == len)
-            && reader.original_position() as usize == width
+            && reader.original_position() == width
             && wasm[body - width - 1] == EXPORT_SECTION
     };
     let width = (1..=5).find(fits).expect("a parsed section has a header");

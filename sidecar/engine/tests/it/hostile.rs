@@ -118,7 +118,7 @@ const GUESTS: &[(&str, Guest)] = &[
     ("unknown_abi", refused!(PluginError::Abi { expected: 1, came: 2 })),
     ("wants_too_much_for_many", Answers("rows")),
     ("wrong_magic", breaks!(CallError::Output(BatchError::Magic { .. }))),
-    ("wrong_rows", breaks!(CallError::OutputRows { expected: 1, came: 2 })),
+    ("wrong_rows", breaks!(CallError::OutputRows { expected: 1, came: 3 })),
     ("wrong_transform_type", refused!(PluginError::ExportType { name: "skewless_transform", .. })),
     ("wrong_type", breaks!(CallError::OutputType { index: 0, .. })),
 ];

@@ -1,6 +1,7 @@
 //! The engine against good and hostile guests; the guests are `tests/programs/*.wat` of this repository.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod allocations;
 mod cached;
 mod harness;
 mod hostile;
