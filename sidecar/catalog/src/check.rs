@@ -26,6 +26,9 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
     let definitions = read_all(files, &mut findings);
     let mut checker = Checker { definitions: &definitions, scope: Scope::default(), findings };
     checker.scope.incomplete = definitions.incomplete;
+    if !checker.within_limits() {
+        return Err(checker.findings.take(Severity::Error));
+    }
     checker.declarations();
     let known = checker.plugins(plugins);
     let bound = checker.transforms(&known);
@@ -60,6 +63,9 @@ pub(crate) type AskedServices = BTreeMap<String, Vec<(String, Reference)>>;
 impl Checker<'_> {
     /// What a reference means; reports it if it means nothing.
     fn resolve(&mut self, reference: &Spanned<String>) -> Option<Resolved> {
+        if self.findings.is_full() {
+            return None;
+        }
         match self.scope.resolve(&reference.value) {
             Ok(resolved) => resolved,
             Err(wrong) => {
@@ -108,6 +114,3 @@ fn read_all(files: &[SourceFile], findings: &mut Findings<'_>) -> Definitions {
     }
     definitions
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 //! A piece that could not be read is `None` and was reported where it was read: later checks pass
 //! over it in silence, so that one mistake gives one message.
 
+mod fields;
 pub(crate) mod form;
 pub(crate) mod read;
 

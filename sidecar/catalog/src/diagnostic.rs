@@ -112,6 +112,11 @@ impl<'a> Findings<'a> {
         self.list.iter().any(|(_, finding)| finding.severity == Severity::Error)
     }
 
+    /// Whether more than can be shown was found: looking for more is wasted work.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() > DIAGNOSTICS_MAX
+    }
+
     /// `file:line` of a place, for messages that point at a second one.
     pub(crate) fn place(&self, at: Span) -> String {
         format!("{}:{}", self.files[at.file].path, at.line)
@@ -130,7 +135,8 @@ impl<'a> Findings<'a> {
             && let Some(last) = list.last()
         {
             let more = total - DIAGNOSTICS_MAX;
-            let message = format!("{more} more not shown (DIAGNOSTICS_MAX {DIAGNOSTICS_MAX})");
+            let message =
+                format!("at least {more} more not shown (DIAGNOSTICS_MAX {DIAGNOSTICS_MAX})");
             list.push(Diagnostic { message, suggestion: None, ..last.clone() });
         }
         list

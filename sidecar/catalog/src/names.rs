@@ -3,11 +3,14 @@
 /// The known name nearest to a mistaken one, if it is near enough to be meant.
 ///
 /// Near enough: at most a third of its letters wrong (at least one, transpositions count once).
-pub fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     mistaken: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let letters = mistaken.chars().count();
+    if letters < 2 {
+        return None;
+    }
     let most_wrong = (letters / 3).max(1);
     known
         .into_iter()

@@ -90,3 +90,6 @@ fn shape(shape: &Shape) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

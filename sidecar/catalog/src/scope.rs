@@ -78,7 +78,8 @@ impl Scope {
             "request" => self.simple(parts, "request column", &self.requests, Reference::Request),
             "entity" => self.simple(parts, "join key", &self.join_keys, Reference::JoinKey),
             head => match (self.views.get(head), self.transforms.get(head)) {
-                (Some(view), _) => return self.feature(parts, view),
+                (Some(_), Some(_)) => return Ok(None), // Declared twice: reported there.
+                (Some(view), None) => return self.feature(parts, view),
                 (None, Some(outputs)) => self.output(parts, outputs.as_ref()),
                 (None, None) => return self.unknown_head(parts),
             },

@@ -97,6 +97,7 @@ fn read_from(
         match event {
             Err(error) => {
                 let span = place.point(error.marker());
+                tree.forget_cut_scalar(span.offset);
                 tree.abandon();
                 let (message, len) = explain(place.text, span.offset, error.info());
                 findings.error(Span { len, ..span }, message);
@@ -211,6 +212,20 @@ impl Tree<'_> {
             Kind::Scalar { .. } => {}
         }
         Ok(())
+    }
+
+    /// Takes back a scalar that a syntax error follows without a gap: it is half of something.
+    fn forget_cut_scalar(&mut self, at: usize) {
+        let cut = |span: Span| span.offset + span.len == at && span.len > 0;
+        let Some(open) = self.open.last_mut() else { return };
+        if open.key.take_if(|key| cut(key.span)).is_some() {
+            return;
+        }
+        match &mut open.node.kind {
+            Kind::List(items) => _ = items.pop_if(|item| cut(item.span)),
+            Kind::Map(entries) => _ = entries.pop_if(|(_, value)| cut(value.span)),
+            Kind::Scalar { .. } => {}
+        }
     }
 
     /// Closes whatever is open after a syntax error and marks it as broken.

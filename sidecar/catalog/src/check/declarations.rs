@@ -11,6 +11,7 @@ use crate::diagnostic::Span;
 use crate::key::KEY_COLUMNS_MAX;
 use crate::limit::{DEFINITIONS_MAX, VIEW_FEATURES_MAX};
 use crate::names::{is_identifier, nearest};
+use crate::plan::InstancePolicy;
 use crate::scope::ViewScope;
 
 /// The column of a spine, and the field of an ingested row, that holds the time.
@@ -20,8 +21,8 @@ pub(crate) const EVENT_TIMESTAMP: &str = "event_timestamp";
 const HEADS: [&str; 2] = ["request", "entity"];
 
 impl Checker<'_> {
-    /// Checks entities, views and request columns and fills the scope with all names.
-    pub(super) fn declarations(&mut self) {
+    /// Whether there are few enough definitions to look at them all.
+    pub(super) fn within_limits(&mut self) -> bool {
         let definitions = self.definitions;
         let counts = [
             ("entities", definitions.entities.len()),
@@ -34,6 +35,12 @@ impl Checker<'_> {
             let folder = Span { file: usize::MAX, ..Span::default() };
             self.limit(folder, kind, "DEFINITIONS_MAX", DEFINITIONS_MAX, came);
         }
+        counts.iter().all(|(_, came)| *came <= DEFINITIONS_MAX)
+    }
+
+    /// Checks entities, views and request columns and fills the scope with all names.
+    pub(super) fn declarations(&mut self) {
+        let definitions = self.definitions;
         let views = definitions.views.iter().map(|view| &view.name);
         let transforms = definitions.transforms.iter().map(|transform| &transform.name);
         self.once("view or transform", views.chain(transforms), &HEADS);
@@ -66,6 +73,13 @@ impl Checker<'_> {
                     self.findings.error(plugin.span, message);
                 }
                 Ok(info) => {
+                    if transform.policy == InstancePolicy::Reused && !info.stateless {
+                        let message = format!(
+                            "transform `{name}` reuses instances of a plugin that is not certified \
+                             stateless: its answers may depend on what it was called with before"
+                        );
+                        self.findings.warn(transform.name.span, message);
+                    }
                     let outputs = &info.signature.outputs;
                     for output in outputs.iter().filter(|output| !is_identifier(&output.name)) {
                         let message = format!(
@@ -173,8 +187,17 @@ impl Checker<'_> {
                 self.findings.error(join_keys.span, message);
             }
         }
-        let roles = entity.roles.iter().map(|role| role.name.value.clone()).collect();
-        self.scope.entities.insert(entity.name.value.clone(), roles);
+        let same = |known: &&EntityDef| known.name.value == entity.name.value;
+        if self
+            .definitions
+            .entities
+            .iter()
+            .find(same)
+            .is_some_and(|first| std::ptr::eq(first, entity))
+        {
+            let roles = entity.roles.iter().map(|role| role.name.value.clone()).collect();
+            self.scope.entities.insert(entity.name.value.clone(), roles);
+        }
     }
 
     fn join_key_list(&mut self, entity: &EntityDef, join_keys: &JoinKeysDef) {

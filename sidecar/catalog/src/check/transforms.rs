@@ -188,7 +188,7 @@ fn constant(literal: &Literal, field: &Field) -> Result<Constant, String> {
         }
         Literal::Bool(value) => format!("the bool {value}"),
         Literal::Int(value) => format!("the integer {value}"),
-        Literal::Float(value) => format!("the float {value}"),
+        Literal::Float(value) => format!("the float {value:?}"),
         Literal::Text(value) => format!("the text {}", crate::yaml::quote(value)),
     };
     let converted = match (field.ty, literal) {

@@ -13,11 +13,11 @@ struct Row {
     deleted: bool,
 }
 
-fn row(event_us: i64, known_us: i64, position: u64) -> Row {
+const fn row(event_us: i64, known_us: i64, position: u64) -> Row {
     Row { stamp: Stamp { event_us, known_us, position }, deleted: false }
 }
 
-fn gone(event_us: i64, known_us: i64, position: u64) -> Row {
+const fn gone(event_us: i64, known_us: i64, position: u64) -> Row {
     Row { deleted: true, ..row(event_us, known_us, position) }
 }
 
@@ -56,9 +56,12 @@ fn by_words(rule: Rule, history: &[Row], t_us: i64) -> (Judged, Option<u64>) {
     }
 }
 
-fn rule(boundary: Boundary, ttl_us: Option<i64>, lag_us: i64) -> Rule {
+const fn rule(boundary: Boundary, ttl_us: Option<i64>, lag_us: i64) -> Rule {
     Rule { boundary, ttl_us, lag_us }
 }
+
+/// What it shows, the rule, the history, `t`, what is judged, position of the row that is given.
+type Case<'a> = (&'a str, Rule, &'a [Row], i64, Judged, Option<u64>);
 
 #[test]
 fn the_table_of_the_rule_holds() {
@@ -67,7 +70,7 @@ fn the_table_of_the_rule_holds() {
     let ttl = rule(Inclusive, Some(10), 0);
     let lag = rule(Inclusive, None, 5);
     #[rustfmt::skip]
-    let table: &[(&str, Rule, &[Row], i64, Judged, Option<u64>)] = &[
+    let table: &[Case<'_>] = &[
         // what                                          rule    history                                      t    judged         row
         ("empty history",                                state,  &[],                                         100, NotFound,      None),
         ("before the event",                             state,  &[row(100, 100, 0)],                         99,  NotFound,      None),

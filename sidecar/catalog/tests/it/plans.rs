@@ -1,0 +1,138 @@
+//! Plans: what is read, what is run, in which order, and what is left out.
+
+use skewless_batch::Type;
+use skewless_catalog::{Constant, InstancePolicy, PlanError};
+
+use crate::{catalog, example};
+
+#[test]
+fn a_plan_holds_what_the_service_needs_once_each() {
+    let catalog = catalog(&example());
+    let plan = catalog.plan("departure_delay").unwrap();
+    let names = |list: &[String]| list.join(" ");
+    let keys: Vec<_> = plan.keys.iter().map(|key| key.name.clone()).collect();
+    assert_eq!(names(&keys), "origin dest tailnum");
+    let request: Vec<_> = plan.request.iter().map(|column| column.name.clone()).collect();
+    assert_eq!(names(&request), "remark sched_distance");
+    let lookups: Vec<_> = plan
+        .lookups
+        .iter()
+        .map(|of| {
+            let features: Vec<_> =
+                of.features.iter().map(|(_, slot)| plan.slots[*slot].name.clone()).collect();
+            format!("{}{:?} by {:?}: {}", of.view_name, of.role, of.keys, names(&features))
+        })
+        .collect();
+    assert_eq!(
+        lookups,
+        [
+            "weatherNone by [0]: weather.wind_speed",
+            "weatherSome(\"dest\") by [1]: weather[dest].visib",
+            "airportsNone by [0]: airports.lat airports.lon",
+            "airportsSome(\"dest\") by [1]: airports[dest].lat airports[dest].lon",
+            "embeddingsNone by [2]: embeddings.vector",
+        ]
+    );
+    let steps: Vec<_> = plan.steps.iter().map(|step| step.transform.as_str()).collect();
+    assert_eq!(steps, ["distance", "detour", "label", "likeness"]);
+    let distance = &plan.steps[0];
+    assert_eq!(distance.outputs.len(), 1, "the bearing is not asked for");
+    assert_eq!(distance.output_fields.len(), 2);
+    assert_eq!(distance.policy, InstancePolicy::Reset);
+    assert_eq!(plan.steps[1].inputs[1], distance.outputs[0].1, "detour reads what distance writes");
+    assert_eq!(plan.steps[3].inputs[0], plan.steps[3].inputs[1], "one feature, one slot");
+    let constants: Vec<_> = plan.constants.iter().map(|(_, value)| value.clone()).collect();
+    assert_eq!(constants, [Constant::Int32(12), Constant::Null, Constant::Bool(true)]);
+    assert_eq!(plan.key_slots.len(), 1);
+    let outputs: Vec<_> = plan.outputs.iter().map(|output| output.name.clone()).collect();
+    assert_eq!(
+        names(&outputs),
+        "weather.wind_speed weather[dest].visib gc_km detour.ratio label.label \
+         likeness.similarity request.remark"
+    );
+    assert_eq!(plan.outputs[2].slot, distance.outputs[0].1);
+    for (at, slot) in plan.slots.iter().enumerate() {
+        assert_eq!(plan.slots.iter().filter(|other| other.name == slot.name).count(), 1, "{at}");
+    }
+}
+
+#[test]
+fn the_order_of_files_and_definitions_changes_no_plan_and_no_fingerprint() {
+    let straight = catalog(&example());
+    let documents: Vec<_> = ["services:", "transforms:", "requests:", "views:", "entities:"]
+        .iter()
+        .map(|head| {
+            let text = example();
+            let from = text.find(head).unwrap();
+            let len = text[from..].find("\n\n").unwrap_or(text.len() - from - 1);
+            format!("# moved\n{}\n", &text[from..from + len])
+        })
+        .collect();
+    let reordered = catalog(&documents.join("---\n"));
+    assert_eq!(straight.fingerprint, reordered.fingerprint);
+    assert_eq!(straight.services, reordered.services);
+}
+
+#[test]
+fn ad_hoc_features_are_compiled_like_a_service() {
+    let catalog = catalog(&example());
+    let plan = catalog.plan_of(&["detour.ratio", "airports[dest].lat", "entity.origin"]).unwrap();
+    assert_eq!(plan.service, "");
+    let steps: Vec<_> = plan.steps.iter().map(|step| step.transform.as_str()).collect();
+    assert_eq!(steps, ["distance", "detour"]);
+    assert_eq!(plan.outputs[2].ty, Type::Utf8);
+    assert_eq!(
+        plan,
+        catalog.plan_of(&["detour.ratio", "airports[dest].lat", "entity.origin"]).unwrap()
+    );
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_nearest() {
+    let catalog = catalog(&example());
+    let error = catalog.plan("departure_dely").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "expected a declared service, came `departure_dely` (did you mean `departure_delay`?)"
+    );
+    let meant = |feature: &str| match catalog.plan_of(&[feature]) {
+        Err(PlanError::UnknownName(unknown)) => unknown.did_you_mean,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(meant("wether.visib").as_deref(), Some("weather.visib"));
+    assert_eq!(meant("weather.visb").as_deref(), Some("weather.visib"));
+    assert_eq!(meant("weather[dst].visib").as_deref(), Some("weather[dest].visib"));
+    assert_eq!(meant("request.remrk").as_deref(), Some("request.remark"));
+    assert_eq!(meant("visib").as_deref(), Some("weather.visib"));
+    assert_eq!(meant("zzzzzz.yyyyy"), None);
+    assert_eq!(catalog.plan_of(&[]), Err(PlanError::NoFeatures));
+    let twice = catalog.plan_of(&["weather.visib", "weather.visib"]);
+    assert_eq!(twice, Err(PlanError::Duplicate { name: "weather.visib".into() }));
+    let many = vec!["weather.visib"; 2_001];
+    assert!(matches!(
+        catalog.plan_of(&many),
+        Err(PlanError::OverLimit { limit: "SERVICE_FEATURES_MAX", .. })
+    ));
+}
+
+#[test]
+fn what_no_service_needs_is_warned_of() {
+    let text = example()
+        + "---\nrequests:\n  - {name: spare, type: bool}\nentities:\n  - {name: crew, keys: [{name: id, type: int64}]}\n";
+    let warnings: Vec<_> = catalog(&text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].ends_with("warning: no service asks for request column `spare`"));
+    assert!(warnings[1].ends_with("warning: entity `crew` has no view"));
+}
+
+#[test]
+fn reusing_a_plugin_without_a_certificate_is_warned_of() {
+    let warnings = |plugin: &str| {
+        let instance = format!("    instance: reused\n    plugin: plugins/{plugin}.wasm");
+        catalog(&example().replace("    plugin: plugins/great_circle.wasm", &instance)).warnings
+    };
+    assert_eq!(warnings("great_circle"), []);
+    let uncertified = warnings("great_circle_2");
+    assert_eq!(uncertified.len(), 1);
+    assert!(uncertified[0].message.contains("not certified stateless"), "{}", uncertified[0]);
+}

@@ -1,0 +1,42 @@
+//! Plugins the tests' definitions name: signatures without any code.
+
+use skewless_batch::{Field, Signature, Type};
+use skewless_catalog::{Digest, PluginInfo, Plugins};
+
+/// Plugins as signatures alone.
+pub(crate) struct Shelf;
+
+impl Plugins for Shelf {
+    fn lookup(&self, plugin: &str) -> Result<PluginInfo, String> {
+        let plain = |name: &str, ty| Field::new(name, ty, false);
+        let f64s = |names: &[&str]| names.iter().map(|n| plain(n, Type::Float64)).collect();
+        let (inputs, outputs): (Vec<Field>, Vec<Field>) = match plugin {
+            "plugins/great_circle.wasm" | "plugins/great_circle_2.wasm" => {
+                (f64s(&["lat1", "lon1", "lat2", "lon2"]), f64s(&["km", "bearing"]))
+            }
+            "plugins/ratio.wasm" => (f64s(&["numerator", "denominator"]), f64s(&["ratio"])),
+            "plugins/label.wasm" => (
+                vec![
+                    plain("text", Type::Utf8),
+                    plain("times", Type::Int32),
+                    Field::new("limit", Type::Float32, true),
+                    plain("flag", Type::Bool),
+                ],
+                vec![plain("label", Type::Utf8)],
+            ),
+            "plugins/cosine.wasm" => (
+                vec![plain("a", Type::Embedding(4)), plain("b", Type::Embedding(4))],
+                f64s(&["similarity"]),
+            ),
+            "plugins/odd.wasm" => (vec![], f64s(&["Bad Name"])),
+            _ => return Err("there is no such file".to_owned()),
+        };
+        let signature =
+            Signature { abi: 1, name: plugin.to_owned(), inputs, outputs, ..Signature::default() };
+        Ok(PluginInfo {
+            digest: Digest::of(plugin.as_bytes()),
+            signature,
+            stateless: plugin != "plugins/great_circle_2.wasm",
+        })
+    }
+}
