@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use skewless_catalog::frame::Failure;
 use skewless_catalog::visibility::Boundary;
 use skewless_catalog::{Catalog, Plan, View, ViewId};
 use skewless_engine::{Engine, Program};
@@ -18,8 +17,8 @@ use crate::OfflineError;
 use crate::cast::arrow_type;
 use crate::compute::{self, Computed};
 use crate::config::{
-    CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, SPILL_BYTES_MAX_DEFAULT, WORKERS_DEFAULT,
-    WORKERS_MAX,
+    CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN,
+    SPILL_BYTES_MAX_DEFAULT, WORKERS_DEFAULT, WORKERS_MAX,
 };
 use crate::files::{Digester, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
@@ -109,14 +108,25 @@ pub struct BackfillReport {
     pub history_rows: u64,
     /// Per feature column how many rows have which status.
     pub features: Vec<FeatureCounts>,
-    /// Failures of transforms, all counted, the first few kept; `row` is the spine row.
+    /// How often transforms failed.
     pub failures_total: u64,
-    /// The first few failures, by spine row: (spine row if one row failed, step, message).
-    pub failures: Vec<(Option<u64>, Failure)>,
+    /// The first [`FAILURES_KEPT_MAX`](crate::config::FAILURES_KEPT_MAX) failures.
+    pub failures: Vec<TransformFailure>,
     /// What the sorts needed.
     pub sorts: SortStats,
     /// What the footer says.
     pub provenance: Provenance,
+}
+
+/// A failure of a transform, for a person to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransformFailure {
+    /// The transform.
+    pub transform: String,
+    /// The row of the spine, from 0 over all its files; none if a whole chunk failed.
+    pub row: Option<u64>,
+    /// What the plugin or the engine said.
+    pub message: String,
 }
 
 /// How many rows of a feature have which status.
@@ -288,7 +298,7 @@ fn join_view(
     let counts = Arc::new(Mutex::new(Counts::default()));
     let sorted = history.sorted(job, budget.history, phase.clone(), &counts)?;
     let rows = batch_rows(budget.answers, history.row_bytes());
-    let answers = join(view.view.rule, asks, sorted, history.schema(), rows);
+    let answers = join(job, view.view.rule, asks, sorted, history.schema(), rows);
     let spec = SortSpec {
         what: format!("the answers of view '{}'", history.view),
         schema: answer_schema(history.schema()),

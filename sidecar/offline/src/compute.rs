@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use skewless_catalog::frame::Failure;
 use skewless_catalog::{Frame, FrameError, Plan, Status};
 use skewless_engine::{Budget, Engine, Program, Worker};
 
 use crate::OfflineError;
-use crate::backfill::FeatureCounts;
+use crate::backfill::{FeatureCounts, TransformFailure};
 use crate::columns;
 use crate::config::FAILURES_KEPT_MAX;
 use crate::fill::fill_lookups;
@@ -49,7 +48,7 @@ pub(crate) struct Computed {
     pub(crate) output: Output,
     pub(crate) features: Vec<FeatureCounts>,
     pub(crate) failures_total: u64,
-    pub(crate) failures: Vec<(Option<u64>, Failure)>,
+    pub(crate) failures: Vec<TransformFailure>,
 }
 
 /// A chunk on its way to a worker.
@@ -260,8 +259,11 @@ impl<'a> Writer<'a> {
         self.computed.failures_total += frame.failures_total as u64;
         for failure in &frame.failures {
             if self.computed.failures.len() < FAILURES_KEPT_MAX {
-                let row = failure.row.map(|row| first + row as u64);
-                self.computed.failures.push((row, failure.clone()));
+                self.computed.failures.push(TransformFailure {
+                    transform: self.run.program.plan().steps[failure.step].transform.clone(),
+                    row: failure.row.map(|row| first + row as u64),
+                    message: failure.message.clone(),
+                });
             }
         }
     }

@@ -286,7 +286,7 @@ impl Scan {
                 None => self.reader = None,
                 Some(rows) => {
                     let (name, file) = (reader.name().to_owned(), self.next_file - 1);
-                    counts.rows += rows.numbers.len() as u64;
+                    counts.rows += rows.read;
                     let batch = self.history.ordered(rows, file, &name, &mut counts.rejects)?;
                     self.job.progress.report(&self.phase, counts.rows, self.total);
                     return Ok(Some(batch));

@@ -17,7 +17,6 @@ use arrow::array::{
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use datafusion_common::DataFusionError;
-use datafusion_execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use skewless_catalog::visibility::{Judged, Newest, Rule, Stamp};
 
@@ -54,6 +53,7 @@ pub(crate) fn judged_code(judged: Judged) -> u8 {
 
 /// Joins two sorted streams; the answers come in the order of the spine's sort, by key.
 pub(crate) fn join(
+    job: &Arc<Job>,
     rule: Rule,
     spine: Sorted,
     history: Sorted,
@@ -65,8 +65,8 @@ pub(crate) fn join(
     let absent = features.map(|field| new_null_array(field.data_type(), 1)).collect();
     let join = Join {
         rule,
-        spine: Cursor::new(spine.into_stream()),
-        history: Cursor::new(history.into_stream()),
+        spine: Cursor::new(spine.into_batches(job)),
+        history: Cursor::new(history.into_batches(job)),
         key: Vec::new(),
         winner: None,
         answers: Answers::new(schema, absent, batch_rows),
@@ -218,14 +218,14 @@ impl Answers {
 
 /// A position in a stream of batches whose first column is the order.
 struct Cursor {
-    stream: SendableRecordBatchStream,
+    stream: Batches,
     batch: Option<(Arc<RecordBatch>, BinaryArray)>,
     row: usize,
     ended: bool,
 }
 
 impl Cursor {
-    fn new(stream: SendableRecordBatchStream) -> Cursor {
+    fn new(stream: Batches) -> Cursor {
         Cursor { stream, batch: None, row: 0, ended: false }
     }
 

@@ -30,7 +30,8 @@ mod sort;
 mod spine;
 
 pub use backfill::{
-    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, backfill, status_column,
+    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, TransformFailure, backfill,
+    status_column,
 };
 pub use error::OfflineError;
 pub use features_in::{FeatureColumn, FeatureReader, Features, read_columns, read_features};

@@ -167,4 +167,3 @@ fn store_rows(view: &View, batch: &RecordBatch) -> Result<Rows, OfflineError> {
     }
     Ok(rows)
 }
-

@@ -76,6 +76,8 @@ pub(crate) struct Opened {
 
 /// Rows of one file with the columns wanted, in that order, in our Arrow types.
 pub(crate) struct Rows {
+    /// How many rows were read for this, those left out included.
+    pub(crate) read: u64,
     /// Row numbers within the file, from 0, of the rows here.
     pub(crate) numbers: Vec<u64>,
     /// One array per [`Wanted`].
@@ -262,7 +264,8 @@ impl Reader {
         let first = self.next_row;
         self.next_row += raw.num_rows() as u64;
         let numbers = (first..self.next_row).collect();
-        let mut rows = Rows { numbers, columns: Vec::new(), raw };
+        let read = self.next_row - first;
+        let mut rows = Rows { read, numbers, columns: Vec::new(), raw };
         loop {
             match self.cast_all(&rows.raw) {
                 Ok(columns) => {
@@ -322,6 +325,7 @@ impl Rows {
         let broken = |error| OfflineError::parquet(file, error);
         let filter = |array: &ArrayRef| arrow::compute::filter(array, keep).map_err(broken);
         Ok(Rows {
+            read: self.read,
             numbers: self
                 .numbers
                 .iter()

@@ -27,8 +27,8 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::sorts::sort::SortExec;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::OfflineError;
 use crate::progress::{CancelFlag, Progress};
@@ -151,7 +151,7 @@ impl Job {
         match self.runtime.block_on(sorted.stream.next()) {
             None => Ok(None),
             Some(Ok(batch)) => Ok(Some(batch)),
-            Some(Err(error)) => Err(self.explain(sorted, error)),
+            Some(Err(error)) => Err(self.explain(&sorted.what, sorted.budget_bytes, &error)),
         }
     }
 
@@ -174,14 +174,14 @@ impl Job {
         stats
     }
 
-    fn explain(&self, sorted: &Sorted, error: DataFusionError) -> OfflineError {
+    fn explain(&self, what: &str, budget_bytes: usize, error: &DataFusionError) -> OfflineError {
         if let Some(error) = lock(&self.failure).take() {
             return error;
         }
-        let (what, reason) = (sorted.what.clone(), error.to_string());
+        let (what, reason) = (what.to_owned(), error.to_string());
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => {
-                OfflineError::OutOfMemory { what, limit: sorted.budget_bytes as u64, reason }
+                OfflineError::OutOfMemory { what, limit: budget_bytes as u64, reason }
             }
             _ => OfflineError::Sort { what, reason },
         }
@@ -189,9 +189,13 @@ impl Job {
 }
 
 impl Sorted {
-    /// The stream itself, to be joined with another inside a third sort.
-    pub(crate) fn into_stream(self) -> SendableRecordBatchStream {
-        self.stream
+    /// The stream itself, to be joined with another inside a third sort. Its errors are kept for
+    /// the caller, so that they name this sort and not the one around it.
+    pub(crate) fn into_batches(self, job: &Arc<Job>) -> Batches {
+        let job = Arc::clone(job);
+        let Sorted { what, budget_bytes, stream } = self;
+        let explain = move |error| job.fail(job.explain(&what, budget_bytes, &error));
+        stream.map_err(explain).boxed()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use arrow::array::{
     BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, DictionaryArray,
-    FixedSizeBinaryArray, Float64Array, Int8Array, Int32Array, Int64Array,
-    LargeListArray, LargeStringArray, StringArray, StringViewArray, TimestampMillisecondArray,
+    FixedSizeBinaryArray, Float64Array, Int8Array, Int32Array, Int64Array, LargeListArray,
+    LargeStringArray, StringArray, StringViewArray, TimestampMillisecondArray,
     TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt64Array,
 };
 use arrow::compute::concat;
@@ -42,7 +42,10 @@ fn timestamps_of_every_unit_and_zone_become_microseconds_utc() {
     assert_eq!(us(ok(ns, Type::Timestamp)), floor);
     let days = Date32Array::from(vec![-1, 1]);
     assert_eq!(us(ok(days, Type::Timestamp)), [Some(-86_400_000_000), Some(86_400_000_000)]);
-    assert_eq!(us(ok(Date64Array::from(vec![86_400_000]), Type::Timestamp)), [Some(86_400_000_000)]);
+    assert_eq!(
+        us(ok(Date64Array::from(vec![86_400_000]), Type::Timestamp)),
+        [Some(86_400_000_000)]
+    );
 }
 
 #[test]

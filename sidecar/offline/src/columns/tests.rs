@@ -1,6 +1,5 @@
 //! Tests of `columns.rs`: every type there and back, whole and sliced, with and without nulls.
 
-
 use super::*;
 
 const TYPES: [Type; 12] = [

@@ -45,8 +45,7 @@ fn columns_come_in_the_order_asked_for_even_twice_over_all_row_groups() {
     );
     let asked = [wanted("z", Type::Int64), wanted("x", Type::Int32), wanted("z", Type::Int32)];
     for all in [false, true] {
-        let mut reader =
-            open(folder.path(), "a.parquet").read(&asked, 4, all).expect("a reader");
+        let mut reader = open(folder.path(), "a.parquet").read(&asked, 4, all).expect("a reader");
         let (mut numbers, mut z) = (Vec::<u64>::new(), Vec::<i64>::new());
         while let Some(rows) = reader.next(BadRows::Refuse, &mut Rejects::new()).expect("rows") {
             assert_eq!(rows.raw.num_columns(), if all { 3 } else { 2 });

@@ -22,7 +22,8 @@ fn schema() -> SchemaRef {
 
 fn batch(keys: &[u64], text: usize) -> RecordBatch {
     let order = BinaryArray::from_iter_values(keys.iter().map(|key| key.to_be_bytes()));
-    let texts = StringArray::from_iter_values(keys.iter().map(|key| format!("{key:0text$}")));
+    let texts =
+        StringArray::from_iter_values(keys.iter().map(|key| format!("{}{key}", "0".repeat(text))));
     RecordBatch::try_new(schema(), vec![Arc::new(order), Arc::new(texts)]).expect("columns fit")
 }
 
@@ -30,7 +31,12 @@ fn shuffled(rows: u64) -> Vec<u64> {
     (0..rows).map(|row| row * 7919 % rows).collect()
 }
 
-fn sort(job: &Job, budget_bytes: usize, keys: &[u64], text: usize) -> Result<Vec<u64>, OfflineError> {
+fn sort(
+    job: &Job,
+    budget_bytes: usize,
+    keys: &[u64],
+    text: usize,
+) -> Result<Vec<u64>, OfflineError> {
     let batches: Vec<_> = keys.chunks(500).map(|keys| Ok(batch(keys, text))).collect();
     let spec = SortSpec {
         what: "numbers".to_owned(),

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
-use skewless_offline::{BackfillOptions, CancelFlag, OfflineError, Phase, Progress, Silent, config};
+use skewless_offline::{
+    BackfillOptions, CancelFlag, OfflineError, Phase, Progress, Silent, config,
+};
 
 use crate::world::{S, World, ask, place};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, TimestampSecondArray};
 use skewless_catalog::Frame;
 use skewless_offline::{
-    BackfillOptions, BadRows, CancelFlag, LoadOptions, LoadReport, LoadRequest, OfflineError, Reject,
-    Silent, load,
+    BackfillOptions, BadRows, CancelFlag, LoadOptions, LoadReport, LoadRequest, OfflineError,
+    Reject, Silent, load,
 };
 use skewless_store::{CommitMode, ReadScratch, Store, StoreConfig};
 

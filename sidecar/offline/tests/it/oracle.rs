@@ -135,7 +135,8 @@ fn expect(
         counted(3, &canonical.map(f32::to_le_bytes).concat())
     };
     let texts = |l: &Vec<String>| {
-        let part = |text: &String| [&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+        let part =
+            |text: &String| [&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
         counted(l.len(), &l.iter().flat_map(part).collect::<Vec<u8>>())
     };
     vec![
@@ -205,10 +206,7 @@ fn ties_go_to_the_later_known_then_to_the_later_position() {
     // Same event and known time in two files and twice in one: the last file's last row wins.
     world.places("a/0.parquet", &[row(1.0, 6 * S), row(9.0, 7 * S), row(2.0, 6 * S)]);
     world.places("a/1.parquet", &[row(3.0, 6 * S), row(4.0, 6 * S)]);
-    world.spine(
-        "spine.parquet",
-        &[crate::world::ask("p", 8 * S), crate::world::ask("p", 9 * S)],
-    );
+    world.spine("spine.parquet", &[crate::world::ask("p", 8 * S), crate::world::ask("p", 9 * S)]);
     let answers = world.answers("plain", BackfillOptions::default());
     let values: Vec<_> = (0..2).map(|row| answers.features[0].column.value(row)).collect();
     assert_eq!(values, [Value::Float64(4.0), Value::Float64(9.0)]);

@@ -77,10 +77,16 @@ fn a_transform_that_breaks_on_a_row_fails_that_row_and_the_report_says_so() {
     world.spine("spine.parquet", &rows);
     let options = BackfillOptions { chunk_rows: 30, ..BackfillOptions::default() };
     let report = world.backfill("strict", options.clone()).unwrap();
-    assert_eq!((report.features[0].present, report.features[0].transform_failed), (98, 2));
+    assert_eq!(
+        (report.features[0].present, report.features[0].transform_failed),
+        (98, 2),
+        "{:?}",
+        report.failures
+    );
     assert_eq!(report.failures_total, 2);
-    let failed: Vec<_> = report.failures.iter().map(|(row, _)| *row).collect();
+    let failed: Vec<_> = report.failures.iter().map(|failure| failure.row).collect();
     assert_eq!(failed, [Some(0), Some(50)]);
+    assert_eq!(report.failures[0].transform, "picky");
     std::fs::remove_file(world.path("out.parquet")).unwrap();
     let answers = world.answers("strict", options);
     for (row, status) in answers.features[0].statuses.as_ref().unwrap().iter().enumerate() {
@@ -103,7 +109,9 @@ fn the_footer_says_where_the_output_came_from() {
     let world = World::empty();
     world.places("a/1.parquet", &[place("p", S, 1.5)]);
     world.spine("spine.parquet", &[ask("p", 9 * S)]);
-    world.backfill("all", BackfillOptions { statuses: true, ..BackfillOptions::default() }).unwrap();
+    world
+        .backfill("all", BackfillOptions { statuses: true, ..BackfillOptions::default() })
+        .unwrap();
     let provenance = provenance(&world.path("out.parquet")).unwrap();
     let plan = world.catalog.plan("all").unwrap();
     assert_eq!(provenance.service, "all");
@@ -135,8 +143,9 @@ fn the_footer_says_where_the_output_came_from() {
 #[test]
 fn the_same_backfill_gives_the_same_bytes_whoever_works_and_however_it_is_cut() {
     let world = World::empty();
-    let places: Vec<_> =
-        (0..30_000).map(|i| place(&format!("p{}", i % 700), (i * 7919 % 9000) * S, i as f64)).collect();
+    let places: Vec<_> = (0..30_000)
+        .map(|i| place(&format!("p{}", i % 700), (i * 7919 % 9000) * S, i as f64))
+        .collect();
     world.places("a/0.parquet", &places[..10_000]);
     world.places("a/1.parquet", &places[10_000..]);
     let asks: Vec<_> =
@@ -145,7 +154,8 @@ fn the_same_backfill_gives_the_same_bytes_whoever_works_and_however_it_is_cut() 
     world.spine("spine1.parquet", &asks[3..]);
     let mut first: Option<Vec<u8>> = None;
     for (workers, chunk_rows) in [(1, 8192), (2, 8192), (3, 1000), (2, 77), (1, 20_000)] {
-        let options = BackfillOptions { workers, chunk_rows, overwrite: true, ..Default::default() };
+        let options =
+            BackfillOptions { workers, chunk_rows, overwrite: true, ..Default::default() };
         world.backfill("all", options).unwrap();
         let bytes = std::fs::read(world.path("out.parquet")).unwrap();
         match &first {

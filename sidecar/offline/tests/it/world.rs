@@ -78,18 +78,18 @@ services:
 const SAME: &str = r#"(module
   (memory (export "memory") 64)
   (func (export "skewless_reserve") (param i32) (result i32)
-    (if (result i32) (i32.gt_u (local.get 0) (i32.const 4000000))
+    (if (result i32) (i32.gt_u (local.get 0) (i32.const 2000000))
       (then (i32.const 0)) (else (i32.const 64))))
   (func (export "skewless_transform") (param i32 i32) (result i64)
-    (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32))
-            (i64.extend_i32_u (local.get 1))))
+    (memory.copy (i32.const 2097152) (local.get 0) (local.get 1))
+    (i64.or (i64.const 0x20000000000000) (i64.extend_i32_u (local.get 1))))
   (@custom "skewless.signature" "{\"abi\":1,\"name\":\"same\",\"inputs\":[{\"name\":\"x\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"y\",\"type\":\"float64\",\"nullable\":true}]}"))"#;
 
 /// Gives its input back, but traps if a number in it is negative.
 const PICKY: &str = r#"(module
   (memory (export "memory") 64)
   (func (export "skewless_reserve") (param i32) (result i32)
-    (if (result i32) (i32.gt_u (local.get 0) (i32.const 4000000))
+    (if (result i32) (i32.gt_u (local.get 0) (i32.const 2000000))
       (then (i32.const 0)) (else (i32.const 64))))
   (func (export "skewless_transform") (param $at i32) (param $len i32) (result i64)
     (local $value i32) (local $rows i32)
@@ -102,8 +102,8 @@ const PICKY: &str = r#"(module
         (local.set $value (i32.add (local.get $value) (i32.const 8)))
         (local.set $rows (i32.sub (local.get $rows) (i32.const 1)))
         (br $row)))
-    (i64.or (i64.shl (i64.extend_i32_u (local.get $at)) (i64.const 32))
-            (i64.extend_i32_u (local.get $len))))
+    (memory.copy (i32.const 2097152) (local.get $at) (local.get $len))
+    (i64.or (i64.const 0x20000000000000) (i64.extend_i32_u (local.get $len))))
   (@custom "skewless.signature" "{\"abi\":1,\"name\":\"picky\",\"inputs\":[{\"name\":\"x\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"y\",\"type\":\"float64\",\"nullable\":true}]}"))"#;
 
 /// A row of view `a`.
@@ -156,7 +156,15 @@ pub(crate) fn place(place: &str, time: i64, f: f64) -> PlaceRow {
 /// A spine row that asks for a place alone.
 pub(crate) fn ask(place: &str, t: i64) -> SpineRow {
     let place = Some(place.to_owned());
-    SpineRow { dest: place.clone(), place, u: Some(0), k: Some(String::new()), t, r: None, label: 7 }
+    SpineRow {
+        dest: place.clone(),
+        place,
+        u: Some(0),
+        k: Some(String::new()),
+        t,
+        r: None,
+        label: 7,
+    }
 }
 
 /// A feature repo in a folder of its own, with its engine and plugins.
@@ -324,8 +332,7 @@ pub(crate) fn write(path: &Path, columns: &[(&str, ArrayRef)]) {
         columns.iter().map(|(name, array)| (*name, array.clone(), true)),
     )
     .unwrap();
-    let properties =
-        WriterProperties::builder().set_max_row_group_row_count(Some(50_000)).build();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(50_000)).build();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
