@@ -163,13 +163,20 @@ impl Applier {
     }
 }
 
-impl Drop for Applier {
-    fn drop(&mut self) {
+impl Applier {
+    /// Ends the thread after what is queued was applied.
+    pub(crate) fn stop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             // A panic in it was caught and noted; there is nothing else to learn here.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Applier {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

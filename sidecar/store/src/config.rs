@@ -73,6 +73,9 @@ impl Default for StoreConfig {
 /// Least cache that RocksDB's clock cache can shard sensibly: 1 MiB.
 pub const CACHE_BYTES_MIN: usize = 1 << 20;
 
+/// Most that `value_bytes_max` may be set to: offsets inside a row are 32 bits, with room to spare.
+pub const VALUE_BYTES_MOST: usize = 1 << 30;
+
 /// Times a read starts again because a swap, a due row or a newer row came between. Each needs a
 /// write to the same keys within microseconds; a hundred in a row mean something else is wrong.
 pub const READ_ATTEMPTS_MAX: usize = 100;
@@ -111,6 +114,12 @@ impl StoreConfig {
         if self.background_threads < 1 {
             let came = self.background_threads;
             found.push(format!("expected background_threads of at least 1, came {came}"));
+        }
+        if self.value_bytes_max > VALUE_BYTES_MOST {
+            let came = self.value_bytes_max;
+            found.push(format!(
+                "expected value_bytes_max of at most {VALUE_BYTES_MOST}, came {came}"
+            ));
         }
         for (name, came) in [
             ("read_behind_us_max", self.read_behind_us_max),

@@ -103,7 +103,14 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
     let cache = options::cache(&config);
     let clock_us = Arc::new(AtomicI64::new(i64::MIN));
     let recovery = DBRecoveryMode::PointInTime;
-    let opened = connect_with(dir, &config, &cache, &clock_us, recovery, Ttls::new())?;
+    let opened = connect_with(dir, &config, &cache, &clock_us, recovery, Ttls::new());
+    // What salvage can't open, no second salvage can.
+    let opened = opened.map_err(|error| match error {
+        StoreError::Corrupt { dir, file, detail, .. } => {
+            StoreError::Corrupt { dir, file, detail, advice: RELOAD }
+        }
+        other => other,
+    })?;
     let meta = Meta { db: &opened.db, family: &opened.meta };
     let salvages = meta.salvages()? + 1;
     let mut batch = WriteBatch::default();

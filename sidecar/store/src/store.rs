@@ -21,7 +21,6 @@ use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
 pub struct Store {
-    // Dropped first: the thread ends before the database closes.
     applier: Applier,
     shared: Arc<Shared>,
 }
@@ -147,5 +146,13 @@ impl Store {
     /// once the disk is well. View sets and plans stay valid. Reads and writes are refused meanwhile.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.applier.control(open::reopen)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.applier.stop();
+        // Closes the database even if a loader was forgotten somewhere.
+        self.shared.live.store(None);
     }
 }

@@ -268,7 +268,19 @@ fn check_limits(shared: &Shared, schemas: &[ViewSchema]) -> Result<(), StoreErro
             at: String::new(),
         });
     }
+    for schema in schemas {
+        check_columns(schema, schema.features.len())?;
+    }
     Ok(())
+}
+
+fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
+    if came <= COLUMNS_MAX {
+        return Ok(());
+    }
+    let (limit, came) = (COLUMNS_MAX as u64, came as u64);
+    let at = format!(" features of view `{}` over its life", schema.name);
+    Err(StoreError::OverLimit { name: "COLUMNS_MAX", limit, came, at })
 }
 
 /// Why the slot's rows can't be read by this schema; `None` if they can.
@@ -301,11 +313,7 @@ fn extend(slot: &Slot, schema: &ViewSchema) -> Result<Option<(Columns, Vec<Strin
             added.push(name.clone());
         }
     }
-    let came = columns.list().len() as u64;
-    if came > COLUMNS_MAX as u64 {
-        let at = format!(" in view `{}` over its life", schema.name);
-        return Err(StoreError::OverLimit { name: "columns", limit: COLUMNS_MAX as u64, came, at });
-    }
+    check_columns(schema, columns.list().len())?;
     Ok((!added.is_empty()).then_some((columns, added)))
 }
 

@@ -102,6 +102,61 @@ fn rows_of_the_wrong_shape_are_refused_whole() {
 }
 
 #[test]
+fn too_many_columns_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), config()).unwrap();
+    let features = (0..=u16::MAX as usize).map(|at| (format!("f{at}"), Type::Bool)).collect();
+    let wide = ViewSchema { features, ..schema("v", Rule::default()) };
+    assert_eq!(name(Shop::over(store, vec![wide]).err().unwrap()), "COLUMNS_MAX");
+}
+
+#[test]
+fn more_rows_fall_due_at_once_than_one_batch_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    let many = 2 * skewless_store::config::PROMOTE_ROWS_MAX as i64 + 5;
+    let waiting: Vec<_> = (0..many).map(|key| given(key, 100 + key % 3, key)).collect();
+    shop.apply(&waiting, 10);
+    let keys: Vec<_> = (0..many).collect();
+    let due = |t_us| shop.read(&keys, t_us).iter().filter(|got| got.1.is_some()).count() as i64;
+    assert_eq!((due(99), due(100), due(102)), (0, (many + 2) / 3, many));
+    assert_eq!(shop.store.info().unwrap().next_due_us, None);
+}
+
+#[test]
+fn the_log_to_replay_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal_bytes_max = 256 << 10;
+    let small = StoreConfig { wal_bytes_max, ..config() };
+    let shop = Shop::open_with(dir.path(), Rule::default(), small).unwrap();
+    let mut written = 0;
+    for round in 0..100 {
+        let batch: Vec<_> = (0..1_000).map(|key| given(key, round, key)).collect();
+        shop.apply(&batch, 1_000);
+        written += batch.len() * 40;
+    }
+    assert!(written > 10 * wal_bytes_max as usize);
+    // Old logs are deleted in the background once what they hold is in tables.
+    let logs =
+        || crate::fixture::files(dir.path(), ".log").iter().map(|log| log.1.len()).sum::<usize>();
+    let bounded = (0..100_000).any(|_| {
+        std::thread::yield_now();
+        logs() <= 2 * wal_bytes_max as usize
+    });
+    assert!(bounded, "{} bytes of logs", logs());
+}
+
+#[test]
+fn a_forgotten_loader_does_not_keep_the_folder_locked() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    let loader = shop.store.stage(shop.view(), 9).unwrap();
+    drop(shop);
+    Shop::open(dir.path(), Rule::default());
+    drop(loader);
+}
+
+#[test]
 fn too_many_views_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), StoreConfig { views_max: 1, ..config() }).unwrap();
@@ -114,13 +169,20 @@ fn every_mistake_of_a_configuration_is_reported_at_once() {
     let wrong = StoreConfig {
         cache_bytes: 0,
         queue_commands_max: 0,
+        value_bytes_max: 2 << 30,
         background_threads: 0,
         read_behind_us_max: -1,
         ..config()
     };
     let dir = tempfile::tempdir().unwrap();
     let Err(StoreError::Config { mistakes }) = Store::open(dir.path(), wrong) else { panic!() };
-    let names = ["cache_bytes", "queue_commands_max", "background_threads", "read_behind_us_max"];
+    let names = [
+        "cache_bytes",
+        "queue_commands_max",
+        "value_bytes_max",
+        "background_threads",
+        "read_behind_us_max",
+    ];
     assert_eq!(mistakes.len(), names.len());
     assert!(names.iter().all(|name| mistakes.iter().any(|mistake| mistake.contains(name))));
 }
