@@ -21,7 +21,7 @@ pub mod reference;
 pub mod schema;
 pub mod visibility;
 
-mod names;
+pub mod names;
 mod scope;
 mod yaml;
 

@@ -2,11 +2,8 @@
 
 /// The known name nearest to a mistaken one, if it is near enough to be meant.
 ///
-/// Near enough: at most a third of its letters wrong (at least one, transpositions count once).
-pub(crate) fn nearest<'a>(
-    mistaken: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+/// For every room that answers a mistyped name. Near enough: at most a third of its letters wrong (at least one, transpositions count once).
+pub fn nearest<'a>(mistaken: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let letters = mistaken.chars().count();
     if letters < 2 {
         return None;

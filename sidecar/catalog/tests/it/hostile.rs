@@ -34,6 +34,9 @@ proptest! {
     fn mutated_definitions_never_panic(cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40, 0u8..4, any::<char>()), 1..6)) {
         let mut text: Vec<char> = example().chars().collect();
         for (at, len, what, other) in cuts {
+            if text.is_empty() {
+                break; // An index needs something to point into.
+            }
             let from = at.index(text.len());
             let to = (from + len).min(text.len());
             let piece: Vec<char> = text[from..to].to_vec();
@@ -154,4 +157,28 @@ fn deep_nesting_and_long_chains_need_no_stack() {
     survive(&"{a: ".repeat(200_000));
     survive(&"- ".repeat(200_000));
     survive(&format!("entities: {}", "\"".repeat(10_001)));
+}
+
+/// A large repo of good definitions: every limit is wide enough for it, and time grows with its size.
+#[test]
+fn a_large_repo_is_checked_whole() {
+    let mut text =
+        String::from("entities:\n  - {name: e, keys: [{name: k, type: int64}]}\nviews:\n");
+    for view in 0..300 {
+        text.push_str(&format!("  - name: v{view}\n    entity: e\n    features:\n"));
+        for feature in 0..100 {
+            text.push_str(&format!("      - {{name: f{feature}, type: float64}}\n"));
+        }
+    }
+    text.push_str("services:\n");
+    for service in 0..50 {
+        text.push_str(&format!("  - name: s{service}\n    features:\n"));
+        for feature in 0..1_000 {
+            text.push_str(&format!("      - v{}.f{}\n", (service + feature) % 300, feature / 10));
+        }
+    }
+    let catalog = crate::catalog(&text);
+    let plan = catalog.plan("s49").unwrap();
+    assert_eq!((plan.outputs.len(), plan.slots.len(), plan.keys.len()), (1_000, 1_000, 1));
+    assert_eq!(plan.lookups.len(), 300);
 }
