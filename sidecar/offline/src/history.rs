@@ -2,7 +2,7 @@
 //! features somebody reads. When a row may be seen is the catalog's visibility rule, called here
 //! once a row for its due time; this file decides nothing about it.
 //!
-//! A row without a created timestamp column was known at its event time. Rows tied on event and
+//! A row without a created timestamp (no such column, or null) was known at its event time. Rows tied on event and
 //! known time are ordered by position: the file's index, then the row in the file.
 
 use std::path::Path;
@@ -180,6 +180,7 @@ impl History {
         let mut bytes = Vec::new();
         for row in 0..count {
             let event_us = event.value(row);
+            let created = created.filter(|created| created.is_valid(row));
             let known_us = created.map_or(event_us, |created| created.value(row));
             let position = (file as u64) << POSITION_ROW_BITS | rows.numbers[row];
             let stamp = Stamp { event_us, known_us, position };
@@ -203,19 +204,19 @@ impl History {
             .map_err(|error| OfflineError::parquet(name, error))
     }
 
-    /// Refuses rows without key or times, or leaves them out.
+    /// Refuses rows without key or event time, or leaves them out.
     fn without_nulls(
         &self,
         rows: Rows,
         name: &str,
         rejects: &mut Rejects,
     ) -> Result<Rows, OfflineError> {
-        let required: Vec<usize> = (0..=self.keys).chain(self.created).collect();
-        if required.iter().all(|&column| rows.columns[column].null_count() == 0) {
+        let required = 0..=self.keys;
+        if required.clone().all(|column| rows.columns[column].null_count() == 0) {
             return Ok(rows);
         }
         let null_in =
-            |row: usize| required.iter().copied().find(|&column| rows.columns[column].is_null(row));
+            |row: usize| required.clone().find(|&column| rows.columns[column].is_null(row));
         let mut keep = Vec::with_capacity(rows.numbers.len());
         for row in 0..rows.numbers.len() {
             let null = null_in(row);

@@ -49,7 +49,7 @@ pub enum Reject {
     BadValue,
     /// A timestamp outside the years -9999 to 9999.
     TimeOutOfRange,
-    /// No event timestamp, or no created timestamp where the view has such a column.
+    /// No event timestamp.
     NullTime,
     /// A key column is null.
     NullKey,

@@ -1,8 +1,8 @@
 //! The spine: the rows that want features. It is read once per view for (key, time asked) and once
 //! more, chunk by chunk, when the answers are put together; its own order is the output's order.
 //!
-//! A null event timestamp is an error that names the row: there is no time to answer for. A null
-//! key is no error: nothing is found for it.
+//! A row without a time or with a null in a key stays in the output like any other; nothing is found
+//! for it, since no row is due at an unknown time and no key is unknown.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -106,8 +106,8 @@ impl Spine {
     }
 
     /// All (key, time asked) pairs of one view in order of key, then time. `roles` holds, per role
-    /// under which the view is asked, the indexes of its keys among the plan's. A row whose key is
-    /// null is left out: nothing can be found for it.
+    /// under which the view is asked, the indexes of its keys among the plan's. A row
+    /// without time or key is left out: nothing can be found for it.
     pub(crate) fn asks(
         &self,
         job: &Arc<Job>,
@@ -235,16 +235,6 @@ impl SpineScan {
                 self.reader = None;
                 continue;
             };
-            let time = &rows.columns[0];
-            if time.null_count() > 0 {
-                let row = (0..time.len()).find(|&row| time.is_null(row)).unwrap_or(0);
-                return Err(OfflineError::NullValue {
-                    file: reader.name().to_owned(),
-                    column: self.wanted[0].name.clone(),
-                    row: rows.numbers[row],
-                    expected: "the time the row asks for".to_owned(),
-                });
-            }
             let first = self.next_row;
             self.next_row += rows.numbers.len() as u64;
             return Ok(Some(Scanned {
@@ -272,7 +262,7 @@ fn asks(
     let time = rows.columns[0].as_primitive::<TimestampMicrosecondType>();
     let mut order = BinaryBuilder::new();
     let mut bytes = Vec::new();
-    for row in 0..time.len() {
+    for row in (0..time.len()).filter(|&row| time.is_valid(row)) {
         for (role, role_keys) in roles.iter().enumerate() {
             bytes.clear();
             if !key::encode(role_keys.iter().map(|&key| &keys[key]), row, &mut bytes) {

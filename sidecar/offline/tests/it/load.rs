@@ -81,7 +81,7 @@ fn a_loaded_view_answers_at_that_time_and_later_as_a_backfill_of_those_times() {
             .map(|i| {
                 let time = dice.roll(60) as i64 * S;
                 PlaceRow {
-                    created: time + dice.pick(&[0, S, 7 * S]),
+                    created: dice.pick(&[Some(time), Some(time + S), Some(time + 7 * S), None]),
                     deleted: Some(dice.one_in(6)),
                     f: (!dice.one_in(5)).then_some(i as f64),
                     ..place(&format!("p{}", dice.roll(30)), time, i as f64)

@@ -5,7 +5,7 @@ use skewless_batch::Value;
 use skewless_catalog::Status;
 use skewless_offline::BackfillOptions;
 
-use crate::world::{Dice, LAG, PairRow, PlaceRow, S, SpineRow, TTL, World};
+use crate::world::{Dice, LAG, NO_TIME, PairRow, PlaceRow, S, SpineRow, TTL, World};
 
 const PLACES: [&str; 4] = ["ewr", "jfk", "\0", ""];
 
@@ -15,8 +15,9 @@ fn random_place(dice: &mut Dice) -> PlaceRow {
     PlaceRow {
         place: dice.pick(&PLACES).to_owned(),
         time,
-        // Known late, at once, or before it happened.
-        created: time + dice.pick(&[0, 0, 0, S, 9 * S, -5 * S]) + dice.pick(&[0, 0, 1]),
+        // Known late, at once, before it happened, or nobody knows when.
+        created: (!dice.one_in(8))
+            .then(|| time + dice.pick(&[0, 0, 0, S, 9 * S, -5 * S]) + dice.pick(&[0, 0, 1])),
         deleted: dice.pick(&[None, Some(false), Some(false), Some(false), Some(true)]),
         f: (!dice.one_in(5)).then(|| dice.pick(&odd)),
         s: (!dice.one_in(5)).then(|| format!("text {}", dice.roll(99))),
@@ -44,10 +45,18 @@ fn random_ask(dice: &mut Dice) -> SpineRow {
         dest: place(dice),
         u: dice.pick(&[Some(-1), Some(0), Some(i64::MIN), Some(5), None]),
         k: dice.pick(&[Some("x".to_owned()), Some("xy".to_owned()), None]),
-        t: dice.roll(45) as i64 * S + dice.pick(&[0, 0, 1, -1]),
+        t: if dice.one_in(20) {
+            NO_TIME
+        } else {
+            dice.roll(45) as i64 * S + dice.pick(&[0, 0, 1, -1])
+        },
         r: (!dice.one_in(4)).then(|| dice.roll(100) as f64),
         label: dice.roll(1000) as i32,
     }
+}
+
+fn known(row: &PlaceRow) -> i64 {
+    row.created.unwrap_or(row.time)
 }
 
 /// What a place's row gives at a time: filter, sort, look.
@@ -61,8 +70,8 @@ fn look<'a>(
         .iter()
         .enumerate()
         .filter(|(_, row)| Some(&row.place) == place.as_ref())
-        .filter(|(_, row)| row.time <= t && (as_known_now || row.created + LAG <= t))
-        .map(|(position, row)| (row.time, row.created, position))
+        .filter(|(_, row)| row.time <= t && (as_known_now || known(row) + LAG <= t))
+        .map(|(position, row)| (row.time, known(row), position))
         .collect();
     seen.sort();
     let (_, _, position) = seen.last().ok_or(Status::NotFound)?;
@@ -202,7 +211,8 @@ fn every_answer_is_the_oracles_whatever_the_history_and_the_options() {
 #[test]
 fn ties_go_to_the_later_known_then_to_the_later_position() {
     let world = World::empty();
-    let row = |f, created| PlaceRow { created, ..crate::world::place("p", 5 * S, f) };
+    let row =
+        |f, created| PlaceRow { created: Some(created), ..crate::world::place("p", 5 * S, f) };
     // Same event and known time in two files and twice in one: the last file's last row wins.
     world.places("a/0.parquet", &[row(1.0, 6 * S), row(9.0, 7 * S), row(2.0, 6 * S)]);
     world.places("a/1.parquet", &[row(3.0, 6 * S), row(4.0, 6 * S)]);

@@ -37,8 +37,8 @@ fn spine_columns_are_carried_through_as_they_are_before_the_features() {
     let carried = columns.iter().map(|(name, _)| *name);
     let expected: Vec<_> = carried.chain(["a.f", "a.f__status"]).collect();
     assert_eq!(names, expected);
-    for at in 0..columns.len() {
-        assert_eq!(output[0].column(at), spine[0].column(at), "{}", names[at]);
+    for (at, (name, _)) in columns.iter().enumerate() {
+        assert_eq!(output[0].column(at), spine[0].column(at), "{name}");
     }
     let labels = read_columns(&world.path("out.parquet"), &[("label".to_owned(), Type::Int64)]);
     assert_eq!(labels.unwrap()[0].value(1), Value::Int64(7));

@@ -17,7 +17,7 @@ fn world() -> World {
                 PlaceRow {
                     place: format!("place {}", dice.roll(5000)),
                     time,
-                    created: time + dice.roll(5) as i64 * S,
+                    created: Some(time + dice.roll(5) as i64 * S),
                     deleted: Some(dice.one_in(50)),
                     f: Some(dice.roll(1000) as f64),
                     s: Some(format!("{:0180}", dice.roll(1_000_000_000))),

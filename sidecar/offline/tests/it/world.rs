@@ -21,6 +21,8 @@ use skewless_offline::{
 pub(crate) const S: i64 = 1_000_000;
 /// TTL of view `a`.
 pub(crate) const TTL: i64 = 10 * S;
+/// A spine row's time when it has none.
+pub(crate) const NO_TIME: i64 = i64::MIN;
 /// Lag of view `a`.
 pub(crate) const LAG: i64 = 2 * S;
 
@@ -111,7 +113,7 @@ const PICKY: &str = r#"(module
 pub(crate) struct PlaceRow {
     pub(crate) place: String,
     pub(crate) time: i64,
-    pub(crate) created: i64,
+    pub(crate) created: Option<i64>,
     pub(crate) deleted: Option<bool>,
     pub(crate) f: Option<f64>,
     pub(crate) s: Option<String>,
@@ -128,7 +130,7 @@ pub(crate) struct PairRow {
     pub(crate) l: Option<Vec<String>>,
 }
 
-/// A row of a spine.
+/// A row of a spine; a time below every time that is accepted stands for none.
 #[derive(Clone, Debug)]
 pub(crate) struct SpineRow {
     pub(crate) place: Option<String>,
@@ -145,7 +147,7 @@ pub(crate) fn place(place: &str, time: i64, f: f64) -> PlaceRow {
     PlaceRow {
         place: place.to_owned(),
         time,
-        created: time,
+        created: Some(time),
         deleted: None,
         f: Some(f),
         s: Some(format!("s{f}")),
@@ -293,13 +295,13 @@ pub(crate) fn place_columns(rows: &[PlaceRow]) -> Vec<(&'static str, ArrayRef)> 
         e.values().append_slice(&row.e.unwrap_or([9.0; 3]));
         e.append(row.e.is_some());
     }
-    let times = |of: fn(&PlaceRow) -> i64| {
+    let times = |of: fn(&PlaceRow) -> Option<i64>| {
         TimestampMicrosecondArray::from(rows.iter().map(of).collect::<Vec<_>>())
     };
     vec![
         ("unused", Arc::new(Int32Array::from(vec![1; rows.len()]))),
         ("created", Arc::new(times(|row| row.created).with_timezone("UTC"))),
-        ("time", Arc::new(times(|row| row.time).with_timezone("UTC"))),
+        ("time", Arc::new(times(|row| Some(row.time)).with_timezone("UTC"))),
         ("place", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.place)))),
         ("deleted", Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.deleted)))),
         ("f", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.f)))),
@@ -312,7 +314,7 @@ pub(crate) fn spine_columns(rows: &[SpineRow]) -> Vec<(&'static str, ArrayRef)> 
     let text = |of: fn(&SpineRow) -> Option<&String>| -> ArrayRef {
         Arc::new(StringArray::from_iter(rows.iter().map(of)))
     };
-    let t = rows.iter().map(|row| row.t).collect::<Vec<_>>();
+    let t = rows.iter().map(|row| (row.t != NO_TIME).then_some(row.t)).collect::<Vec<_>>();
     vec![
         ("label", Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.label)))),
         ("place", text(|row| row.place.as_ref())),
