@@ -1,0 +1,150 @@
+//! Golden rows: a text file beside a plugin with inputs and the outputs they must give, bit for bit.
+//!
+//! One JSON object a line: `{"in": {"km": 1.609344}, "out": {"miles": 1.0}}`, or `"error": "..."` instead
+//! of `"out"` for a row that must fail with that message. A name left out is null. Numbers are exact
+//! (Rust reads the shortest decimal that names a float back to the same bits); `"NaN"`, `"inf"`, `"-inf"` are
+//! floats too. Timestamps are microseconds, binaries lists of bytes. Lines that begin with `#` are comments.
+//! All rows run as one batch and then each alone.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::check;
+
+/// Runs a plugin's golden rows as tests: `skewless::golden!("golden.jsonl")`, the path relative to the file
+/// that says it.
+#[macro_export]
+macro_rules! golden {
+    ($path:literal) => {
+        #[test]
+        fn golden_rows() {
+            $crate::golden::check(&PLUGIN, include_str!($path), $path);
+        }
+    };
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use serde_json::{Map, Value as Json};
+    use skewless_batch::{Column, ColumnView, Field, Type};
+
+    use crate::plugin::Plugin;
+
+    /// Checks every golden row of a text. Panics with file, line and difference of the first that is wrong.
+    pub fn check(plugin: &Plugin, text: &str, path: &str) {
+        let signature = plugin.signature();
+        let rows: Vec<(usize, Map<String, Json>)> = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+            .map(|(at, line)| match serde_json::from_str(line) {
+                Ok(Json::Object(row)) => (at + 1, row),
+                Ok(_) => panic!("{path}:{}: expected an object", at + 1),
+                Err(error) => panic!("{path}:{}: {error}", at + 1),
+            })
+            .collect();
+        assert!(!rows.is_empty(), "{path} has no golden row");
+        run(plugin, &signature.inputs, &signature.outputs, &rows, path);
+        for row in rows.chunks(1) {
+            run(plugin, &signature.inputs, &signature.outputs, row, path);
+        }
+    }
+
+    fn run(
+        plugin: &Plugin,
+        inputs: &[Field],
+        outputs: &[Field],
+        rows: &[(usize, Map<String, Json>)],
+        path: &str,
+    ) {
+        let given = columns(inputs, rows, "in", path);
+        let views: Vec<ColumnView<'_>> = given.iter().map(Column::view).collect();
+        let ran = plugin.run_native(rows.len(), &views).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let expected = columns(outputs, rows, "out", path);
+        for (row, (line, golden)) in rows.iter().enumerate() {
+            let error = golden.get("error").and_then(Json::as_str);
+            assert_eq!(ran.errors[row].as_deref(), error, "{path}:{line}: the row's error");
+            for (field, (came, expected)) in outputs.iter().zip(ran.columns.iter().zip(&expected)) {
+                let (mut here, mut there) = (Vec::new(), Vec::new());
+                came.value(row).canonical_bytes(&mut here);
+                expected.value(row).canonical_bytes(&mut there);
+                assert!(
+                    here == there,
+                    "{path}:{line}: {} came as {:?}, expected {:?}",
+                    field.name,
+                    came.value(row),
+                    expected.value(row)
+                );
+            }
+        }
+    }
+
+    fn columns(
+        fields: &[Field],
+        rows: &[(usize, Map<String, Json>)],
+        side: &str,
+        path: &str,
+    ) -> Vec<Column> {
+        let mut columns: Vec<Column> = fields.iter().map(|field| Column::new(field.ty)).collect();
+        for (line, row) in rows {
+            let empty = Map::new();
+            let given = row.get(side).and_then(Json::as_object).unwrap_or(&empty);
+            if let Some(name) = given.keys().find(|name| fields.iter().all(|f| f.name != **name)) {
+                panic!("{path}:{line}: the signature has no `{name}`");
+            }
+            for (field, column) in fields.iter().zip(&mut columns) {
+                match given.get(&field.name) {
+                    None | Some(Json::Null) => column.push_null(),
+                    Some(value) => push(column, value).unwrap_or_else(|| {
+                        panic!("{path}:{line}: `{}`: {value} is no {}", field.name, field.ty)
+                    }),
+                }
+            }
+        }
+        columns
+    }
+
+    fn push(column: &mut Column, value: &Json) -> Option<()> {
+        let list = || value.as_array().into_iter().flatten();
+        match column.ty() {
+            Type::Bool => column.push_bool(value.as_bool()?),
+            Type::Int32 => column.push_i32(i32::try_from(value.as_i64()?).ok()?),
+            Type::Int64 => column.push_i64(value.as_i64()?),
+            Type::Float32 => column.push_f32(float(value)? as f32),
+            Type::Float64 => column.push_f64(float(value)?),
+            Type::Utf8 => column.push_utf8(value.as_str()?),
+            Type::Timestamp => column.push_timestamp(value.as_i64()?),
+            Type::Binary => {
+                let bytes: Option<Vec<u8>> =
+                    list().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect();
+                column.push_binary(&bytes?);
+            }
+            Type::Embedding(dim) => {
+                let values: Option<Vec<f32>> = list().map(|v| Some(float(v)? as f32)).collect();
+                column.push_embedding(&values.filter(|values| values.len() == dim as usize)?);
+            }
+            Type::ListInt64 => {
+                let values: Option<Vec<i64>> = list().map(Json::as_i64).collect();
+                column.push_list_i64(&values?);
+            }
+            Type::ListFloat64 => {
+                let values: Option<Vec<f64>> = list().map(float).collect();
+                column.push_list_f64(&values?);
+            }
+            Type::ListUtf8 => {
+                let values: Option<Vec<&str>> = list().map(Json::as_str).collect();
+                column.push_list_utf8(values?);
+            }
+        }
+        Some(())
+    }
+
+    /// A number, or the name of one that JSON has not.
+    fn float(value: &Json) -> Option<f64> {
+        match value.as_str() {
+            Some("NaN") => Some(f64::NAN),
+            Some("inf") => Some(f64::INFINITY),
+            Some("-inf") => Some(f64::NEG_INFINITY),
+            Some(_) => None,
+            None => value.as_f64(),
+        }
+    }
+}
