@@ -1,0 +1,88 @@
+//! The connection of this command to a sidecar. Not a client library: programs use the gRPC contract.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+use crate::exit::{Failure, Next, Outcome};
+
+/// Bytes of one answer this command takes: what a sidecar sends at most by default.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How long to wait for a connection: a sidecar is on the same machine or near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a person says the sidecar is.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Address {
+    /// Where the sidecar listens: host:port, or unix:PATH
+    #[arg(long, value_name = "ADDRESS", env = "SKEWLESS_AT", default_value = "127.0.0.1:7667")]
+    pub(crate) at: String,
+}
+
+impl Address {
+    pub(crate) async fn connect(&self) -> Outcome<Channel> {
+        connect(&self.at).await
+    }
+}
+
+/// Connects to `host:port`, `http://host:port` or `unix:PATH`.
+pub(crate) async fn connect(address: &str) -> Outcome<Channel> {
+    let uri = uri(address)?;
+    let next = || "give the sidecar's address as host:port or unix:PATH".to_owned();
+    let endpoint = Endpoint::from_shared(uri).or_next(next)?.connect_timeout(CONNECT_TIMEOUT);
+    endpoint.connect().await.map_err(|error| {
+        let why = innermost(&error);
+        Failure::new(
+            format!("no sidecar answers at {address}: {why}"),
+            "start one with `skewless serve`, or say where it is with --at",
+        )
+    })
+}
+
+fn uri(address: &str) -> Outcome<String> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let whole = std::path::absolute(Path::new(path))?;
+        return Ok(format!("unix://{}", whole.display()));
+    }
+    if address.contains("://") {
+        return Ok(address.to_owned());
+    }
+    Ok(format!("http://{address}"))
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// What a sidecar refused, in its own words, with what to do.
+pub(crate) fn refused(status: &tonic::Status) -> Failure {
+    let next = match status.code() {
+        tonic::Code::NotFound => "see what is served with `skewless check` in the feature repo",
+        tonic::Code::InvalidArgument => "give the keys and request values the service declares",
+        tonic::Code::ResourceExhausted => "ask for less at once, or raise the limit in the configuration",
+        tonic::Code::Unavailable => "is the sidecar ready? ask its /readyz, then try again",
+        _ => "look into the sidecar's log",
+    };
+    Failure::new(format!("the sidecar refused: {} ({:?})", status.message(), status.code()), next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_port_or_a_socket() {
+        let shown = |address| uri(address).unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert_eq!(shown("127.0.0.1:7667"), "http://127.0.0.1:7667");
+        assert_eq!(shown("http://a:1"), "http://a:1");
+        assert_eq!(shown("unix:/run/s.sock"), "unix:///run/s.sock");
+        assert_eq!(shown("unix:///run/s.sock"), "unix:///run/s.sock");
+    }
+}

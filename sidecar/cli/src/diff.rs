@@ -1,0 +1,31 @@
+//! `skewless diff`: what changes between two versions of a feature repo, and what must be done about it.
+
+use std::path::PathBuf;
+
+use crate::exit::Outcome;
+use crate::repo::Repo;
+
+/// Show what differs between two versions of a feature repo
+///
+/// By meaning, not by text: comments, order and formatting are no difference. Each line says what changed,
+/// what it asks for (nothing, a backfill, a load, or a change at callers), and which services it touches.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example (the last commit against the working folder):\n  git worktree add /tmp/before HEAD && skewless diff /tmp/before/my-features my-features")]
+pub(crate) struct Args {
+    /// Folder of the old version
+    old: PathBuf,
+    /// Folder of the new version
+    new: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let (old, new) = (Repo::open(&args.old)?, Repo::open(&args.new)?);
+    let changes = skewless_catalog::diff(&old.catalog, &new.catalog);
+    for change in &changes {
+        println!("{change}");
+    }
+    if changes.is_empty() {
+        println!("no difference");
+    }
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! The skewless command.

@@ -1,0 +1,128 @@
+//! `skewless load`: a view's history from Parquet into an online store that no sidecar has open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skewless_offline::{BadRows, LoadOptions, LoadRequest};
+use skewless_store::{CommitMode, Store, StoreConfig};
+
+use crate::exit::{Failure, Next, Outcome};
+use crate::progress::Bar;
+use crate::repo::{Repo, offline_failure};
+use crate::{interrupt, show};
+
+/// Load views' history into the online store
+///
+/// Reads each view's Parquet source and puts the newest row of every entity into the store. A view's rows are
+/// visible all at once when it is whole; killed before, the old rows stay. A sidecar that has the store
+/// open must be stopped first, as only one process can hold it.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  skewless load --repo my-features")]
+pub(crate) struct Args {
+    /// Views to load; all that have a source when not given
+    views: Vec<String>,
+    /// Folder of the feature repo
+    #[arg(long, default_value = ".")]
+    repo: PathBuf,
+    /// Folder of the online store, made if missing
+    #[arg(long, default_value = ".skewless/store")]
+    store: PathBuf,
+    /// As of when: rows that are due later wait in the store; now when not given
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    now: Option<i64>,
+    /// Drop rows that are in the store but not in the files; otherwise the newest of both wins
+    #[arg(long)]
+    replace: bool,
+    /// Leave rows out that can't be read as declared, and count them, instead of refusing the file
+    #[arg(long)]
+    skip_bad_rows: bool,
+    /// Memory for reading and sorting, such as 512M; more spills to disk
+    #[arg(long, default_value = "1G", value_parser = bytes)]
+    memory: u64,
+}
+
+/// An instant on the command line.
+pub(crate) fn time(word: &str) -> Result<i64, String> {
+    let us = crate::typed::timestamp_us(word);
+    us.ok_or_else(|| format!("expected a time such as 2013-07-04T12:00:00Z, came `{word}`"))
+}
+
+/// A number of bytes on the command line, with K, M or G for powers of 1024.
+pub(crate) fn bytes(word: &str) -> Result<u64, String> {
+    let digits = word.trim_end_matches(['K', 'M', 'G']);
+    let power = match &word[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => 64,
+    };
+    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1_u64.checked_shl(power)?));
+    number.ok_or_else(|| format!("expected bytes such as 512M or 2G, came `{word}`"))
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let cancel = interrupt::flag()?;
+    let repo = Repo::open(&args.repo)?;
+    let catalog = &repo.catalog;
+    let views: Vec<&str> = if args.views.is_empty() {
+        catalog.views.iter().filter(|view| view.source.is_some()).map(|view| view.name.as_str()).collect()
+    } else {
+        args.views.iter().map(String::as_str).collect()
+    };
+    let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
+    let (store, _) = Store::open(&args.store, StoreConfig::default())
+        .or_next(|| "stop the sidecar that has the store open, or give another folder with --store")?;
+    let set = store.set_views(catalog)?;
+    let bar = Arc::new(Bar::new());
+    for view in &views {
+        let handle = set.by_name(view).map_err(|error| {
+            let names: Vec<_> = catalog.views.iter().map(|view| view.name.as_str()).collect();
+            Failure::new(error, format!("the repo's views are: {}", names.join(", ")))
+        })?;
+        let report = skewless_offline::load(&LoadRequest {
+            catalog,
+            view,
+            repo: &repo.root,
+            store: &store,
+            handle,
+            now_us,
+            mode: if args.replace { CommitMode::Replace } else { CommitMode::Merge },
+            options: LoadOptions {
+                memory_bytes: args.memory,
+                bad_rows: if args.skip_bad_rows { BadRows::Skip } else { BadRows::Refuse },
+            },
+            spill_folder: &args.store.join("load"),
+            progress: bar.clone(),
+            cancel: cancel.clone(),
+        });
+        let report = report.map_err(offline_failure)?;
+        bar.clear();
+        println!(
+            "{view}: {} rows read, {} keys, {} rows wait for their time",
+            show::thousands(report.rows_read),
+            show::thousands(report.commit.keys),
+            show::thousands(report.commit.pending),
+        );
+        for (reason, count) in &report.rejects {
+            println!("{view}: {} rows left out: {}", show::thousands(*count), reason.name());
+        }
+    }
+    store.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_binary_units() {
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        assert_eq!(bytes("10"), Ok(10));
+        for wrong in ["", "M", "1T", "1GG", "-1", "99999999999G"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

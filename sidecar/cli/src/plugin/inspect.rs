@@ -1,0 +1,87 @@
+//! `skewless plugin inspect`: what a plugin file says about itself; runs none of it.
+
+use std::path::PathBuf;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::{Value as Json, json};
+use skewless_batch::Field;
+use skewless_engine::{Lane, PluginFacts};
+
+use crate::exit::{Next, Outcome};
+use crate::show;
+
+/// Show what a plugin needs and gives
+///
+/// Checks the file as a sidecar would on loading and prints its digest, inputs and outputs. Runs none of it.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  skewless plugin inspect plugins/great_circle.wasm")]
+pub(crate) struct Args {
+    /// The .wasm file
+    plugin: PathBuf,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let wasm = super::read(&args.plugin)?;
+    let facts = skewless_engine::inspect(&wasm).or_next(|| "rebuild it with `skewless plugin build`")?;
+    if args.json {
+        println!("{:#}", to_json(&facts));
+    } else {
+        print!("{}", to_text(&facts));
+    }
+    Ok(())
+}
+
+fn lane(facts: &PluginFacts) -> &'static str {
+    match facts.lane {
+        Lane::Core => "core",
+        Lane::Component => "component",
+    }
+}
+
+fn to_text(facts: &PluginFacts) -> String {
+    let signature = &facts.signature;
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let sides = [("input", &signature.inputs), ("output", &signature.outputs)];
+    for (side, field) in sides.iter().flat_map(|(side, fields)| fields.iter().map(move |f| (side, f))) {
+        let ty = format!("{}{}", field.ty, if field.nullable { "?" } else { "" });
+        table.add_row([*side, &field.name, &ty, &field.unit, &field.doc]);
+    }
+    format!(
+        "{} {} ({} lane, ABI {}, {} bytes)\nsha256:{}\n{}\n\n{table}\n",
+        signature.name,
+        signature.version,
+        lane(facts),
+        signature.abi,
+        show::thousands(facts.bytes as u64),
+        facts.digest,
+        signature.doc,
+    )
+}
+
+fn to_json(facts: &PluginFacts) -> Json {
+    let fields = |fields: &[Field]| {
+        let field = |field: &Field| {
+            json!({
+                "name": field.name, "type": field.ty.to_string(), "nullable": field.nullable,
+                "doc": field.doc, "unit": field.unit,
+            })
+        };
+        fields.iter().map(field).collect::<Vec<_>>()
+    };
+    json!({
+        "digest": facts.digest.to_string(),
+        "lane": lane(facts),
+        "abi": facts.signature.abi,
+        "name": facts.signature.name,
+        "version": facts.signature.version,
+        "doc": facts.signature.doc,
+        "bytes": facts.bytes,
+        "memory_bytes_min": facts.memory_bytes_min,
+        "inputs": fields(&facts.signature.inputs),
+        "outputs": fields(&facts.signature.outputs),
+    })
+}

@@ -1,0 +1,123 @@
+//! `skewless plugin run`: rows through a plugin, by the engine that serves; for trying it out.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use skewless_batch::{Column, Field};
+use skewless_engine::{Engine, EngineConfig, Ticker, Worker};
+
+use crate::exit::{Failure, Next, Outcome};
+use crate::{show, typed};
+
+/// Run rows through a plugin
+///
+/// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. A column that is missing is
+/// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm")]
+pub(crate) struct Args {
+    /// The .wasm file
+    plugin: PathBuf,
+    /// A .parquet file or JSON; standard input when not given
+    rows: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let wasm = super::read(&args.plugin)?;
+    let engine = Engine::new(EngineConfig::default())?;
+    let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;
+    let inputs = &plugin.signature().inputs;
+    let (rows, columns) = match &args.rows {
+        Some(path) if path.extension().is_some_and(|e| e == "parquet") => from_parquet(path, inputs)?,
+        Some(path) => from_json(&String::from_utf8(super::read(path)?)?, inputs)?,
+        None => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            from_json(&text, inputs)?
+        }
+    };
+    let views: Vec<_> = columns.iter().map(Column::view).collect();
+    let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    let output = Worker::new(&engine).run_plugin(&plugin, rows, &views)?;
+    let mut out = std::io::stdout().lock();
+    for row in 0..rows {
+        let mut line = Map::new();
+        if let Some(message) = output.errors.get(row).and_then(Option::as_ref) {
+            line.insert("error".to_owned(), message.as_str().into());
+        } else {
+            for (field, column) in plugin.signature().outputs.iter().zip(&output.columns) {
+                line.insert(field.name.clone(), show::json(column.value(row)));
+            }
+        }
+        writeln!(out, "{}", Json::Object(line))?;
+    }
+    Ok(())
+}
+
+fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
+    let wanted: Vec<_> = inputs.iter().map(|field| (field.name.clone(), field.ty)).collect();
+    let columns = skewless_offline::read_columns(path, &wanted)
+        .or_next(|| "its columns must have the names and types of the plugin's inputs: see `skewless plugin inspect`")?;
+    Ok((columns.first().map_or(0, Column::len), columns))
+}
+
+fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
+    let next = || "give a JSON array of objects, or one object a line";
+    let rows: Vec<Map<String, Json>> = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text).or_next(next)?
+    } else {
+        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().or_next(next)?
+    };
+    let mut columns: Vec<Column> = inputs.iter().map(|field| Column::new(field.ty)).collect();
+    for (number, row) in rows.iter().enumerate() {
+        if let Some(unknown) = row.keys().find(|name| !inputs.iter().any(|field| &field.name == *name)) {
+            let names: Vec<_> = inputs.iter().map(|field| field.name.as_str()).collect();
+            let message = format!("row {number}: the plugin has no input `{unknown}`");
+            return Err(Failure::new(message, format!("its inputs are {}", names.join(", "))));
+        }
+        for (field, column) in inputs.iter().zip(&mut columns) {
+            let cell = row.get(&field.name).unwrap_or(&Json::Null);
+            typed::push_json(column, cell).map_err(|error| {
+                Failure::new(format!("row {number}, `{}`: {error}", field.name), "mend the row")
+            })?;
+        }
+    }
+    Ok((rows.len(), columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skewless_batch::Type;
+
+    fn inputs() -> Vec<Field> {
+        let field = |name: &str, ty| Field {
+            name: name.to_owned(),
+            ty,
+            nullable: true,
+            doc: String::new(),
+            unit: String::new(),
+        };
+        vec![field("a", Type::Int64), field("b", Type::Utf8)]
+    }
+
+    #[test]
+    fn rows_are_an_array_or_lines_and_a_missing_cell_is_null() {
+        for text in ["[{\"a\":1},{\"b\":\"x\",\"a\":2}]", "{\"a\":1}\n{\"b\":\"x\",\"a\":2}\n"] {
+            let (rows, columns) = from_json(text, &inputs()).unwrap_or_else(|failure| panic!("{failure:?}"));
+            assert_eq!(rows, 2);
+            assert_eq!((0..2).map(|row| show::text(columns[0].value(row))).collect::<Vec<_>>(), ["1", "2"]);
+            assert!(columns[1].is_null(0) && !columns[1].is_null(1));
+        }
+    }
+
+    #[test]
+    fn a_wrong_row_is_named() {
+        for (text, part) in [("{\"c\":1}", "no input `c`"), ("{\"a\":1}{\"a\":\"x\"}", "row 1, `a`: expected int64")] {
+            let failure = from_json(text, &inputs()).err();
+            assert!(format!("{failure:?}").contains(part), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Mistakes in definitions as a person reads them: the line, the place, what was meant.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use skewless_catalog::{Diagnostic, Severity, SourceFile};
+
+/// Prints every finding to standard error, each with the line it is about.
+pub(crate) fn print(findings: &[Diagnostic], files: &[SourceFile]) {
+    let texts: HashMap<&str, &str> =
+        files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    for finding in findings {
+        eprintln!("{}", render(finding, texts.get(finding.file.as_str()).copied(), color()));
+    }
+}
+
+fn color() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn render(finding: &Diagnostic, text: Option<&str>, color: bool) -> String {
+    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100);
+    let mut shown = String::new();
+    let drawn = handler.render_report(&mut shown, &Drawn::new(finding, text));
+    match drawn {
+        Ok(()) => shown,
+        Err(_) => finding.to_string(),
+    }
+}
+
+/// A finding in the shape `miette` draws.
+#[derive(Debug)]
+struct Drawn<'a> {
+    finding: &'a Diagnostic,
+    source: Option<NamedSource<String>>,
+}
+
+impl<'a> Drawn<'a> {
+    fn new(finding: &'a Diagnostic, text: Option<&str>) -> Self {
+        let inside = |text: &&str| finding.line > 0 && finding.offset + finding.len <= text.len();
+        let source = text
+            .filter(inside)
+            .map(|text| NamedSource::new(&finding.file, text.to_owned()).with_language("yaml"));
+        Self { finding, source }
+    }
+}
+
+impl fmt::Display for Drawn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.source.is_none() {
+            write!(f, "{}: ", self.finding.file)?;
+        }
+        f.write_str(&self.finding.message)
+    }
+}
+
+impl std::error::Error for Drawn<'_> {}
+
+impl miette::Diagnostic for Drawn<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.finding.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
+        let meant = self.finding.suggestion.as_ref()?;
+        Some(Box::new(format!("did you mean `{meant}`?")))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.source.as_ref()?;
+        let place = LabeledSpan::new(None, self.finding.offset, self.finding.len);
+        Some(Box::new(std::iter::once(place)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_shows_its_line_its_place_and_what_was_meant() {
+        let text = "entities:\n  - name: plane\n    keyz: []\n";
+        let finding = Diagnostic {
+            severity: Severity::Error,
+            file: "a.yaml".to_owned(),
+            line: 3,
+            column: 5,
+            offset: text.find("keyz").unwrap_or(0),
+            len: 4,
+            message: "expected a field of an entity, came `keyz`".to_owned(),
+            suggestion: Some("keys".to_owned()),
+        };
+        let shown = render(&finding, Some(text), false);
+        for part in ["came `keyz`", "a.yaml:3:5", "keyz: []", "did you mean `keys`?"] {
+            assert!(shown.contains(part), "{part} is missing in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn a_finding_about_the_folder_names_it() {
+        let finding = Diagnostic {
+            severity: Severity::Error,
+            file: ".".to_owned(),
+            line: 0,
+            column: 0,
+            offset: 0,
+            len: 0,
+            message: "expected at least one file".to_owned(),
+            suggestion: None,
+        };
+        assert!(render(&finding, None, false).contains(".: expected at least one file"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The built command from the outside: help, exit codes, what is printed, and the whole way from `init` to
+//! training data. What the rooms compute is tested in the rooms.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SUBCOMMANDS: [&str; 13] = [
+    "init",
+    "check",
+    "diff",
+    "plugin",
+    "plugin build",
+    "plugin inspect",
+    "plugin run",
+    "load",
+    "serve",
+    "get",
+    "backfill",
+    "demo",
+    "completions",
+];
+
+fn skewless(folder: &Path, words: &[&str]) -> Output {
+    command(folder, words).stdin(Stdio::null()).output().unwrap()
+}
+
+fn command(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skewless"));
+    command.args(words).current_dir(folder).env_remove("SKEWLESS_AT").env("NO_COLOR", "1");
+    command
+}
+
+/// What it printed, if it ended with 0.
+fn done(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
+    out.into_owned()
+}
+
+/// What it complained about, if it ended with `code`.
+fn refused(output: &Output, code: i32) -> String {
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{err}");
+    err
+}
+
+#[test]
+fn every_help_has_an_example() {
+    let here = Path::new(".");
+    for subcommand in SUBCOMMANDS {
+        let words: Vec<&str> = subcommand.split(' ').chain(["--help"]).collect();
+        let help = done(&skewless(here, &words));
+        assert!(help.contains("Example"), "{subcommand}\n{help}");
+        assert!(help.contains(&format!("skewless {}", subcommand)), "{subcommand}\n{help}");
+    }
+    let help = done(&skewless(here, &["--help"]));
+    assert!(help.contains("Exit codes"), "{help}");
+    for name in SUBCOMMANDS.iter().filter(|name| !name.contains(' ')) {
+        assert!(help.contains(&format!("  {name} ")), "{name}\n{help}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    refused(&skewless(Path::new("."), &["chekc"]), 2);
+    let complaint = refused(&skewless(Path::new("."), &["load", "--memory", "lots"]), 2);
+    assert!(complaint.contains("expected bytes such as 512M"), "{complaint}");
+}
+
+#[test]
+fn completions_name_the_subcommands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = done(&skewless(Path::new("."), &["completions", shell]));
+        assert!(script.contains("backfill"), "{shell}");
+    }
+}
+
+#[test]
+fn check_shows_every_mistake_with_its_line_and_ends_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "entities:\n  - name: plane\n    keys: [{name: tailnum, type: string}]\nviews:\n  - name: planes\n    entity: plaen\n    features: [{name: seats, type: int64}]\n";
+    std::fs::write(folder.path().join("features.yaml"), text).unwrap();
+    let complaint = refused(&skewless(folder.path(), &["check"]), 3);
+    for part in ["features.yaml:3:", "type: string", "`utf8`", "features.yaml:6:", "entity: plaen", "`plane`", "2 mistakes"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+}
+
+#[test]
+fn check_of_no_repo_says_how_to_get_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let complaint = refused(&skewless(folder.path(), &["check"]), 1);
+    assert!(complaint.contains("skewless init"), "{complaint}");
+}
+
+#[test]
+fn init_leaves_a_folder_that_is_not_empty_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine"), "").unwrap();
+    let complaint = refused(&skewless(folder.path(), &["init", "."]), 1);
+    assert!(complaint.contains("not empty"), "{complaint}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn get_without_a_sidecar_says_how_to_start_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["get", "order_risk", "customer_id=7", "--at", "unix:none.sock"];
+    let complaint = refused(&skewless(folder.path(), &words), 1);
+    assert!(complaint.contains("skewless serve"), "{complaint}");
+}
+
+#[test]
+fn the_json_schema_is_json() {
+    let schema = done(&skewless(Path::new("."), &["check", "--schema"]));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema.to_string().contains("boundary"));
+}
+
+/// The README of the template, step by step. One test, as building the plugin is the slow part.
+#[test]
+fn a_new_feature_repo_goes_all_the_way() {
+    let above = tempfile::tempdir().unwrap();
+    done(&skewless(above.path(), &["init", "shop"]));
+    let repo = above.path().join("shop");
+
+    done(&skewless(&repo, &["plugin", "build", "plugins/basket"]));
+    let inspected = done(&skewless(&repo, &["plugin", "inspect", "plugins/basket.wasm"]));
+    assert!(inspected.contains("first_order") && inspected.contains("sha256:"), "{inspected}");
+    assert_eq!(ran(&repo), "{\"mean_amount\":25.0,\"ratio\":2.0,\"first_order\":false}\n{\"mean_amount\":null,\"ratio\":null,\"first_order\":true}\n");
+
+    let checked = done(&skewless(&repo, &["check"]));
+    assert!(checked.contains("order_risk: 6 features; keys: customer_id; request values: amount"), "{checked}");
+    same_but_for_the_ttl(above.path());
+
+    let loaded = done(&skewless(&repo, &["load", "--now", "2024-07-01"]));
+    assert!(loaded.contains("customer_orders: 1,300 rows read, 50 keys"), "{loaded}");
+    served(&repo);
+
+    let words = ["backfill", "order_risk", "--spine", "data/orders.parquet", "--out", "training.parquet"];
+    let backfilled = done(&skewless(&repo, &words));
+    assert!(backfilled.contains("1,000 rows, 6 features"), "{backfilled}");
+    let before = std::fs::read(repo.join("training.parquet")).unwrap();
+    let complaint = refused(&skewless(&repo, &words), 1);
+    assert!(complaint.contains("--overwrite"), "{complaint}");
+    assert_eq!(std::fs::read(repo.join("training.parquet")).unwrap(), before);
+    done(&skewless(&repo, &[words.as_slice(), &["--overwrite"]].concat()));
+}
+
+/// Two rows through the plugin alone.
+fn ran(repo: &Path) -> String {
+    let mut child = command(repo, &["plugin", "run", "plugins/basket.wasm"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows = b"{\"amount\":50,\"orders\":4,\"spent\":100}\n{\"amount\":1}\n";
+    child.stdin.take().unwrap().write_all(rows).unwrap();
+    done(&child.wait_with_output().unwrap())
+}
+
+fn same_but_for_the_ttl(above: &Path) {
+    assert!(done(&skewless(above, &["diff", "shop", "shop"])).contains("no difference"));
+    std::fs::create_dir_all(above.join("changed/plugins")).unwrap();
+    let text = std::fs::read_to_string(above.join("shop/features.yaml")).unwrap();
+    std::fs::write(above.join("changed/features.yaml"), text.replace("ttl: 30d", "ttl: 60d")).unwrap();
+    std::fs::copy(above.join("shop/plugins/basket.wasm"), above.join("changed/plugins/basket.wasm")).unwrap();
+    let told = done(&skewless(above, &["diff", "shop", "changed"]));
+    assert!(told.contains("30d to 60d") && told.contains("order_risk"), "{told}");
+}
+
+/// Serves the loaded store on a Unix socket and asks it.
+fn served(repo: &Path) {
+    let sidecar = Sidecar::start(repo);
+    let at = ["--at", "unix:sidecar.sock"];
+    let ask = |words: &[&str]| skewless(repo, &[&["get", "order_risk"], words, &at].concat());
+
+    let table = done(&ask(&["customer_id=7", "--request", "amount=120"]));
+    // The sample ends in 2024, so its rows are older than the view's TTL.
+    assert!(table.contains("OUTSIDE_MAX_AGE") && table.contains("basket.first_order"), "{table}");
+    let json = done(&ask(&["customer_id=7", "customer_id=99", "--request", "amount=120", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["rows"][1]["missing"]["customer_orders.orders"], "NOT_FOUND");
+    assert_eq!(json["rows"][0]["features"]["basket.first_order"], true);
+    assert_eq!(json["rows"][0]["features"]["request.amount"], 120.0);
+
+    for (words, part) in [
+        (vec!["customer_id=7"], "`amount` (float64) is missing"),
+        (vec!["customer_id=x", "--request", "amount=1"], "expected int64, came `x`"),
+        (vec!["customer=7", "--request", "amount=1"], "its keys are: customer_id"),
+    ] {
+        let complaint = refused(&ask(&words), 1);
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    let unknown = skewless(repo, &[&["get", "order_risc"], at.as_slice()].concat());
+    assert!(refused(&unknown, 1).contains("order_risk"));
+    let held = refused(&skewless(repo, &["load"]), 1);
+    assert!(held.contains("stop the sidecar"), "{held}");
+    sidecar.stop();
+}
+
+/// A sidecar that ends with the test, however the test ends.
+struct Sidecar(Child);
+
+impl Sidecar {
+    /// Starts it and waits until it says that it serves.
+    fn start(repo: &Path) -> Self {
+        let words = ["serve", "--tcp", "", "--http", "", "--unix", "sidecar.sock"];
+        let mut child = command(repo, &words).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let sidecar = Self(child);
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut seen = String::new();
+        while let Some(Ok(line)) = lines.next() {
+            assert!(Instant::now() < until, "{seen}");
+            seen.push_str(&line);
+            if line.contains("sidecar.sock") {
+                std::thread::spawn(move || lines.count());
+                return sidecar;
+            }
+        }
+        panic!("it ended without serving: {seen}");
+    }
+
+    /// SIGTERM; it must end by itself with 0.
+    fn stop(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert_eq!(self.0.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
