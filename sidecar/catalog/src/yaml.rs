@@ -132,7 +132,10 @@ fn explain(text: &str, offset: usize, info: &str) -> (String, usize) {
         return (message, inner.len() + 2);
     }
     if rest.starts_with('\t') || text[..offset].ends_with('\t') {
-        return ("expected spaces, came a tab: YAML indents by spaces only".to_owned(), 1);
+        return (
+            "expected spaces, came a tab: YAML indents by spaces only".to_owned(),
+            rest.chars().next().map_or(0, char::len_utf8),
+        );
     }
     (format!("expected YAML: {info}"), 0)
 }

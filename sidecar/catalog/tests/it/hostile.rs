@@ -159,6 +159,13 @@ fn deep_nesting_and_long_chains_need_no_stack() {
     survive(&format!("entities: {}", "\"".repeat(10_001)));
 }
 
+/// Found by the property tests: a place must not cut a character in half.
+#[test]
+fn a_tab_before_a_wide_character_is_pointed_at() {
+    survive("- - \n  \té");
+    survive("\t");
+}
+
 /// A large repo of good definitions: every limit is wide enough for it, and time grows with its size.
 #[test]
 fn a_large_repo_is_checked_whole() {
