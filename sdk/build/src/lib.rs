@@ -1,1 +1,123 @@
-//! Builds a plugin crate into one reproducible .wasm file.
+//! Builds a plugin crate into one reproducible `.wasm` file, for either lane. It runs cargo, cleans and checks
+//! what cargo made, and writes it; it never runs a plugin, and knows nothing of the engine.
+//!
+//! The same source, lock file and toolchain give the same bytes, also from another folder: paths are
+//! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. What may
+//! still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
+//! dependency by its path), and the two toolchains of [`Toolchain`] against each other.
+//!
+//! Small calls inside a plugin are inlined by the engine when it compiles the module, not here.
+
+mod compile;
+mod component;
+mod error;
+mod module;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+pub use error::BuildError;
+pub use toolchain::Toolchain;
+
+/// Largest `.wasm` file, in bytes: what the engine takes by default, so that a build says no before a server does.
+pub const MODULE_BYTES_MAX: usize = 64 << 20;
+
+/// The custom section with a plugin's signature.
+const SIGNATURE_SECTION: &str = "skewless.signature";
+
+/// Which contract the plugin is built for; the source is the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Lane {
+    /// A core module, `sdk/wit/CORE.md`: the fastest.
+    #[default]
+    Core,
+    /// A component of the world `sdk/wit/world.wit`.
+    Component,
+}
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Folder of the plugin's crate, with its `Cargo.toml`.
+    pub crate_dir: PathBuf,
+    /// Core module or component.
+    pub lane: Lane,
+    /// Folder of the result, made if missing: `<crate's library name>.wasm`.
+    pub out_dir: PathBuf,
+    /// Cargo's folder for these builds. Not the one of the workspace, whose lock a build would wait for;
+    /// [`default_target_dir`] makes one of it.
+    pub target_dir: PathBuf,
+}
+
+/// What was built.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Built {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes.
+    pub digest: [u8; 32],
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// Who compiled it.
+    pub toolchain: Toolchain,
+}
+
+impl Built {
+    /// The digest in lower-case hexadecimal.
+    #[must_use]
+    pub fn digest_hex(&self) -> String {
+        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The folder `wasm` inside a workspace's target folder.
+#[must_use]
+pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
+    workspace_target.join("wasm")
+}
+
+/// Builds a plugin. `progress` is told which toolchain was found and each line cargo says.
+///
+/// # Errors
+/// Names the step that failed and what to do; nothing is written to `out_dir` then.
+pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+    let crate_dir = request
+        .crate_dir
+        .canonicalize()
+        .ok()
+        .filter(|dir| dir.join("Cargo.toml").is_file())
+        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })?;
+    let toolchain = Toolchain::find(&crate_dir)?;
+    progress(&format!("toolchain: {toolchain}"));
+    let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
+    let wasm = std::fs::read(&compiled)
+        .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
+    let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
+    let name = compiled.file_name().unwrap_or_default();
+    let path = request.out_dir.join(name);
+    write_whole(&path, &wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
+    progress(&format!("{}: {} bytes", path.display(), wasm.len()));
+    Ok(Built { path, digest: Sha256::digest(&wasm).into(), bytes: wasm.len(), toolchain })
+}
+
+/// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.
+fn finish(wasm: &[u8], lane: Lane, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
+    let wasm = match lane {
+        Lane::Core => module::clean(wasm)?,
+        Lane::Component => component::componentise(wasm)?,
+    };
+    module::check(&wasm, bytes_max)?;
+    Ok(wasm)
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let partial = path.with_extension("wasm.partial");
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path)
+}

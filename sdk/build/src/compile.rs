@@ -1,0 +1,160 @@
+//! Runs cargo over a plugin crate with our flags, whatever the author's profiles and environment say.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::toolchain::TARGET;
+use crate::{BuildError, BuildRequest, Lane, Toolchain};
+
+/// The profile, told to cargo on its command line, so that a crate in any folder is built alike.
+const PROFILE: &[&str] = &[
+    "inherits=\"release\"",
+    "opt-level=3",
+    "lto=\"fat\"",
+    "codegen-units=1",
+    "panic=\"abort\"",
+    "strip=\"symbols\"",
+    "debug=false",
+    "debug-assertions=false",
+    "overflow-checks=false",
+    "incremental=false",
+];
+
+/// Stack of a guest: with the arena of 32 KiB and small constants it leaves one page of memory in all.
+const STACK_BYTES: usize = 16 * 1024;
+
+/// Lines of cargo kept for an error message: the last, where it says what was wrong.
+const OUTPUT_LINES_MAX: usize = 200;
+
+/// Builds the crate's library; gives the module's path.
+pub(crate) fn compile(
+    toolchain: &Toolchain,
+    crate_dir: &Path,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
+    let mut cargo = cargo(toolchain, crate_dir, request);
+    let start = |source| BuildError::Start { program: "cargo".to_owned(), source };
+    let mut child = cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
+    // Both pipes are read at once, or a full one would stop cargo.
+    let stdout = child.stdout.take();
+    let messages = std::thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut stdout) = stdout {
+            // What isn't text holds no artifact; its absence is reported as such.
+            let _ = stdout.read_to_string(&mut text);
+        }
+        text
+    });
+    let mut said = std::collections::VecDeque::new();
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            progress(&line);
+            if said.len() == OUTPUT_LINES_MAX {
+                said.pop_front();
+            }
+            said.push_back(line);
+        }
+    }
+    let status = child.wait().map_err(start)?;
+    let messages = messages.join().unwrap_or_default();
+    if !status.success() {
+        return Err(BuildError::Cargo { output: Vec::from(said).join("\n") });
+    }
+    artifact(&messages, crate_dir).ok_or_else(|| BuildError::NoModule { dir: crate_dir.to_owned() })
+}
+
+fn cargo(toolchain: &Toolchain, crate_dir: &Path, request: &BuildRequest) -> Command {
+    let mut cargo = toolchain.cargo();
+    // The caller's own settings must not reach the plugin: they would change its bytes.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let ours = ["CARGO_PROFILE_", "CARGO_BUILD_"].iter().any(|start| text.starts_with(start));
+        if ours
+            || ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"].contains(&text.as_ref())
+        {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+        .current_dir(crate_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain, crate_dir, request.lane).join("\x1f"))
+        .args([
+            "rustc",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--target",
+            TARGET,
+            "--profile",
+            "plugin",
+        ])
+        .args(["--message-format", "json-render-diagnostics"])
+        // A folder a lane: the flags differ, and one would throw the other's work away.
+        .arg("--target-dir")
+        .arg(request.target_dir.join(match request.lane {
+            Lane::Core => "core",
+            Lane::Component => "component",
+        }))
+        .args(toolchain.arguments());
+    for setting in PROFILE {
+        cargo.arg("--config").arg(format!("profile.plugin.{setting}"));
+    }
+    cargo
+}
+
+fn flags(toolchain: &Toolchain, crate_dir: &Path, lane: Lane) -> Vec<String> {
+    let mut flags = vec![
+        // Relaxed SIMD may differ from host to host, so it stays off.
+        "-Ctarget-feature=+simd128,-relaxed-simd".to_owned(),
+        format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
+    ];
+    let mut remap = |from: &Path, to: &str| {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    };
+    // The last that fits wins: the crate lies in its workspace, so it comes after.
+    remap(toolchain.sysroot(), "/rust");
+    if let Some(home) = cargo_home() {
+        remap(&home, "/cargo");
+    }
+    if let Some(root) = workspace_root(toolchain, crate_dir) {
+        remap(&root, "/workspace");
+    }
+    remap(crate_dir, "/plugin");
+    if lane == Lane::Component {
+        flags.extend(["--cfg".to_owned(), "skewless_lane=\"component\"".to_owned()]);
+    }
+    flags
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+fn workspace_root(toolchain: &Toolchain, crate_dir: &Path) -> Option<PathBuf> {
+    let mut cargo = toolchain.cargo();
+    cargo
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .current_dir(crate_dir);
+    let output = cargo.output().ok().filter(|output| output.status.success())?;
+    Some(Path::new(std::str::from_utf8(&output.stdout).ok()?.trim()).parent()?.to_owned())
+}
+
+/// The module among cargo's messages: the crate's own, not a dependency's.
+fn artifact(messages: &str, crate_dir: &Path) -> Option<PathBuf> {
+    let manifest = crate_dir.join("Cargo.toml");
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| {
+            let ours = Path::new(message.get("manifest_path")?.as_str()?) == manifest;
+            let files = message.get("filenames")?.as_array()?;
+            let wasm = files
+                .iter()
+                .filter_map(|file| file.as_str())
+                .find(|file| file.ends_with(".wasm"))?;
+            ours.then(|| wasm.into())
+        })
+}

@@ -1,0 +1,110 @@
+//! Finds a compiler for wasm32-unknown-unknown: the user's own if it has the target (rustup), else
+//! Debian's packages, which bring the standard library as source. It installs nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::BuildError;
+
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// Where Debian's packages `rustc-web`, `cargo-web` and `lld` put their programs.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld";
+
+/// Who compiles.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Toolchain {
+    /// The compiler on the path has the target's standard library.
+    Installed {
+        /// What `rustc --version` says.
+        version: String,
+        /// The compiler's root folder.
+        sysroot: PathBuf,
+    },
+    /// Debian's compiler; the standard library is built from source, a minute or two the first time.
+    BuildStd {
+        /// What `rustc --version` says.
+        version: String,
+        /// The compiler's root folder.
+        sysroot: PathBuf,
+    },
+}
+
+impl Toolchain {
+    /// The first that works, asked in the crate's folder (a `rust-toolchain.toml` there counts).
+    pub(crate) fn find(crate_dir: &Path) -> Result<Self, BuildError> {
+        Self::installed(crate_dir).or_else(Self::build_std).ok_or(BuildError::NoToolchain)
+    }
+
+    fn installed(crate_dir: &Path) -> Option<Self> {
+        let libraries = ask("rustc", &["--print", "target-libdir", "--target", TARGET], crate_dir)?;
+        let has_core = Path::new(&libraries).read_dir().ok()?.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("libcore-") && name.ends_with(".rlib")
+        });
+        has_core.then_some(())?;
+        Some(Self::Installed {
+            version: ask("rustc", &["--version"], crate_dir)?,
+            sysroot: ask("rustc", &["--print", "sysroot"], crate_dir)?.into(),
+        })
+    }
+
+    fn build_std() -> Option<Self> {
+        let root = Path::new("/");
+        let sysroot = PathBuf::from(ask(DEBIAN_RUSTC, &["--print", "sysroot"], root)?);
+        let source = sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml");
+        let complete = source.is_file()
+            && [DEBIAN_CARGO, DEBIAN_LINKER].iter().all(|p| Path::new(p).is_file());
+        complete.then_some(())?;
+        Some(Self::BuildStd { version: ask(DEBIAN_RUSTC, &["--version"], root)?, sysroot })
+    }
+
+    pub(crate) fn sysroot(&self) -> &Path {
+        match self {
+            Self::Installed { sysroot, .. } | Self::BuildStd { sysroot, .. } => sysroot,
+        }
+    }
+
+    /// Cargo of this toolchain, with what it needs to use its compiler.
+    pub(crate) fn cargo(&self) -> Command {
+        match self {
+            Self::Installed { .. } => Command::new("cargo"),
+            Self::BuildStd { .. } => {
+                let mut cargo = Command::new(DEBIAN_CARGO);
+                cargo
+                    .env("RUSTC", DEBIAN_RUSTC)
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER);
+                cargo
+            }
+        }
+    }
+
+    /// Arguments for cargo's build.
+    pub(crate) fn arguments(&self) -> &'static [&'static str] {
+        match self {
+            Self::Installed { .. } => &[],
+            Self::BuildStd { .. } => &["-Zbuild-std=std,panic_abort"],
+        }
+    }
+}
+
+impl std::fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Installed { version, .. } => write!(f, "{version}, target {TARGET} installed"),
+            Self::BuildStd { version, .. } => {
+                write!(f, "{version} of Debian, standard library built from source")
+            }
+        }
+    }
+}
+
+/// What a program prints, if it succeeds.
+fn ask(program: &str, arguments: &[&str], dir: &Path) -> Option<String> {
+    let output = Command::new(program).args(arguments).current_dir(dir).output().ok()?;
+    output.status.success().then_some(())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
