@@ -1,0 +1,277 @@
+//! AdminService: what is served and changing it; the work is done where it belongs, this translates.
+
+use std::sync::Arc;
+
+use skewless_batch::{Field, Type};
+use skewless_catalog::visibility::Boundary;
+use skewless_catalog::{Diagnostic, Fingerprint, Severity, UnknownName, diff, names};
+use skewless_engine::Lane;
+use skewless_proto::v1 as pb;
+use skewless_proto::v1::admin_service_server::AdminService;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::ingest::view_of;
+use crate::load;
+use crate::repo::RepoError;
+use crate::sidecar::{ReloadError, Sidecar};
+use crate::snapshot::Snapshot;
+use crate::status::ServeError;
+
+/// `skewless.v1.AdminService`.
+pub(crate) struct AdminRpc(pub(crate) Arc<Sidecar>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl AdminService for AdminRpc {
+    async fn apply(&self, request: Request<pb::ApplyRequest>) -> Answer<pb::ApplyResponse> {
+        let sidecar = Arc::clone(&self.0);
+        let dry_run = request.get_ref().dry_run;
+        Ok(Response::new(blocking(move || Ok(apply(&sidecar, dry_run))).await?))
+    }
+
+    async fn list(&self, _: Request<pb::ListRequest>) -> Answer<pb::ListResponse> {
+        Ok(Response::new(list(&self.0.current.load())))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<pb::DescribeRequest>,
+    ) -> Answer<pb::DescribeResponse> {
+        use pb::describe_request::Of;
+        use pb::describe_response::Described;
+        let snapshot = self.0.current.load_full();
+        let described = match &request.get_ref().of {
+            Some(Of::Service(name)) => Described::Service(service(&snapshot, name)?),
+            Some(Of::View(name)) => Described::View(view(&snapshot, name)?),
+            Some(Of::Transform(name)) => Described::Transform(transform(&snapshot, name)?),
+            Some(Of::Entity(name)) => Described::Entity(entity(&snapshot, name)?),
+            None => {
+                let none = "expected the name of a service, view, transform or entity, came none";
+                return Err(ServeError::Field(none.to_owned()).into());
+            }
+        };
+        Ok(Response::new(pb::DescribeResponse { described: Some(described) }))
+    }
+
+    async fn plugins(&self, _: Request<pb::PluginsRequest>) -> Answer<pb::PluginsResponse> {
+        let snapshot = self.0.current.load();
+        let plugins = snapshot.plugins.values().map(|plugin| {
+            let facts = plugin.facts();
+            let runs = snapshot.catalog.transforms.iter().filter(|t| t.digest == facts.digest);
+            pb::Plugin {
+                digest: facts.digest.0.to_vec().into(),
+                name: facts.signature.name.clone(),
+                version: facts.signature.version.clone(),
+                doc: facts.signature.doc.clone(),
+                lane: if facts.lane == Lane::Core { "core" } else { "component" }.to_owned(),
+                inputs: facts.signature.inputs.iter().map(field).collect(),
+                outputs: facts.signature.outputs.iter().map(field).collect(),
+                transforms: runs.map(|transform| transform.name.clone()).collect(),
+            }
+        });
+        Ok(Response::new(pb::PluginsResponse { plugins: plugins.collect() }))
+    }
+
+    async fn snapshot_info(
+        &self,
+        _: Request<pb::SnapshotInfoRequest>,
+    ) -> Answer<pb::SnapshotInfoResponse> {
+        let sidecar = Arc::clone(&self.0);
+        let info = blocking(move || Ok(sidecar.store.info()?)).await?;
+        let snapshot = self.0.current.load();
+        let views = info.views.iter().map(|view| pb::ViewInfo {
+            view: view.view.clone(),
+            generation: view.generation,
+            rows: view.rows_estimate,
+            bytes: view.bytes,
+            pending_rows: view.pending_estimate,
+        });
+        Ok(Response::new(pb::SnapshotInfoResponse {
+            snapshot: snapshot.number,
+            fingerprint: bytes(&snapshot.catalog.fingerprint),
+            loaded_us: snapshot.loaded_us,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            store_sequence: info.sequence,
+            views: views.collect(),
+        }))
+    }
+
+    async fn flush(&self, _: Request<pb::FlushRequest>) -> Answer<pb::FlushResponse> {
+        let sidecar = Arc::clone(&self.0);
+        let flushed = blocking(move || {
+            let store_sequence = sidecar.store.info()?.sequence;
+            sidecar.store.flush()?;
+            Ok(pb::FlushResponse { store_sequence })
+        });
+        Ok(Response::new(flushed.await?))
+    }
+
+    async fn load(&self, request: Request<Streaming<pb::LoadRequest>>) -> Answer<pb::LoadResponse> {
+        Ok(Response::new(load::load(Arc::clone(&self.0), request.into_inner()).await?))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServeError> + Send + 'static,
+) -> Result<T, ServeError> {
+    let work = tokio::task::spawn_blocking(work);
+    work.await.unwrap_or_else(|error| Err(ServeError::Panic(error.to_string())))
+}
+
+fn apply(sidecar: &Sidecar, dry_run: bool) -> pb::ApplyResponse {
+    let (applied, changes, diagnostics) = match sidecar.reload(dry_run) {
+        Ok(reloaded) => {
+            let changes = diff::diff(&reloaded.old.catalog, &reloaded.repo.catalog);
+            let changes = changes.iter().map(ToString::to_string).collect();
+            (true, changes, reloaded.repo.catalog.warnings.iter().map(diagnostic).collect())
+        }
+        Err(error) => (false, Vec::new(), refusal(&error)),
+    };
+    let now = sidecar.current.load();
+    pb::ApplyResponse {
+        applied,
+        changed: !changes.is_empty(),
+        diagnostics,
+        snapshot: now.number,
+        fingerprint: bytes(&now.catalog.fingerprint),
+        changes,
+    }
+}
+
+fn refusal(error: &ReloadError) -> Vec<pb::Diagnostic> {
+    match error {
+        ReloadError::Repo(RepoError::Definitions { diagnostics, .. }) => {
+            diagnostics.iter().map(diagnostic).collect()
+        }
+        other => vec![pb::Diagnostic { message: other.to_string(), ..pb::Diagnostic::default() }],
+    }
+}
+
+fn diagnostic(of: &Diagnostic) -> pb::Diagnostic {
+    pb::Diagnostic {
+        warning: of.severity == Severity::Warning,
+        file: of.file.clone(),
+        line: u32::try_from(of.line).unwrap_or(u32::MAX),
+        column: u32::try_from(of.column).unwrap_or(u32::MAX),
+        message: of.message.clone(),
+        suggestion: of.suggestion.clone().unwrap_or_default(),
+    }
+}
+
+fn list(snapshot: &Snapshot) -> pb::ListResponse {
+    let catalog = &snapshot.catalog;
+    let entities = catalog.entities.iter().map(|e| named(&e.name, &e.doc, &e.fingerprint));
+    let views = catalog.views.iter().map(|v| named(&v.name, &v.doc, &v.fingerprint));
+    let transforms = catalog.transforms.iter().map(|t| named(&t.name, &t.doc, &t.fingerprint));
+    let services = catalog.services.iter().map(|s| named(&s.name, &s.doc, &s.fingerprint));
+    pb::ListResponse {
+        entities: entities.collect(),
+        views: views.collect(),
+        transforms: transforms.collect(),
+        services: services.collect(),
+        request: catalog.requests.iter().map(|request| field(&request.field)).collect(),
+    }
+}
+
+fn service(snapshot: &Snapshot, name: &str) -> Result<pb::ServiceDescription, ServeError> {
+    let plan = snapshot.catalog.plan(name)?;
+    let doc = snapshot
+        .catalog
+        .services
+        .iter()
+        .find(|service| service.name == name)
+        .map_or("", |s| &s.doc);
+    let lookups = plan.lookups.iter().map(|lookup| match &lookup.role {
+        Some(role) => format!("{}[{role}]", lookup.view_name),
+        None => lookup.view_name.clone(),
+    });
+    let transforms =
+        plan.steps.iter().filter_map(|step| snapshot.catalog.transform(&step.transform));
+    Ok(pb::ServiceDescription {
+        named: Some(named(name, doc, &plan.fingerprint)),
+        keys: plan.keys.iter().map(|key| plain(&key.name, key.ty, true)).collect(),
+        request: plan
+            .request
+            .iter()
+            .map(|column| plain(&column.name, column.ty, column.nullable))
+            .collect(),
+        features: plan
+            .outputs
+            .iter()
+            .map(|output| plain(&output.name, output.ty, output.nullable))
+            .collect(),
+        lookups: lookups.collect(),
+        transforms: transforms.map(|t| named(&t.name, &t.doc, &t.fingerprint)).collect(),
+        plugins: plan.digests().iter().map(|digest| digest.0.to_vec().into()).collect(),
+    })
+}
+
+fn view(snapshot: &Snapshot, name: &str) -> Result<pb::ViewDescription, ServeError> {
+    let view = view_of(snapshot, name)?;
+    Ok(pb::ViewDescription {
+        named: Some(named(&view.name, &view.doc, &view.fingerprint)),
+        entity: view.entity.clone(),
+        keys: view.keys.iter().map(|key| plain(&key.name, key.ty, false)).collect(),
+        features: view.features.iter().map(field).collect(),
+        ttl_us: view.rule.ttl_us,
+        boundary_inclusive: view.rule.boundary == Boundary::Inclusive,
+        lag_us: view.rule.lag_us,
+        sources: view.source.as_ref().map(|source| source.paths.clone()).unwrap_or_default(),
+    })
+}
+
+fn transform(snapshot: &Snapshot, name: &str) -> Result<pb::TransformDescription, ServeError> {
+    let all = &snapshot.catalog.transforms;
+    let transform = snapshot.catalog.transform(name);
+    let transform =
+        transform.ok_or_else(|| unknown("transform", name, all.iter().map(|t| t.name.as_str())))?;
+    Ok(pb::TransformDescription {
+        named: Some(named(&transform.name, &transform.doc, &transform.fingerprint)),
+        plugin: transform.plugin.clone(),
+        digest: transform.digest.0.to_vec().into(),
+        instance: transform.policy.word().to_owned(),
+        inputs: transform.signature.inputs.iter().map(field).collect(),
+        outputs: transform.signature.outputs.iter().map(field).collect(),
+    })
+}
+
+fn entity(snapshot: &Snapshot, name: &str) -> Result<pb::EntityDescription, ServeError> {
+    let all = &snapshot.catalog.entities;
+    let entity = snapshot.catalog.entity(name);
+    let entity =
+        entity.ok_or_else(|| unknown("entity", name, all.iter().map(|e| e.name.as_str())))?;
+    let roles = entity.roles.iter();
+    let roles = roles.map(|role| pb::RoleDescription {
+        name: role.name.clone(),
+        join_keys: role.join_keys.clone(),
+    });
+    Ok(pb::EntityDescription {
+        named: Some(named(&entity.name, &entity.doc, &entity.fingerprint)),
+        keys: entity.keys.iter().map(|key| plain(&key.name, key.ty, false)).collect(),
+        join_keys: entity.join_keys.clone(),
+        roles: roles.collect(),
+    })
+}
+
+fn unknown<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> ServeError {
+    UnknownName { kind, name: name.to_owned(), did_you_mean: names::nearest(name, known) }.into()
+}
+
+fn named(name: &str, doc: &str, fingerprint: &Fingerprint) -> pb::Named {
+    pb::Named { name: name.to_owned(), doc: doc.to_owned(), fingerprint: bytes(fingerprint) }
+}
+
+fn bytes(fingerprint: &Fingerprint) -> bytes::Bytes {
+    fingerprint.0.to_vec().into()
+}
+
+fn field(of: &Field) -> pb::Field {
+    let (doc, unit) = (of.doc.clone(), of.unit.clone());
+    pb::Field { doc, unit, ..plain(&of.name, of.ty, of.nullable) }
+}
+
+fn plain(name: &str, ty: Type, nullable: bool) -> pb::Field {
+    let (name, doc, unit) = (name.to_owned(), String::new(), String::new());
+    pb::Field { name, r#type: i32::from(ty.code()), dim: ty.dim(), nullable, doc, unit }
+}

@@ -1,0 +1,417 @@
+//! An answer's bytes straight from the frame; not what is in the frame.
+//!
+//! The answer is written once, into one buffer of exactly its length: nothing is allocated per feature.
+//! What never changes (names, types) is encoded when the plan is bound ([`Layout`]). The bytes are those
+//! of `skewless.v1.GetFeaturesResponse`; a test decodes them with the generated code.
+//!
+//! Cost: one pass over the values to measure (only text and varints), one to write; float, timestamp and
+//! embedding columns are one copy each.
+
+use prost::Message;
+use prost::encoding::{encode_varint, encoded_len_varint};
+use skewless_batch::{ColumnView, Type};
+use skewless_catalog::{Frame, Plan, Status};
+use skewless_proto::v1 as pb;
+
+use crate::status::ServeError;
+
+/// The bits of the canonical NaN that stands for a value that is not present.
+const NAN_F32: [u8; 4] = 0x7fc0_0000u32.to_le_bytes();
+
+/// The unchanging part of a plan's answers.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    heads: Vec<Head>,
+    /// Numbers per row of the float32 block, or the feature that is no number.
+    width: Result<usize, String>,
+}
+
+#[derive(Debug)]
+struct Head {
+    slot: usize,
+    ty: Type,
+    /// Name, type and dimension, encoded.
+    bytes: Vec<u8>,
+    /// First number of a row of the float32 block.
+    offset: usize,
+}
+
+/// What the caller asked to be in the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) columns: bool,
+    pub(crate) float32_rows: bool,
+    pub(crate) event_times: bool,
+}
+
+/// Lengths measured in the first pass; reused.
+#[derive(Default, Debug)]
+pub(crate) struct Sizes {
+    columns: Vec<ColumnSize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ColumnSize {
+    column: usize,
+    feature: usize,
+    present: bool,
+}
+
+/// The parts of an answer that are small messages of their own.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) provenance: pb::Provenance,
+    pub(crate) timings: Option<pb::Timings>,
+}
+
+impl Layout {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let (mut offset, mut width) = (0, Ok(()));
+        let mut heads = Vec::with_capacity(plan.outputs.len());
+        for output in &plan.outputs {
+            let head = pb::Column {
+                name: output.name.clone(),
+                r#type: i32::from(output.ty.code()),
+                dim: output.ty.dim(),
+                ..pb::Column::default()
+            };
+            heads.push(Head {
+                slot: output.slot,
+                ty: output.ty,
+                bytes: head.encode_to_vec(),
+                offset,
+            });
+            match numbers(output.ty) {
+                Some(numbers) => offset += numbers,
+                None if width.is_ok() => {
+                    width = Err(format!("`{}` of type {}", output.name, output.ty));
+                }
+                None => {}
+            }
+        }
+        Self { heads, width: width.map(|()| offset) }
+    }
+
+    /// Numbers per row of the float32 block; an error names the feature that is no number.
+    pub(crate) fn width(&self) -> Result<usize, ServeError> {
+        self.width.clone().map_err(|feature| ServeError::NotANumber { feature })
+    }
+}
+
+/// How many float32 a value of the type becomes.
+fn numbers(ty: Type) -> Option<usize> {
+    match ty {
+        Type::Bool | Type::Int32 | Type::Int64 | Type::Float32 | Type::Float64 => Some(1),
+        Type::Embedding(dim) => Some(dim as usize),
+        _ => None,
+    }
+}
+
+/// Writes the whole answer. Fails if it would be longer than `bytes_max`.
+pub(crate) fn encode(
+    layout: &Layout,
+    plan: &Plan,
+    frame: &Frame,
+    wanted: Wanted,
+    rest: &Rest,
+    sizes: &mut Sizes,
+    bytes_max: usize,
+) -> Result<Vec<u8>, ServeError> {
+    let width = if wanted.float32_rows { layout.width()? } else { 0 };
+    let head = pb::GetFeaturesResponse { rows: frame.rows as u32, ..Default::default() };
+    let tail = tail(plan, frame, rest);
+    let mut len = head.encoded_len() + tail.encoded_len();
+    sizes.columns.clear();
+    if wanted.columns {
+        for head in &layout.heads {
+            let size = measure(head, frame);
+            len += 1 + delimited(size.feature);
+            sizes.columns.push(size);
+        }
+    }
+    let block = wanted.float32_rows.then(|| block_len(width, frame.rows));
+    len += block.map_or(0, |block| 1 + delimited(block));
+    if wanted.event_times {
+        let each = |lookup: usize| 1 + delimited(event_times_len(plan, lookup, frame.rows));
+        len += (0..plan.lookups.len()).map(each).sum::<usize>();
+    }
+    if len > bytes_max {
+        let (limit, max, came) = ("limits.response_bytes_max", bytes_max, len);
+        return Err(ServeError::OverLimit { what: "bytes of an answer", limit, max, came });
+    }
+    let mut out = Vec::with_capacity(len);
+    head.encode_raw_into(&mut out);
+    if wanted.columns {
+        for (head, size) in layout.heads.iter().zip(&sizes.columns) {
+            put_feature(head, *size, frame, &mut out);
+        }
+    }
+    if let Some(block) = block {
+        put_block(layout, width, block, frame, &mut out);
+    }
+    if wanted.event_times {
+        (0..plan.lookups.len()).for_each(|lookup| put_event_times(plan, lookup, frame, &mut out));
+    }
+    tail.encode_raw_into(&mut out);
+    debug_assert_eq!(out.len(), len, "what was measured is what was written");
+    Ok(out)
+}
+
+/// Failures, provenance and timings as a message that holds nothing else.
+fn tail(plan: &Plan, frame: &Frame, rest: &Rest) -> pb::GetFeaturesResponse {
+    let failure = |failure: &skewless_catalog::Failure| pb::TransformFailure {
+        transform: plan.steps[failure.step].transform.clone(),
+        row: failure.row.map(|row| row as u32),
+        message: failure.message.clone(),
+    };
+    pb::GetFeaturesResponse {
+        failures: frame.failures.iter().map(failure).collect(),
+        failures_total: u32::try_from(frame.failures_total).unwrap_or(u32::MAX),
+        provenance: Some(rest.provenance.clone()),
+        timings: rest.timings,
+        ..Default::default()
+    }
+}
+
+trait EncodeInto {
+    fn encode_raw_into(&self, out: &mut Vec<u8>);
+}
+
+impl<M: Message> EncodeInto for M {
+    fn encode_raw_into(&self, out: &mut Vec<u8>) {
+        self.encode(out).expect("a vector grows");
+    }
+}
+
+fn delimited(len: usize) -> usize {
+    encoded_len_varint(len as u64) + len
+}
+
+fn measure(head: &Head, frame: &Frame) -> ColumnSize {
+    let slot = &frame.slots[head.slot];
+    let view = slot.column.view();
+    let validity = view
+        .validity_bytes()
+        .filter(|_| view.null_count() > 0)
+        .map_or(0, |_| 1 + delimited(frame.rows.div_ceil(8)));
+    let column = head.bytes.len() + validity + values_len(&view);
+    let present = slot.status.iter().all(|status| *status == Status::Present);
+    let statuses = if present { 0 } else { 1 + delimited(slot.status.len()) };
+    ColumnSize { column, feature: 1 + delimited(column) + statuses, present }
+}
+
+fn put_feature(head: &Head, size: ColumnSize, frame: &Frame, out: &mut Vec<u8>) {
+    let slot = &frame.slots[head.slot];
+    let view = slot.column.view();
+    put_length(2, size.feature, out);
+    put_length(1, size.column, out);
+    out.extend_from_slice(&head.bytes);
+    if let Some(validity) = view.validity_bytes().filter(|_| view.null_count() > 0) {
+        let bitmap = frame.rows.div_ceil(8);
+        put_length(4, bitmap, out);
+        out.extend_from_slice(&validity[..bitmap]);
+    }
+    put_values(&view, out);
+    if !size.present {
+        put_length(2, slot.status.len(), out);
+        out.extend(slot.status.iter().map(|status| *status as u8));
+    }
+}
+
+/// Tag of a length-delimited field below 16, and its length.
+fn put_length(field: u8, len: usize, out: &mut Vec<u8>) {
+    out.push((field << 3) | 2);
+    encode_varint(len as u64, out);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// A packed field of varints: (field, values).
+fn varints_len(values: impl Iterator<Item = u64>) -> usize {
+    values.map(encoded_len_varint).sum()
+}
+
+fn put_varints(field: u8, values: impl Iterator<Item = u64> + Clone, out: &mut Vec<u8>) {
+    let len = varints_len(values.clone());
+    if len > 0 {
+        put_length(field, len, out);
+        values.for_each(|value| encode_varint(value, out));
+    }
+}
+
+/// A packed field of known length, left out if empty.
+fn packed(len: usize) -> usize {
+    if len == 0 { 0 } else { 1 + delimited(len) }
+}
+
+fn values_len(view: &ColumnView<'_>) -> usize {
+    let rows = view.len();
+    match view.ty() {
+        Type::Bool => packed(rows),
+        Type::Int32 => packed(varints_len(view.i32s().map(|value| zigzag(value.into())))),
+        Type::Int64 => packed(varints_len(view.i64s().map(zigzag))),
+        Type::Float32 | Type::Float64 | Type::Timestamp | Type::Embedding(_) => {
+            packed(view.values_bytes().len())
+        }
+        Type::Utf8 | Type::Binary => {
+            (0..rows).map(|row| 1 + delimited(bytes_at(view, row).len())).sum()
+        }
+        Type::ListInt64 => {
+            let values = (0..rows).flat_map(|row| view.list_i64_at(row).iter());
+            packed(varints_len(values.map(zigzag))) + packed(varints_len(lengths(view)))
+        }
+        Type::ListFloat64 => {
+            packed(lengths(view).sum::<u64>() as usize * 8) + packed(varints_len(lengths(view)))
+        }
+        Type::ListUtf8 => {
+            let items = (0..rows).flat_map(|row| view.list_utf8_at(row).iter());
+            items.map(|item| 1 + delimited(item.len())).sum::<usize>()
+                + packed(varints_len(lengths(view)))
+        }
+    }
+}
+
+fn put_values(view: &ColumnView<'_>, out: &mut Vec<u8>) {
+    let rows = view.len();
+    if rows == 0 {
+        return;
+    }
+    match view.ty() {
+        Type::Bool => {
+            put_length(5, rows, out);
+            out.extend((0..rows).map(|row| u8::from(view.bool_at(row) && !view.is_null(row))));
+        }
+        Type::Int32 => put_varints(6, view.i32s().map(|value| zigzag(value.into())), out),
+        Type::Int64 => put_varints(7, view.i64s().map(zigzag), out),
+        Type::Float32 | Type::Embedding(_) => put_bytes(8, view.values_bytes(), out),
+        Type::Float64 => put_bytes(9, view.values_bytes(), out),
+        Type::Timestamp => put_bytes(12, view.values_bytes(), out),
+        Type::Utf8 => (0..rows).for_each(|row| put_bytes(10, bytes_at(view, row), out)),
+        Type::Binary => (0..rows).for_each(|row| put_bytes(11, bytes_at(view, row), out)),
+        Type::ListInt64 => {
+            put_varints(7, (0..rows).flat_map(|row| view.list_i64_at(row).iter()).map(zigzag), out);
+            put_varints(13, lengths(view), out);
+        }
+        Type::ListFloat64 => {
+            let len = lengths(view).sum::<u64>() as usize * 8;
+            if len > 0 {
+                put_length(9, len, out);
+                (0..rows).for_each(|row| out.extend_from_slice(view.list_f64_at(row).as_bytes()));
+            }
+            put_varints(13, lengths(view), out);
+        }
+        Type::ListUtf8 => {
+            let items = (0..rows).flat_map(|row| view.list_utf8_at(row).iter());
+            items.for_each(|item| put_bytes(10, item.as_bytes(), out));
+            put_varints(13, lengths(view), out);
+        }
+    }
+}
+
+fn put_bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    put_length(field, bytes.len(), out);
+    out.extend_from_slice(bytes);
+}
+
+fn bytes_at<'a>(view: &ColumnView<'a>, row: usize) -> &'a [u8] {
+    match view.ty() {
+        Type::Utf8 => view.utf8_at(row).as_bytes(),
+        _ => view.binary_at(row),
+    }
+}
+
+fn lengths(view: &ColumnView<'_>) -> impl Iterator<Item = u64> + Clone {
+    let view = *view;
+    (0..view.len()).map(move |row| match view.ty() {
+        Type::ListInt64 => view.list_i64_at(row).len() as u64,
+        Type::ListFloat64 => view.list_f64_at(row).len() as u64,
+        _ => view.list_utf8_at(row).len() as u64,
+    })
+}
+
+/// Length of a `Float32Rows` message.
+fn block_len(width: usize, rows: usize) -> usize {
+    let head = if width == 0 { 0 } else { 1 + encoded_len_varint(width as u64) };
+    head + packed(width * rows * 4)
+}
+
+fn put_block(layout: &Layout, width: usize, block: usize, frame: &Frame, out: &mut Vec<u8>) {
+    put_length(3, block, out);
+    if width == 0 {
+        return;
+    }
+    out.push(1 << 3);
+    encode_varint(width as u64, out);
+    let len = width * frame.rows * 4;
+    if len == 0 {
+        return;
+    }
+    put_length(2, len, out);
+    let start = out.len();
+    out.resize(start + len, 0);
+    let numbers = &mut out[start..];
+    for head in &layout.heads {
+        put_block_column(head, width, frame, numbers);
+    }
+}
+
+/// Writes one feature of every row; rows are `width` numbers apart.
+fn put_block_column(head: &Head, width: usize, frame: &Frame, numbers: &mut [u8]) {
+    let slot = &frame.slots[head.slot];
+    let view = slot.column.view();
+    for row in 0..frame.rows {
+        let at = (row * width + head.offset) * 4;
+        if view.is_null(row) {
+            let count = match head.ty {
+                Type::Embedding(dim) => dim as usize,
+                _ => 1,
+            };
+            numbers[at..at + count * 4]
+                .chunks_exact_mut(4)
+                .for_each(|nan| nan.copy_from_slice(&NAN_F32));
+            continue;
+        }
+        let value = match head.ty {
+            Type::Bool => f32::from(u8::from(view.bool_at(row))),
+            Type::Int32 => view.i32_at(row) as f32,
+            Type::Int64 => view.i64_at(row) as f32,
+            Type::Float32 => view.f32_at(row),
+            Type::Float64 => view.f64_at(row) as f32,
+            Type::Embedding(_) => {
+                let bytes = view.embedding_at(row).as_bytes();
+                numbers[at..at + bytes.len()].copy_from_slice(bytes);
+                continue;
+            }
+            _ => continue,
+        };
+        let bytes = if value.is_nan() { NAN_F32 } else { value.to_le_bytes() };
+        numbers[at..at + 4].copy_from_slice(&bytes);
+    }
+}
+
+fn event_times_len(plan: &Plan, lookup: usize, rows: usize) -> usize {
+    let lookup = &plan.lookups[lookup];
+    let role = lookup.role.as_deref().unwrap_or_default();
+    let text = |text: &str| if text.is_empty() { 0 } else { 1 + delimited(text.len()) };
+    text(&lookup.view_name) + text(role) + packed(rows * 8)
+}
+
+fn put_event_times(plan: &Plan, lookup: usize, frame: &Frame, out: &mut Vec<u8>) {
+    put_length(4, event_times_len(plan, lookup, frame.rows), out);
+    let of = &plan.lookups[lookup];
+    if !of.view_name.is_empty() {
+        put_bytes(1, of.view_name.as_bytes(), out);
+    }
+    if let Some(role) = of.role.as_deref().filter(|role| !role.is_empty()) {
+        put_bytes(2, role.as_bytes(), out);
+    }
+    if frame.rows > 0 {
+        put_length(3, frame.rows * 8, out);
+        frame.lookups[lookup].iter().for_each(|us| out.extend_from_slice(&us.to_le_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! What every call passes before it is decoded: who may ask, how many at once, until when; not what is
+//! asked.
+//!
+//! The gRPC library's own limits are per connection, and its deadline becomes CANCELLED. So this layer
+//! decides for all connections together, at the top, where a refusal costs no decoding: a call that finds
+//! `limits.in_flight_max` others in work is refused at once rather than queued, as a queue would only make
+//! every answer late. Health and reflection pass freely. It also mends the library's status codes
+//! (`status.rs`) and counts every call by method and status.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Layer;
+
+use crate::config::Reach;
+use crate::rpc::BoxFuture;
+use crate::sidecar::Sidecar;
+use crate::status::{ServeError, mend};
+
+/// Until when a call must be answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    at: Instant,
+    deadline_ms: u64,
+}
+
+impl Deadline {
+    fn after(wait: Duration) -> Self {
+        let deadline_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self { at: Instant::now() + wait, deadline_ms }
+    }
+
+    /// The deadline the guard gave to a call.
+    pub(crate) fn of(extensions: &tonic::Extensions) -> Self {
+        // Every call passes the guard; a minute is a bound should that ever change.
+        extensions.get().copied().unwrap_or_else(|| Self::after(Duration::from_secs(60)))
+    }
+
+    /// Fails if it has passed.
+    pub(crate) fn check(&self, during: &'static str) -> Result<(), ServeError> {
+        if Instant::now() < self.at { Ok(()) } else { Err(self.passed(during)) }
+    }
+
+    /// Time that is left; zero if it has passed.
+    pub(crate) fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    fn passed(&self, during: &'static str) -> ServeError {
+        ServeError::Deadline { deadline_ms: self.deadline_ms, during }
+    }
+}
+
+/// What the guard knows about a method.
+#[derive(Clone, Copy)]
+struct Method {
+    name: &'static str,
+    service: Kind,
+    /// A stream ends when its client wants it to: it has no deadline and is counted elsewhere.
+    stream: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Features,
+    Ingest,
+    Admin,
+    /// Health, reflection, and what nobody knows: answered by the library.
+    Other,
+}
+
+const METHODS: [Method; 11] = [
+    Method {
+        name: "skewless.v1.FeatureService/GetFeatures",
+        service: Kind::Features,
+        stream: false,
+    },
+    Method { name: "skewless.v1.IngestService/Ingest", service: Kind::Ingest, stream: false },
+    Method { name: "skewless.v1.IngestService/IngestStream", service: Kind::Ingest, stream: true },
+    Method { name: "skewless.v1.IngestService/Progress", service: Kind::Ingest, stream: false },
+    Method { name: "skewless.v1.AdminService/Apply", service: Kind::Admin, stream: true },
+    Method { name: "skewless.v1.AdminService/List", service: Kind::Admin, stream: false },
+    Method { name: "skewless.v1.AdminService/Describe", service: Kind::Admin, stream: false },
+    Method { name: "skewless.v1.AdminService/Plugins", service: Kind::Admin, stream: false },
+    Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Admin, stream: false },
+    Method { name: "skewless.v1.AdminService/Flush", service: Kind::Admin, stream: true },
+    Method { name: "skewless.v1.AdminService/Load", service: Kind::Admin, stream: true },
+];
+
+impl Method {
+    fn of(path: &str) -> Self {
+        let name = path.strip_prefix('/').unwrap_or(path);
+        let known = METHODS.iter().find(|method| method.name == name).copied();
+        known.unwrap_or_else(|| {
+            let service = match name.split('/').next() {
+                Some("skewless.v1.AdminService") => Kind::Admin,
+                Some("skewless.v1.IngestService") => Kind::Ingest,
+                _ => Kind::Other,
+            };
+            Self { name: "other", service, stream: true }
+        })
+    }
+}
+
+/// Puts the guard before a listener's services.
+#[derive(Clone)]
+pub(crate) struct GuardLayer {
+    pub(crate) sidecar: Arc<Sidecar>,
+    /// Whether only this machine can reach the listener.
+    pub(crate) local: bool,
+}
+
+impl Layer<Routes> for GuardLayer {
+    type Service = Guard;
+
+    fn layer(&self, inner: Routes) -> Guard {
+        Guard { inner, layer: self.clone() }
+    }
+}
+
+/// The guard before one listener's services.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    inner: Routes,
+    layer: GuardLayer,
+}
+
+impl Service<http::Request<Body>> for Guard {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<Body>>::poll_ready(&mut self.inner, context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let method = Method::of(request.uri().path());
+        let sidecar = Arc::clone(&self.layer.sidecar);
+        if let Err(error) = self.layer.admit(method) {
+            sidecar.metrics.call(method.name, error.code());
+            return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
+        }
+        if method.service == Kind::Other || method.stream {
+            let answer = self.inner.call(request);
+            return Box::pin(async move {
+                let answer = mended(&sidecar, method, answer.await?);
+                if method.service != Kind::Other {
+                    sidecar.metrics.call(method.name, code_of(&answer));
+                }
+                Ok(answer)
+            });
+        }
+        let deadline = deadline(&sidecar, request.headers());
+        request.extensions_mut().insert(deadline);
+        let Ok(permit) = Arc::clone(&sidecar.gates.in_flight).try_acquire_owned() else {
+            let max = sidecar.config.limits.in_flight_max;
+            let busy = ServeError::Busy { what: "calls", limit: "limits.in_flight_max", max };
+            sidecar.metrics.call(method.name, busy.code());
+            return Box::pin(std::future::ready(Ok(Status::from(busy).into_http())));
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            sidecar.metrics.in_flight.inc();
+            let in_flight = InFlight(&sidecar);
+            let answer = match tokio::time::timeout_at(deadline.at.into(), answer).await {
+                Ok(answer) => mended(&sidecar, method, answer?),
+                Err(_) => Status::from(deadline.passed("while the call was received or waited"))
+                    .into_http(),
+            };
+            drop((permit, in_flight));
+            sidecar.metrics.call(method.name, code_of(&answer));
+            Ok(answer)
+        })
+    }
+}
+
+/// Counts a call until it is dropped, however it ends.
+struct InFlight<'a>(&'a Sidecar);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}
+
+impl GuardLayer {
+    fn admit(&self, method: Method) -> Result<(), ServeError> {
+        let listen = &self.sidecar.config.listen;
+        let (reach, service, key) = match method.service {
+            Kind::Admin => (listen.admin, "AdminService", "listen.admin"),
+            Kind::Ingest => (listen.ingest, "IngestService", "listen.ingest"),
+            Kind::Features => (Reach::Everywhere, "FeatureService", ""),
+            Kind::Other => return Ok(()),
+        };
+        if reach == Reach::Off {
+            return Err(ServeError::Off { service, key });
+        }
+        if !reach.allows(self.local) {
+            return Err(ServeError::Denied { service, key });
+        }
+        if self.sidecar.draining.is_cancelled() {
+            return Err(ServeError::NotReady { state: "draining" });
+        }
+        Ok(())
+    }
+}
+
+/// The client's deadline, cut to the longest allowed; or the default.
+fn deadline(sidecar: &Sidecar, headers: &http::HeaderMap) -> Deadline {
+    let limits = &sidecar.config.limits;
+    let asked = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+    let wait = asked.unwrap_or(Duration::from_millis(limits.deadline_ms));
+    Deadline::after(wait.min(Duration::from_millis(limits.deadline_ms_max)))
+}
+
+/// Reads a `grpc-timeout`: at most 8 digits and a unit (H M S m u n), by gRPC's PROTOCOL-HTTP2.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit())
+    {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+fn code_of(answer: &http::Response<Body>) -> Code {
+    let header = answer.headers().get("grpc-status");
+    header.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+fn mended(sidecar: &Sidecar, method: Method, answer: http::Response<Body>) -> http::Response<Body> {
+    let Some(status) = Status::from_header_map(answer.headers()) else { return answer };
+    let limits = &sidecar.config.limits;
+    let (limit, max) = match method.service {
+        Kind::Features | Kind::Other => ("limits.request_bytes_max", limits.request_bytes_max),
+        Kind::Ingest | Kind::Admin => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
+    };
+    match mend(status.code(), status.message(), limit, max) {
+        Some(mended) => mended.into_http(),
+        None => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_says() {
+        assert_eq!(timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for nonsense in ["", "S", "5", "5x", "-5S", "123456789S", "5é"] {
+            assert_eq!(timeout(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn methods_of_guarded_services_are_guarded_even_if_unknown() {
+        assert!(Method::of("/skewless.v1.AdminService/Nonsense").service == Kind::Admin);
+        assert!(Method::of("/skewless.v1.IngestService/").service == Kind::Ingest);
+        assert!(Method::of("/grpc.health.v1.Health/Check").service == Kind::Other);
+        assert_eq!(Method::of("/made.up/Name").name, "other");
+    }
+}

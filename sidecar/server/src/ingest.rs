@@ -1,0 +1,137 @@
+//! Rows by gRPC into the online store: one batch, or many on one call; not the rule of who wins, which is
+//! the store's.
+//!
+//! A batch is checked whole before the store sees it, and the store applies it whole: after an error nothing
+//! of it was written. The wait for the apply thread is spent on a thread for blocking work, never on one that
+//! answers calls. A stream is read no faster than it is applied.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prost::Message;
+use skewless_catalog::{UnknownName, View, names};
+use skewless_proto::v1 as pb;
+use skewless_store::{Applied, SourceOffset, StoreError, Verdict};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use crate::metrics::VERDICTS;
+use crate::rows::{Came, Known};
+use crate::rpc::Answers;
+use crate::sidecar::Sidecar;
+use crate::snapshot::Snapshot;
+use crate::status::{ServeError, mend};
+
+/// Applies one batch.
+pub(crate) async fn ingest(
+    sidecar: Arc<Sidecar>,
+    request: pb::IngestRequest,
+) -> Result<pb::IngestResponse, ServeError> {
+    let work = tokio::task::spawn_blocking(move || apply(&sidecar, &request));
+    work.await.unwrap_or_else(|error| Err(ServeError::Panic(error.to_string())))
+}
+
+/// Checks and applies one batch; blocks until it is written.
+fn apply(sidecar: &Sidecar, request: &pb::IngestRequest) -> Result<pb::IngestResponse, ServeError> {
+    let snapshot = sidecar.current.load_full();
+    let view = view_of(&snapshot, &request.view)?;
+    let now_us = sidecar.clock.now_us();
+    let came = Came {
+        keys: &request.keys,
+        event_us: &request.event_us,
+        known_us: &request.known_us,
+        deleted: &request.deleted,
+        features: &request.features,
+    };
+    let rows = came.rows(view, sidecar.config.limits.ingest_rows_max, Known::At(now_us))?;
+    let source = request.source.as_ref();
+    let source =
+        source.map(|source| SourceOffset { source: source.source.clone(), offset: source.offset });
+    let applied = sidecar.store.apply(snapshot.views.view(view.id)?, &rows, now_us, source);
+    if let Err(StoreError::Poisoned { .. }) = &applied {
+        sidecar.gates.poisoned.store(true, Ordering::Relaxed);
+    }
+    let answer = response(&applied?);
+    let counts = [answer.applied, answer.stale, answer.duplicate, answer.pending];
+    for (verdict, rows) in VERDICTS.into_iter().zip(counts) {
+        sidecar.metrics.ingested(&view.name, verdict, rows.into());
+    }
+    Ok(answer)
+}
+
+/// The view of this name, or the nearest name.
+pub(crate) fn view_of<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a View, ServeError> {
+    snapshot.catalog.view(name).ok_or_else(|| {
+        let did_you_mean =
+            names::nearest(name, snapshot.catalog.views.iter().map(|view| view.name.as_str()));
+        UnknownName { kind: "view", name: name.to_owned(), did_you_mean }.into()
+    })
+}
+
+fn response(applied: &Applied) -> pb::IngestResponse {
+    let count =
+        |of: Verdict| applied.verdicts.iter().filter(|verdict| **verdict == of).count() as u32;
+    let number = |verdict: &Verdict| match verdict {
+        Verdict::Applied => pb::Verdict::Applied as u8,
+        Verdict::Stale => pb::Verdict::Stale as u8,
+        Verdict::Duplicate => pb::Verdict::Duplicate as u8,
+        Verdict::Pending => pb::Verdict::Pending as u8,
+    };
+    pb::IngestResponse {
+        verdicts: applied.verdicts.iter().map(number).collect::<Vec<u8>>().into(),
+        applied: count(Verdict::Applied),
+        stale: count(Verdict::Stale),
+        duplicate: count(Verdict::Duplicate),
+        pending: count(Verdict::Pending),
+        synced: applied.synced,
+        store_sequence: applied.sequence,
+    }
+}
+
+/// Applies the batches of one call, each answered in its turn.
+pub(crate) fn stream(
+    sidecar: Arc<Sidecar>,
+    requests: Streaming<pb::IngestRequest>,
+) -> Result<Answers, ServeError> {
+    let max = sidecar.config.limits.ingest_streams_max;
+    let permit = Arc::clone(&sidecar.gates.ingest_streams).try_acquire_owned().map_err(|_| {
+        ServeError::Busy { what: "ingest streams", limit: "limits.ingest_streams_max", max }
+    })?;
+    // One answer may wait: the next request is only read once it is taken.
+    let (answers, taken) = channel(1);
+    tokio::spawn(follow(sidecar, requests, answers, permit));
+    Ok(Box::pin(ReceiverStream::new(taken)))
+}
+
+async fn follow(
+    sidecar: Arc<Sidecar>,
+    mut requests: Streaming<pb::IngestRequest>,
+    answers: Sender<Result<Vec<u8>, Status>>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let max = sidecar.config.limits.ingest_bytes_max;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = sidecar.draining.cancelled() => Err(ServeError::NotReady { state: "draining" }.into()),
+            next = requests.message() => next,
+        };
+        let answer = match next {
+            Ok(None) => return,
+            Ok(Some(request)) => match ingest(Arc::clone(&sidecar), request).await {
+                Ok(answer) => Ok(answer.encode_to_vec()),
+                Err(error) => Err(error.into()),
+            },
+            Err(status) => {
+                Err(mend(status.code(), status.message(), "limits.ingest_bytes_max", max)
+                    .unwrap_or(status))
+            }
+        };
+        let last = answer.is_err();
+        if answers.send(answer).await.is_err() || last {
+            return;
+        }
+    }
+}

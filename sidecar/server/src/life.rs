@@ -1,0 +1,396 @@
+//! A sidecar's life: check the configuration, bind, build, serve, drain, close; not what it serves.
+//!
+//! Sockets are bound first, so that a taken address is known before any work. Probes answer from then on:
+//! alive, not ready. Clients that connect early wait in the socket's queue until definitions are checked,
+//! plugins compiled and started, and the store is open. On the way down: no new connections, calls in
+//! flight end within the grace period, then the store is flushed and closed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
+use skewless_proto::v1::admin_service_server::AdminServiceServer;
+use skewless_store::{OpenReport, Store, StoreError};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::admin::AdminRpc;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::guard::GuardLayer;
+use crate::http::{ProbeThread, Probes};
+use crate::listen::{self, Bound};
+use crate::metrics::Metrics;
+use crate::repo::RepoError;
+use crate::rpc::{FeatureRpc, IngestRpc};
+use crate::sidecar::{Foundation, ReloadError, Sidecar, read_repo};
+use crate::snapshot::SnapshotError;
+
+/// Time that threads for blocking work get to end after the grace period.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Starts sidecars.
+#[derive(Debug)]
+pub struct Server;
+
+/// Where a running sidecar answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Addresses {
+    /// gRPC over TCP, with the port that was taken.
+    pub tcp: Option<SocketAddr>,
+    /// gRPC over a Unix socket.
+    pub unix: Option<PathBuf>,
+    /// Metrics and probes.
+    pub http: Option<SocketAddr>,
+}
+
+/// Why a sidecar couldn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that can't work together.
+    #[error("the configuration can't work:{}", .0.iter().map(|mistake| format!("\n  {mistake}")).collect::<String>())]
+    Config(Vec<String>),
+    /// An address or socket can't be had.
+    #[error("expected to listen on {address} ({key}), came: {error}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// The configuration's key.
+        key: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The feature repo can't be used.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// The folder for compiled plugins can't be used.
+    #[error("cache_dir: {0}")]
+    Cache(#[from] DirCacheError),
+    /// The plugin host can't be built.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The definitions can't be served.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Threads can't be had.
+    #[error("expected to start threads, came: {0}")]
+    Threads(std::io::Error),
+}
+
+/// A sidecar that serves. Dropping it shuts it down as [`Running::shutdown`] does.
+pub struct Running {
+    addresses: Addresses,
+    opened: OpenReport,
+    clock: Clock,
+    parts: Option<RunningParts>,
+}
+
+struct RunningParts {
+    sidecar: Arc<Sidecar>,
+    runtime: Runtime,
+    serving: Vec<JoinHandle<()>>,
+    health: HealthReporter,
+    _ticker: Ticker,
+    probes: Option<ProbeThread>,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shutdown {
+    /// Whether every call in flight ended within the grace period.
+    pub drained: bool,
+    /// Whether the store was flushed; if not, its log is replayed at the next start.
+    pub flushed: bool,
+}
+
+impl Server {
+    /// Starts a sidecar and returns when it is ready. Blocks while plugins are compiled and the store is
+    /// opened. It runs on threads of its own: the caller needs no runtime, and may have one.
+    pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+        let mistakes = config.contradictions();
+        if !mistakes.is_empty() {
+            return Err(StartError::Config(mistakes));
+        }
+        let (bound, http, addresses) = bind(&config)?;
+        let metrics = Arc::new(Metrics::new());
+        let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
+        let thread = match http {
+            Some(listener) => Some(
+                ProbeThread::start(listener, Arc::clone(&probes)).map_err(StartError::Threads)?,
+            ),
+            None => None,
+        };
+        let (sidecar, opened, threads) = build(config, clock.clone(), metrics)?;
+        let period = Duration::from_micros(sidecar.config.life.tick_us);
+        let ticker = Ticker::start(sidecar.engine.clone(), period)?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime =
+            runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all().build();
+        let runtime = runtime.map_err(StartError::Threads)?;
+        let (health, serving) = serve(&runtime, &sidecar, bound)?;
+        let weak = Arc::downgrade(&sidecar);
+        probes.sidecar.get_or_init(|| weak);
+        let parts =
+            RunningParts { sidecar, runtime, serving, health, _ticker: ticker, probes: thread };
+        Ok(Running { addresses, opened, clock, parts: Some(parts) })
+    }
+}
+
+type Sockets = (Vec<Bound>, Option<std::net::TcpListener>, Addresses);
+
+fn bind(config: &Config) -> Result<Sockets, StartError> {
+    let failed = |key, address: String| move |error| StartError::Bind { address, key, error };
+    let (mut bound, mut addresses) = (Vec::new(), Addresses::default());
+    if let Some(address) = config.listen.tcp {
+        let listener =
+            listen::bind_tcp(address).map_err(failed("listen.tcp", address.to_string()))?;
+        addresses.tcp = listener.local_addr().ok();
+        bound.push(Bound::Tcp(listener));
+    }
+    if let Some(path) = &config.listen.unix {
+        bound.push(
+            listen::bind_unix(path).map_err(failed("listen.unix", path.display().to_string()))?,
+        );
+        addresses.unix = Some(path.clone());
+    }
+    let mut http = None;
+    if let Some(address) = config.listen.http {
+        let listener =
+            listen::bind_tcp(address).map_err(failed("listen.http", address.to_string()))?;
+        addresses.http = listener.local_addr().ok();
+        http = Some(listener);
+    }
+    Ok((bound, http, addresses))
+}
+
+fn build(
+    config: Config,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> Result<(Arc<Sidecar>, OpenReport, usize), StartError> {
+    let threads = match config.life.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let repo = read_repo(&config)?;
+    let engine = Engine::new(config.engine.clone())?;
+    let cache = Some(DirCache::open(&config.cache_dir)?);
+    let foundation = Foundation { engine, cache, metrics, threads };
+    let prepared = foundation.prepare(&config, &repo)?;
+    make_dir(&config.store_dir)?;
+    let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
+    let sidecar = Sidecar::new(config, clock, foundation, store, prepared)?;
+    Ok((Arc::new(sidecar), opened, threads))
+}
+
+fn make_dir(dir: &Path) -> Result<(), StartError> {
+    let made = std::fs::create_dir_all(dir);
+    made.map_err(|error| StoreError::Io { path: dir.to_owned(), detail: error.to_string() }.into())
+}
+
+fn serve(
+    runtime: &Runtime,
+    sidecar: &Arc<Sidecar>,
+    bound: Vec<Bound>,
+) -> Result<(HealthReporter, Vec<JoinHandle<()>>), StartError> {
+    let _entered = runtime.enter();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for name in ["", FeatureRpc::NAME, IngestRpc::NAME, AdminServiceServer::<AdminRpc>::NAME] {
+        runtime.block_on(health.set_service_status(name, ServingStatus::Serving));
+    }
+    let mut routes = Routes::new(health_service);
+    routes = routes.add_service(FeatureRpc(Arc::clone(sidecar)));
+    routes = routes.add_service(IngestRpc(Arc::clone(sidecar)));
+    let admin = AdminServiceServer::new(AdminRpc(Arc::clone(sidecar)));
+    routes =
+        routes.add_service(admin.max_decoding_message_size(sidecar.config.limits.ingest_bytes_max));
+    routes = with_reflection(routes);
+    let mut serving = Vec::new();
+    for socket in bound {
+        let local = socket.local();
+        let stop = sidecar.draining.clone();
+        let max = sidecar.config.limits.connections_max;
+        let connections = listen::accept(socket, max, Arc::clone(&sidecar.metrics), stop.clone());
+        let connections = connections.map_err(StartError::Threads)?;
+        let guard = GuardLayer { sidecar: Arc::clone(sidecar), local };
+        let server = listen::http2(&sidecar.config).layer(guard).add_routes(routes.clone());
+        serving.push(runtime.spawn(async move {
+            let served =
+                server.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "a listener ended");
+            }
+        }));
+    }
+    runtime.spawn(tick_store(Arc::clone(sidecar)));
+    Ok((health, serving))
+}
+
+fn with_reflection(routes: Routes) -> Routes {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(skewless_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    match (builder().build_v1(), builder().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => routes.add_service(v1).add_service(v1alpha),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "reflection is off");
+            routes
+        }
+    }
+}
+
+/// Tells the store the time, so that rows that fell due are promoted and expired ones reclaimed.
+async fn tick_store(sidecar: Arc<Sidecar>) {
+    let mut every = tokio::time::interval(Duration::from_millis(sidecar.config.life.promote_ms));
+    loop {
+        tokio::select! {
+            () = sidecar.draining.cancelled() => return,
+            _ = every.tick() => sidecar.store.tick(sidecar.clock.now_us()),
+        }
+    }
+}
+
+impl Running {
+    /// Where it answers.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What opening the store found.
+    #[must_use]
+    pub fn opened(&self) -> &OpenReport {
+        &self.opened
+    }
+
+    /// Its clock; a manual one can be moved through it.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Reads the feature repo again, as SIGHUP and AdminService.Apply do. The message says what was refused;
+    /// what was served before still is.
+    pub fn reload(&self) -> Result<u64, String> {
+        let Some(parts) = &self.parts else { return Err("the sidecar has ended".to_owned()) };
+        match parts.sidecar.reload(false) {
+            Ok(reloaded) => Ok(reloaded.old.number + 1),
+            Err(ReloadError::Repo(error)) => Err(error.to_string()),
+            Err(ReloadError::Snapshot(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// Drains within the configured grace period, flushes and closes the store. Blocks until then.
+    pub fn shutdown(mut self) -> Shutdown {
+        self.end()
+    }
+
+    fn end(&mut self) -> Shutdown {
+        let Some(parts) = self.parts.take() else {
+            return Shutdown { drained: true, flushed: true };
+        };
+        // A runtime must not be dropped on a thread of another runtime, where the caller may be.
+        let ended = std::thread::scope(|scope| scope.spawn(|| parts.end()).join());
+        ended.unwrap_or(Shutdown { drained: false, flushed: false })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl RunningParts {
+    fn end(self) -> Shutdown {
+        let Self { sidecar, runtime, serving, health, _ticker, probes } = self;
+        let grace = Duration::from_millis(sidecar.config.life.grace_ms);
+        let drained = runtime.block_on(async {
+            health.set_service_status("", ServingStatus::NotServing).await;
+            sidecar.draining.cancel();
+            let ended = async {
+                for listener in serving {
+                    drop(listener.await);
+                }
+            };
+            tokio::time::timeout(grace, ended).await.is_ok()
+        });
+        runtime.shutdown_timeout(if drained { LAST_WAIT } else { Duration::ZERO });
+        let flushed = match sidecar.store.flush() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the store wasn't flushed; its log is replayed at the next start");
+                false
+            }
+        };
+        drop(sidecar);
+        drop(probes);
+        Shutdown { drained, flushed }
+    }
+}
+
+/// Runs a sidecar until SIGTERM or SIGINT, reloading on SIGHUP: what the binaries do.
+pub fn run(config: Config) -> Result<Shutdown, StartError> {
+    let running = Server::start(config, Clock::system())?;
+    announce(&running);
+    let Some(parts) = &running.parts else { return Ok(Shutdown { drained: true, flushed: true }) };
+    parts.runtime.block_on(async {
+        let listen = |kind| signal(kind).map_err(StartError::Threads);
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok::<(), StartError>(()),
+                _ = interrupt.recv() => return Ok::<(), StartError>(()),
+                _ = hangup.recv() => reload_on_signal(&parts.sidecar).await,
+            }
+        }
+    })?;
+    tracing::info!("draining");
+    let shutdown = running.shutdown();
+    tracing::info!(drained = shutdown.drained, flushed = shutdown.flushed, "ended");
+    Ok(shutdown)
+}
+
+async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
+    let theirs = Arc::clone(sidecar);
+    match tokio::task::spawn_blocking(move || theirs.reload(false)).await {
+        Ok(Ok(reloaded)) => tracing::info!(snapshot = reloaded.old.number + 1, "reloaded"),
+        Ok(Err(error)) => tracing::error!(%error, "reload refused; serving what was served before"),
+        Err(error) => tracing::error!(%error, "reload panicked; serving what was served before"),
+    }
+}
+
+/// Says what is bound and what was found.
+fn announce(running: &Running) {
+    let Some(parts) = &running.parts else { return };
+    let snapshot = parts.sidecar.current.load();
+    let Addresses { tcp, unix, http } = &running.addresses;
+    tracing::info!(?tcp, ?unix, ?http, "ready");
+    let (services, views) = (snapshot.catalog.services.len(), snapshot.catalog.views.len());
+    let plugins = snapshot.plugins.len();
+    tracing::info!(services, views, plugins, fingerprint = %snapshot.catalog.fingerprint, "definitions");
+    let opened = &running.opened;
+    tracing::info!(
+        created = opened.created,
+        views = opened.views,
+        sequence = opened.sequence,
+        "store"
+    );
+    for warning in &snapshot.catalog.warnings {
+        tracing::warn!("{warning}");
+    }
+}

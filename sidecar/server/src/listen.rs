@@ -1,0 +1,250 @@
+//! Sockets: binding them, accepting connections up to a limit, and the HTTP/2 settings of each; not what is
+//! answered on them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::channel;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// Who may use the Unix socket: owner and group.
+const SOCKET_MODE: u32 = 0o660;
+/// Pause after an accept that failed, as when file descriptors have run out: trying at once would only burn
+/// the core that could free one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time a silent client has to answer a keepalive ping.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A bound socket that nobody is accepted on yet.
+pub(crate) enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// Removes the socket's file when dropped.
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// Binds a TCP address.
+pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Binds a Unix socket; a file left by a process that ended is replaced, a living one's is not.
+pub(crate) fn bind_unix(path: &Path) -> io::Result<Bound> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "expected a free path, came a file that is no socket",
+            ));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process answers on this socket",
+            ));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    listener.set_nonblocking(true)?;
+    Ok(Bound::Unix(listener, file))
+}
+
+impl Bound {
+    /// Whether only this machine can reach it.
+    pub(crate) fn local(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => {
+                listener.local_addr().is_ok_and(|address| address.ip().is_loopback())
+            }
+            Self::Unix(..) => true,
+        }
+    }
+}
+
+/// One connection; counts while it lives.
+pub(crate) struct Connection {
+    io: Io,
+    _permit: OwnedSemaphorePermit,
+    metrics: Arc<Metrics>,
+}
+
+enum Io {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+/// Accepts until `stop`, at most `connections_max` at once: one more is closed at once. Must be called
+/// within the runtime that shall accept.
+pub(crate) fn accept(
+    bound: Bound,
+    connections_max: usize,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> io::Result<ReceiverStream<io::Result<Connection>>> {
+    let (listener, file) = match bound {
+        Bound::Tcp(listener) => (Listener::Tcp(tokio::net::TcpListener::from_std(listener)?), None),
+        Bound::Unix(listener, file) => {
+            (Listener::Unix(tokio::net::UnixListener::from_std(listener)?), Some(file))
+        }
+    };
+    let (connections, accepted) = channel(1);
+    let permits = Arc::new(Semaphore::new(connections_max));
+    tokio::spawn(async move {
+        let _file = file;
+        loop {
+            let io = tokio::select! {
+                () = stop.cancelled() => return,
+                io = listener.accept() => io,
+            };
+            match io {
+                Ok(io) => {
+                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                        tracing::warn!(
+                            connections_max,
+                            "connection refused (limits.connections_max)"
+                        );
+                        continue;
+                    };
+                    metrics.connections.inc();
+                    let connection =
+                        Connection { io, _permit: permit, metrics: Arc::clone(&metrics) };
+                    if connections.send(Ok(connection)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection couldn't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    });
+    Ok(ReceiverStream::new(accepted))
+}
+
+enum Listener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Io> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are single writes: waiting to fill a packet would only delay them.
+                stream.set_nodelay(true)?;
+                Ok(Io::Tcp(stream))
+            }
+            Self::Unix(listener) => Ok(Io::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// A gRPC server with every limit of HTTP/2 set: the library leaves streams and resets unlimited.
+pub(crate) fn http2(config: &Config) -> Server {
+    let limits = &config.limits;
+    Server::builder()
+        .max_concurrent_streams(limits.streams_per_connection_max)
+        .http2_max_header_list_size(limits.header_bytes_max)
+        .http2_max_local_error_reset_streams(Some(limits.local_reset_streams_max))
+        .http2_max_pending_accept_reset_streams(Some(limits.pending_reset_streams_max))
+        .http2_keepalive_interval(Some(Duration::from_millis(config.life.keepalive_ms)))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_adaptive_window(Some(false))
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
+            Io::Unix(io) => Pin::new(io).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(io) => Pin::new(io).poll_write_vectored(context, parts),
+            Io::Unix(io) => Pin::new(io).poll_write_vectored(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(io) => Pin::new(io).poll_flush(context),
+            Io::Unix(io) => Pin::new(io).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Tcp(io) => Pin::new(io).poll_shutdown(context),
+            Io::Unix(io) => Pin::new(io).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! How FeatureService and IngestService meet tonic: decoding behind a scan, answers as finished bytes; not
+//! what the methods do.
+//!
+//! The generated servers would decode whatever comes and encode through message structs, one allocation a
+//! feature. These two are mounted by hand for that reason alone; paths and messages are those of the
+//! generated contract, and tests call them through the generated clients.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use prost::Message;
+use skewless_proto::v1 as pb;
+use tokio_stream::Stream;
+use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::{Service, http};
+use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::guard::Deadline;
+use crate::sidecar::Sidecar;
+use crate::status::ServeError;
+use crate::wire::{ScanLimits, WireError, scan};
+use crate::{get_features, ingest};
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// Answers of a streaming call.
+pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + Send>>;
+
+/// Numbers of the fields of `GetFeaturesRequest` that hold sub-messages.
+const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
+/// Numbers of the fields of `IngestRequest` that hold sub-messages.
+const INGEST_MESSAGES: &[u32] = &[2, 6, 7];
+
+/// Decodes `M` behind a scan; sends finished bytes.
+struct ScannedCodec<M> {
+    messages: &'static [u32],
+    limits: ScanLimits,
+    decoded: PhantomData<M>,
+}
+
+impl<M> ScannedCodec<M> {
+    fn new(sidecar: &Sidecar, messages: &'static [u32]) -> Self {
+        let limits = &sidecar.config.limits;
+        let (columns_max, text_elements_max) = (limits.columns_max, limits.text_elements_max);
+        Self {
+            messages,
+            limits: ScanLimits { columns_max, text_elements_max },
+            decoded: PhantomData,
+        }
+    }
+}
+
+impl<M: Message + Default + 'static> Codec for ScannedCodec<M> {
+    type Encode = Vec<u8>;
+    type Decode = M;
+    type Encoder = Finished;
+    type Decoder = Scanned<M>;
+
+    fn encoder(&mut self) -> Finished {
+        Finished
+    }
+
+    fn decoder(&mut self) -> Scanned<M> {
+        Scanned { messages: self.messages, limits: self.limits, decoded: PhantomData }
+    }
+}
+
+struct Finished;
+
+impl Encoder for Finished {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        bytes::BufMut::put_slice(out, &item);
+        Ok(())
+    }
+}
+
+struct Scanned<M> {
+    messages: &'static [u32],
+    limits: ScanLimits,
+    decoded: PhantomData<M>,
+}
+
+impl<M: Message + Default> Decoder for Scanned<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
+        let len = bytes::Buf::remaining(from);
+        let bytes = bytes::Buf::copy_to_bytes(from, len);
+        scan(&bytes, self.messages, self.limits)
+            .map_err(|error| Status::from(ServeError::Wire(error)))?;
+        let message = M::decode(bytes);
+        message
+            .map(Some)
+            .map_err(|error| ServeError::Wire(WireError::Malformed(error.to_string())).into())
+    }
+}
+
+/// `skewless.v1.FeatureService`.
+#[derive(Clone)]
+pub(crate) struct FeatureRpc(pub(crate) Arc<Sidecar>);
+
+impl NamedService for FeatureRpc {
+    const NAME: &'static str = "skewless.v1.FeatureService";
+}
+
+impl Service<http::Request<Body>> for FeatureRpc {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let sidecar = Arc::clone(&self.0);
+        Box::pin(async move {
+            if request.uri().path() != "/skewless.v1.FeatureService/GetFeatures" {
+                return Ok(unknown_method());
+            }
+            let limits = &sidecar.config.limits;
+            let codec = ScannedCodec::new(&sidecar, GET_FEATURES_MESSAGES);
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(limits.request_bytes_max);
+            Ok(grpc.unary(GetFeatures(sidecar), request).await)
+        })
+    }
+}
+
+struct GetFeatures(Arc<Sidecar>);
+
+impl UnaryService<pb::GetFeaturesRequest> for GetFeatures {
+    type Response = Vec<u8>;
+    type Future = std::future::Ready<Result<Response<Vec<u8>>, Status>>;
+
+    fn call(&mut self, request: Request<pb::GetFeaturesRequest>) -> Self::Future {
+        let deadline = Deadline::of(request.extensions());
+        let answer = get_features::answer(&self.0, request.get_ref(), deadline);
+        std::future::ready(answer.map(Response::new).map_err(Status::from))
+    }
+}
+
+/// `skewless.v1.IngestService`.
+#[derive(Clone)]
+pub(crate) struct IngestRpc(pub(crate) Arc<Sidecar>);
+
+impl NamedService for IngestRpc {
+    const NAME: &'static str = "skewless.v1.IngestService";
+}
+
+impl Service<http::Request<Body>> for IngestRpc {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let sidecar = Arc::clone(&self.0);
+        Box::pin(async move {
+            let max = sidecar.config.limits.ingest_bytes_max;
+            let codec = ScannedCodec::new(&sidecar, INGEST_MESSAGES);
+            Ok(match request.uri().path() {
+                "/skewless.v1.IngestService/Ingest" => {
+                    let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
+                    grpc.unary(Ingest(sidecar), request).await
+                }
+                "/skewless.v1.IngestService/IngestStream" => {
+                    let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
+                    grpc.streaming(IngestStream(sidecar), request).await
+                }
+                "/skewless.v1.IngestService/Progress" => {
+                    let codec = ScannedCodec::new(&sidecar, &[]);
+                    Grpc::new(codec).unary(Progress(sidecar), request).await
+                }
+                _ => unknown_method(),
+            })
+        })
+    }
+}
+
+struct Ingest(Arc<Sidecar>);
+
+impl UnaryService<pb::IngestRequest> for Ingest {
+    type Response = Vec<u8>;
+    type Future = BoxFuture<Result<Response<Vec<u8>>, Status>>;
+
+    fn call(&mut self, request: Request<pb::IngestRequest>) -> Self::Future {
+        let sidecar = Arc::clone(&self.0);
+        Box::pin(async move {
+            let answer = ingest::ingest(sidecar, request.into_inner()).await?;
+            Ok(Response::new(answer.encode_to_vec()))
+        })
+    }
+}
+
+struct IngestStream(Arc<Sidecar>);
+
+impl StreamingService<pb::IngestRequest> for IngestStream {
+    type Response = Vec<u8>;
+    type ResponseStream = Answers;
+    type Future = std::future::Ready<Result<Response<Answers>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<pb::IngestRequest>>) -> Self::Future {
+        let answers = ingest::stream(Arc::clone(&self.0), request.into_inner());
+        std::future::ready(answers.map(Response::new).map_err(Status::from))
+    }
+}
+
+struct Progress(Arc<Sidecar>);
+
+impl UnaryService<pb::ProgressRequest> for Progress {
+    type Response = Vec<u8>;
+    type Future = std::future::Ready<Result<Response<Vec<u8>>, Status>>;
+
+    fn call(&mut self, request: Request<pb::ProgressRequest>) -> Self::Future {
+        let offset = self.0.store.source_offset(&request.get_ref().source);
+        let answer = offset.map(|offset| pb::ProgressResponse { offset }.encode_to_vec());
+        let answer = answer.map(Response::new);
+        std::future::ready(answer.map_err(|error| ServeError::Store(error).into()))
+    }
+}
+
+fn unknown_method() -> http::Response<Body> {
+    Status::unimplemented("expected a method of the service").into_http()
+}

@@ -1,0 +1,279 @@
+//! What is served at one moment: definitions, plans bound to plugins and to stored rows; immutable. A reload
+//! builds another one and swaps it in; requests end on the one they began with.
+//!
+//! Limits: `limits.ad_hoc_plans_max` plans of ad hoc lists are kept a snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan, UnknownName};
+use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
+use skewless_store::{ReadScratch, Store, StoreError, StorePlan, ViewSet};
+
+use crate::encode::{Layout, Sizes};
+use crate::metrics::{Metrics, ServiceMetrics};
+use crate::pool::Pool;
+use crate::repo::Repo;
+use crate::status::ServeError;
+
+/// What is served at one moment.
+pub struct Snapshot {
+    /// Counts the snapshots of this process, from 1.
+    pub number: u64,
+    /// The definitions.
+    pub catalog: Arc<Catalog>,
+    /// The views bound to their rows.
+    pub views: ViewSet,
+    /// The loaded plugins.
+    pub plugins: BTreeMap<Digest, Plugin>,
+    /// When it was built, microseconds UTC.
+    pub loaded_us: i64,
+    services: HashMap<String, Arc<Served>>,
+    ad_hoc: Mutex<AdHoc>,
+    ad_hoc_max: usize,
+    threads: usize,
+    pub(crate) workers: Pool<Scratch>,
+}
+
+/// One plan, bound to everything it needs.
+pub(crate) struct Served {
+    pub(crate) program: Program,
+    pub(crate) store: StorePlan,
+    pub(crate) layout: Layout,
+    pub(crate) metrics: ServiceMetrics,
+    pub(crate) frames: Pool<Frame>,
+}
+
+/// What one thread needs while it works on one request, whatever the plan.
+pub(crate) struct Scratch {
+    pub(crate) worker: Worker,
+    pub(crate) read: ReadScratch,
+    pub(crate) sizes: Sizes,
+}
+
+/// Plans of ad hoc lists by their features, with the time of their last use as a count.
+#[derive(Default)]
+struct AdHoc {
+    plans: HashMap<Vec<String>, (Arc<Served>, u64)>,
+    uses: u64,
+}
+
+/// Why a snapshot couldn't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A plugin isn't loadable.
+    #[error("transform `{transform}` ({plugin}): {error}")]
+    Plugin {
+        /// The first transform that runs it.
+        transform: String,
+        /// The plugin as the definition names it.
+        plugin: String,
+        /// Why.
+        error: PluginError,
+    },
+    /// A plugin can't even be made ready.
+    #[error("transform `{transform}` ({plugin}): its plugin can't be started: {error}")]
+    WarmUp {
+        /// The transform.
+        transform: String,
+        /// The plugin as the definition names it.
+        plugin: String,
+        /// Why.
+        error: String,
+    },
+    /// A plan doesn't fit its plugins or the store.
+    #[error("service `{service}`: {error}")]
+    Service {
+        /// The service.
+        service: String,
+        /// Why.
+        error: String,
+    },
+    /// The store can't hold the views.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a snapshot is built with.
+pub(crate) struct Parts<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) cache: Option<&'a dyn CompileCache>,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) ad_hoc_max: usize,
+    /// Threads that answer calls: as many workers are made ready.
+    pub(crate) threads: usize,
+}
+
+/// Everything of a snapshot that doesn't touch the store: plugins compiled and started once.
+pub(crate) struct Prepared {
+    catalog: Arc<Catalog>,
+    plugins: BTreeMap<Digest, Plugin>,
+    workers: Vec<Worker>,
+}
+
+/// Compiles and starts every plugin. Changes nothing that is being served.
+pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, SnapshotError> {
+    let mut plugins = BTreeMap::new();
+    for (digest, bytes) in &repo.plugins {
+        let plugin = parts.engine.load(bytes, parts.cache).map_err(|error| {
+            let (transform, plugin) = name_of(&repo.catalog, digest);
+            SnapshotError::Plugin { transform, plugin, error }
+        })?;
+        plugins.insert(*digest, plugin);
+    }
+    let mut workers = Vec::with_capacity(parts.threads);
+    for _ in 0..parts.threads {
+        let mut worker = Worker::new(parts.engine);
+        for transform in &repo.catalog.transforms {
+            warm_up(&mut worker, &plugins, transform.digest, transform.policy).map_err(
+                |error| {
+                    let (transform, plugin) = (transform.name.clone(), transform.plugin.clone());
+                    SnapshotError::WarmUp { transform, plugin, error }
+                },
+            )?;
+        }
+        workers.push(worker);
+    }
+    Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, workers })
+}
+
+fn warm_up(
+    worker: &mut Worker,
+    plugins: &BTreeMap<Digest, Plugin>,
+    digest: Digest,
+    policy: InstancePolicy,
+) -> Result<(), String> {
+    match plugins.get(&digest) {
+        Some(plugin) => worker.warm_up(plugin, policy).map_err(|error| error.to_string()),
+        None => Err(format!("expected plugin {digest} to be loaded")),
+    }
+}
+
+fn name_of(catalog: &Catalog, digest: &Digest) -> (String, String) {
+    let found = catalog.transforms.iter().find(|transform| transform.digest == *digest);
+    found.map_or_else(Default::default, |transform| {
+        (transform.name.clone(), transform.plugin.clone())
+    })
+}
+
+impl Prepared {
+    /// Binds it to the store. All that can fail for the definitions' sake was tried before.
+    pub(crate) fn bind(
+        self,
+        store: &Store,
+        parts: &Parts<'_>,
+        number: u64,
+        loaded_us: i64,
+    ) -> Result<Snapshot, SnapshotError> {
+        let views = store.set_views(&self.catalog)?;
+        let mut services = HashMap::with_capacity(self.catalog.services.len());
+        for service in &self.catalog.services {
+            let served =
+                Served::bind(&service.plan, &self.plugins, &views, parts.metrics, parts.threads);
+            let served = served.map_err(|error| SnapshotError::Service {
+                service: service.name.clone(),
+                error: error.to_string(),
+            })?;
+            services.insert(service.name.clone(), Arc::new(served));
+        }
+        let workers = Pool::new(parts.threads.max(1));
+        for worker in self.workers {
+            workers.give_back(Scratch {
+                worker,
+                read: ReadScratch::default(),
+                sizes: Sizes::default(),
+            });
+        }
+        Ok(Snapshot {
+            number,
+            catalog: self.catalog,
+            views,
+            plugins: self.plugins,
+            loaded_us,
+            services,
+            ad_hoc: Mutex::default(),
+            ad_hoc_max: parts.ad_hoc_max,
+            threads: parts.threads,
+            workers,
+        })
+    }
+}
+
+impl Served {
+    fn bind(
+        plan: &Arc<Plan>,
+        plugins: &BTreeMap<Digest, Plugin>,
+        views: &ViewSet,
+        metrics: &Metrics,
+        threads: usize,
+    ) -> Result<Self, ServeError> {
+        let program = Program::bind(plan, &|digest| plugins.get(digest).cloned())
+            .map_err(|error| ServeError::Bind(error.to_string()))?;
+        Ok(Self {
+            program,
+            store: views.bind(plan)?,
+            layout: Layout::new(plan),
+            metrics: metrics.of_plan(plan),
+            frames: Pool::new(threads.max(1)),
+        })
+    }
+
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        self.program.plan()
+    }
+}
+
+impl Snapshot {
+    /// The plan of a declared service.
+    pub(crate) fn service(&self, name: &str) -> Result<Arc<Served>, ServeError> {
+        match self.services.get(name) {
+            Some(served) => Ok(Arc::clone(served)),
+            None => Err(match self.catalog.plan(name) {
+                Err(unknown) => unknown.into(),
+                Ok(_) => UnknownName { kind: "service", name: name.to_owned(), did_you_mean: None }
+                    .into(),
+            }),
+        }
+    }
+
+    /// The plan of an ad hoc list; compiled once and kept.
+    pub(crate) fn ad_hoc(
+        &self,
+        features: &[String],
+        metrics: &Metrics,
+    ) -> Result<Arc<Served>, ServeError> {
+        if let Some(served) = self.ad_hoc_plans().find(features) {
+            return Ok(served);
+        }
+        let names: Vec<&str> = features.iter().map(String::as_str).collect();
+        let plan = self.catalog.plan_of(&names)?;
+        let served =
+            Arc::new(Served::bind(&plan, &self.plugins, &self.views, metrics, self.threads)?);
+        self.ad_hoc_plans().keep(features, Arc::clone(&served), self.ad_hoc_max);
+        Ok(served)
+    }
+
+    fn ad_hoc_plans(&self) -> std::sync::MutexGuard<'_, AdHoc> {
+        self.ad_hoc.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AdHoc {
+    fn find(&mut self, features: &[String]) -> Option<Arc<Served>> {
+        self.uses += 1;
+        let (served, used) = self.plans.get_mut(features)?;
+        *used = self.uses;
+        Some(Arc::clone(served))
+    }
+
+    fn keep(&mut self, features: &[String], served: Arc<Served>, kept_max: usize) {
+        if self.plans.len() >= kept_max {
+            let oldest =
+                self.plans.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.plans.remove(&oldest);
+            }
+        }
+        self.plans.insert(features.to_vec(), (served, self.uses));
+    }
+}

@@ -1,0 +1,220 @@
+//! What can go wrong with a call, and the only translator from it to a gRPC status.
+//!
+//! The rule: a user's mistake is never INTERNAL, a limit is RESOURCE_EXHAUSTED and named, a name nobody
+//! declared is NOT_FOUND with the nearest one, and UNAVAILABLE means: the same call may work later or
+//! elsewhere. INTERNAL is a defect of ours.
+
+use skewless_catalog::{FrameError, PlanError, UnknownName};
+use skewless_store::StoreError;
+use tonic::{Code, Status};
+
+use crate::wire::WireError;
+
+/// Bytes of a status message: it travels in a header, and headers are limited on the way.
+const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A service, feature, view or other name nobody declared.
+    #[error(transparent)]
+    UnknownName(#[from] UnknownName),
+    /// An ad hoc list of features that is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Something that came over the wire is wrong.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Keys or request values the plan can't run over.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A field of the request is missing, unknown or contradicts another.
+    #[error("{0}")]
+    Field(String),
+    /// The float32 block was asked for, but a feature is no number.
+    #[error("expected numbers for row_major_float32, came feature {feature}")]
+    NotANumber {
+        /// The feature and its type.
+        feature: String,
+    },
+    /// More than a limit allows.
+    #[error("expected at most {max} {what} ({limit}), came {came}")]
+    OverLimit {
+        /// Of what.
+        what: &'static str,
+        /// The limit's name.
+        limit: &'static str,
+        /// The limit.
+        max: usize,
+        /// How much came.
+        came: usize,
+    },
+    /// Too much is being worked on.
+    #[error("{max} {what} are being worked on already ({limit}); try again later")]
+    Busy {
+        /// Of what.
+        what: &'static str,
+        /// The limit's name.
+        limit: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// The call's deadline passed.
+    #[error("the deadline of {deadline_ms} ms passed {during}")]
+    Deadline {
+        /// The deadline, milliseconds.
+        deadline_ms: u64,
+        /// What was being done.
+        during: &'static str,
+    },
+    /// Starting or draining.
+    #[error("the sidecar is {state}; try again or another one")]
+    NotReady {
+        /// "starting" or "draining".
+        state: &'static str,
+    },
+    /// The service isn't answered on this address.
+    #[error(
+        "expected {service} to be asked on the unix socket or on loopback, came a call on another address ({key} = \"everywhere\" allows it)"
+    )]
+    Denied {
+        /// The gRPC service.
+        service: &'static str,
+        /// The configuration's key.
+        key: &'static str,
+    },
+    /// The service is switched off.
+    #[error("expected {service} to be on, but it is switched off ({key} = \"off\")")]
+    Off {
+        /// The gRPC service.
+        service: &'static str,
+        /// The configuration's key.
+        key: &'static str,
+    },
+    /// A plan couldn't be bound to loaded plugins: a defect.
+    #[error("the plan doesn't fit the loaded plugins: {0}")]
+    Bind(String),
+    /// A worker panicked: a defect.
+    #[error("the request's worker ended without an answer: {0}")]
+    Panic(String),
+}
+
+impl ServeError {
+    /// The status code this becomes.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownName(_) | Self::Plan(PlanError::UnknownName(_)) => Code::NotFound,
+            Self::Plan(PlanError::OverLimit { .. }) | Self::Wire(WireError::Over { .. }) => {
+                Code::ResourceExhausted
+            }
+            Self::Plan(_)
+            | Self::Wire(_)
+            | Self::Frame(_)
+            | Self::Field(_)
+            | Self::NotANumber { .. } => Code::InvalidArgument,
+            Self::OverLimit { .. } | Self::Busy { .. } => Code::ResourceExhausted,
+            Self::Store(error) => store_code(error),
+            Self::Deadline { .. } => Code::DeadlineExceeded,
+            Self::NotReady { .. } => Code::Unavailable,
+            Self::Denied { .. } | Self::Off { .. } => Code::PermissionDenied,
+            Self::Bind(_) | Self::Panic(_) => Code::Internal,
+        }
+    }
+}
+
+fn store_code(error: &StoreError) -> Code {
+    match error {
+        StoreError::OverLimit { .. } | StoreError::QueueFull { .. } => Code::ResourceExhausted,
+        StoreError::InvalidRows { .. }
+        | StoreError::WrongType { .. }
+        | StoreError::Unsorted { .. } => Code::InvalidArgument,
+        StoreError::UnknownView { .. } => Code::NotFound,
+        StoreError::ReadInThePast { .. } => Code::FailedPrecondition,
+        StoreError::Corrupt { .. } => Code::DataLoss,
+        StoreError::Retired { .. }
+        | StoreError::Overtaken { .. }
+        | StoreError::Closed { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Poisoned { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Io { .. } => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
+impl From<ServeError> for Status {
+    fn from(error: ServeError) -> Self {
+        Self::new(error.code(), cut(error.to_string()))
+    }
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        let end =
+            (0..=MESSAGE_BYTES_MAX).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+/// Mends the codes that the gRPC library gives for a client's mistakes: it calls a message over the limit
+/// OUT_OF_RANGE, bytes that are no message or no message at all INTERNAL, and its own deadline CANCELLED.
+/// `limit` is the name of the limit on message bytes. `None`: there is nothing to mend.
+pub(crate) fn mend(code: Code, message: &str, limit: &str, max: usize) -> Option<Status> {
+    match code {
+        Code::OutOfRange => Some(Status::new(
+            Code::ResourceExhausted,
+            format!("expected a message of at most {max} bytes ({limit}), came more: {message}"),
+        )),
+        Code::Internal
+            if message.starts_with("Missing request message")
+                || message.starts_with("failed to decode Protobuf message")
+                || message.contains("protocol error")
+                || message.contains("Unexpected EOF decoding stream") =>
+        {
+            Some(Status::new(
+                Code::InvalidArgument,
+                format!("expected one whole message, came: {message}"),
+            ))
+        }
+        Code::Cancelled if message.contains("Timeout expired") => {
+            Some(Status::new(Code::DeadlineExceeded, "the deadline passed".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_exhausted_and_named() {
+        let error =
+            ServeError::OverLimit { what: "rows", limit: "limits.rows_max", max: 1, came: 2 };
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.message(), "expected at most 1 rows (limits.rows_max), came 2");
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        let status = Status::from(ServeError::Field("é".repeat(4_000)));
+        assert!(status.message().len() <= MESSAGE_BYTES_MAX + '…'.len_utf8());
+        assert!(status.message().ends_with("é…"));
+    }
+
+    #[test]
+    fn the_library_s_codes_for_a_client_s_mistakes_are_mended() {
+        let code = |code, message| mend(code, message, "l", 1).map(|status| status.code());
+        assert_eq!(code(Code::OutOfRange, "too large"), Some(Code::ResourceExhausted));
+        assert_eq!(code(Code::Internal, "Missing request message."), Some(Code::InvalidArgument));
+        assert_eq!(code(Code::Cancelled, "Timeout expired"), Some(Code::DeadlineExceeded));
+        assert_eq!(code(Code::Internal, "a defect"), None);
+    }
+}
