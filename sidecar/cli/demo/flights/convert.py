@@ -170,14 +170,10 @@ def write_airports(rows):
 
 
 def write_planes(rows):
-    def built(row):
-        year = number(row["year"], int)
-        return None if year is None else datetime(year, 1, 1, tzinfo=UTC)
-
     write("planes", {
         "tailnum": (pa.string(), [row["tailnum"] for row in rows]),
         "event_timestamp": (TIME, [YEAR_BEGINS] * len(rows)),
-        "built": (TIME, [built(row) for row in rows]),
+        "year": (pa.int32(), [number(row["year"], int) for row in rows]),
         "engines": (pa.int64(), [number(row["engines"], int) for row in rows]),
         "seats": (pa.int64(), [number(row["seats"], int) for row in rows]),
         "manufacturer": (pa.string(), [word(row["manufacturer"]) for row in rows]),
