@@ -1,1 +1,9 @@
-//! End-to-end harness: parity, faults, architecture, benches.
+//! The end-to-end harness: stories (definitions, histories, questions), told online to a live sidecar
+//! and offline to a backfill, and compared. The tests themselves are in `it/`, the benches in `bench/`.
+
+pub mod compare;
+pub mod offline;
+pub mod parquet_files;
+pub mod random;
+pub mod story;
+pub mod wire;

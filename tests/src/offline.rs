@@ -1,0 +1,106 @@
+//! A story told offline: its histories and questions as Parquet, one backfill, its output read back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use skewless_batch::Type;
+use skewless_catalog::{Catalog, Digest, Plan, PluginInfo, Plugins, SourceFile};
+use skewless_engine::{Engine, EngineConfig, Program, Ticker};
+use skewless_offline::{BackfillOptions, BackfillRequest, CancelFlag, Silent, backfill};
+
+use crate::parquet_files::{Written, read_features, write_history, write_spine};
+use crate::story::{PluginFile, Story};
+
+/// Writes the story's feature repo: definitions, plugins, histories.
+pub fn write_repo(repo: &Path, story: &Story) -> Result<()> {
+    std::fs::create_dir_all(repo.join("plugins"))?;
+    std::fs::write(repo.join("features.yaml"), &story.definitions)?;
+    for plugin in &story.plugins {
+        std::fs::write(repo.join("plugins").join(&plugin.file), &plugin.wasm)?;
+    }
+    for (number, history) in story.histories.iter().enumerate() {
+        let folder = repo.join("data").join(&history.view);
+        write_history(&folder, history, 1 + number % 4, number as u64)?;
+    }
+    Ok(())
+}
+
+/// The story's checked definitions.
+pub fn catalog(story: &Story) -> Result<Catalog> {
+    let file =
+        SourceFile { path: "features.yaml".to_owned(), text: story.definitions.clone() };
+    skewless_catalog::check(&[file], &Files(&story.plugins)).map_err(|mistakes| {
+        let shown: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        anyhow!("{}:\n{}\nin\n{}", story.name, shown.join("\n"), story.definitions)
+    })
+}
+
+/// Backfills the story's questions; `change` may replace a plugin's bytes, to show that it is noticed.
+pub fn tell(
+    story: &Story,
+    folder: &Path,
+    options: &BackfillOptions,
+    change: impl Fn(&Digest, &[u8]) -> Vec<u8>,
+) -> Result<Vec<Written>> {
+    let repo = folder.join("repo");
+    write_repo(&repo, story)?;
+    let spine = folder.join("spine.parquet");
+    write_spine(&spine, &story.asks)?;
+    let catalog = catalog(story)?;
+    let plan = catalog.plan(&story.service)?;
+    let engine = Engine::new(EngineConfig::default())?;
+    let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    let program = bind(&engine, &plan, &story.plugins, change)?;
+    let output: PathBuf = folder.join("features.parquet");
+    backfill(&BackfillRequest {
+        catalog: &catalog,
+        program: &program,
+        engine: &engine,
+        repo: &repo,
+        spine: vec![spine.display().to_string()],
+        output: output.clone(),
+        options: BackfillOptions { statuses: true, overwrite: true, ..options.clone() },
+        progress: Arc::new(Silent),
+        cancel: CancelFlag::new(),
+    })?;
+    read_features(&output, &outputs(&plan))
+}
+
+/// Names and types of a plan's features, in order.
+#[must_use]
+pub fn outputs(plan: &Plan) -> Vec<(String, Type)> {
+    plan.outputs.iter().map(|output| (output.name.clone(), output.ty)).collect()
+}
+
+fn bind(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    plugins: &[PluginFile],
+    change: impl Fn(&Digest, &[u8]) -> Vec<u8>,
+) -> Result<Program> {
+    let mut loaded = Vec::new();
+    for plugin in plugins {
+        let digest = Digest::of(&plugin.wasm);
+        loaded.push((digest, engine.load(&change(&digest, &plugin.wasm), None)?));
+    }
+    let find = |digest: &Digest| {
+        loaded.iter().find(|(known, _)| known == digest).map(|(_, plugin)| plugin.clone())
+    };
+    Ok(Program::bind(plan, &find)?)
+}
+
+struct Files<'a>(&'a [PluginFile]);
+
+impl Plugins for Files<'_> {
+    fn lookup(&self, plugin: &str) -> Result<PluginInfo, String> {
+        let found = self.0.iter().find(|file| plugin == format!("plugins/{}", file.file));
+        let found = found.ok_or_else(|| format!("the story has no plugin {plugin}"))?;
+        Ok(PluginInfo {
+            digest: Digest::of(&found.wasm),
+            signature: found.signature.clone(),
+            stateless: false,
+        })
+    }
+}
