@@ -37,7 +37,7 @@ WINDOW_DAYS = 7
 # A departure is late from this delay on, as the US Department of Transportation counts.
 LATE_MINUTES = 15
 # A carrier's or airport's day is a profile over this many equal parts of 24 hours, local time.
-PROFILE_PARTS = 16
+PROFILE_PARTS = 8
 
 
 def main():
@@ -175,7 +175,7 @@ def write_planes(rows):
         "event_timestamp": (TIME, [YEAR_BEGINS] * len(rows)),
         "year": (pa.int32(), [number(row["year"], int) for row in rows]),
         "engines": (pa.int64(), [number(row["engines"], int) for row in rows]),
-        "seats": (pa.int64(), [number(row["seats"], int) for row in rows]),
+        "seats": (pa.float64(), [number(row["seats"]) for row in rows]),
         "manufacturer": (pa.string(), [word(row["manufacturer"]) for row in rows]),
         "model": (pa.string(), [word(row["model"]) for row in rows]),
         "engine": (pa.string(), [word(row["engine"]) for row in rows]),
@@ -205,8 +205,7 @@ def write_days(name, flights, keys, columns=None, profile=False):
                 out[column].append(value)
             for column, value in statistics(window, by_day[key].get(day, ()), day, profile).items():
                 out[column].append(value)
-    types = {"event_timestamp": TIME, "created": TIME, "profile": pa.list_(pa.float32(), PROFILE_PARTS),
-             "flights_1d": pa.int64(), "flights_7d": pa.int64()}
+    types = {"event_timestamp": TIME, "created": TIME, "profile": pa.list_(pa.float32(), PROFILE_PARTS)}
     typed = {c: (pa.string() if c in (columns or keys) else types.get(c, pa.float64()), v) for c, v in out.items()}
     write(name, typed, ["event_timestamp", *(columns or keys)])
 
@@ -255,7 +254,7 @@ def write_origin_hour(flights):
         "faa": (pa.string(), [origin for _, origin in keys]),
         "event_timestamp": (TIME, [end for end, _ in keys]),
         "created": (TIME, [end + HOUR_LAG for end, _ in keys]),
-        "departures": (pa.int64(), [len(departed[key]) for key in keys]),
+        "departures": (pa.float64(), [len(departed[key]) for key in keys]),
         "mean_delay": (pa.float64(), [mean(departed[key]) for key in keys]),
         "max_delay": (pa.float64(), [max(departed[key]) for key in keys]),
     })
