@@ -113,7 +113,8 @@ pub(crate) fn print(report: &BackfillReport, seconds: f64) {
         show::thousands(report.history_rows),
         show::thousands(rate),
     );
-    let gaps = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", show::thousands(count)));
+    let gaps =
+        |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", show::thousands(count)));
     for feature in &report.features {
         let gaps: Vec<String> = [
             gaps(feature.null_value, "null"),

@@ -35,11 +35,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
         catalog.services.len()
     );
     for service in &catalog.services {
-        let names = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let names =
+            |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let keys = names(service.plan.keys.iter().map(|key| key.name.as_str()).collect());
-        let request = names(service.plan.request.iter().map(|column| column.name.as_str()).collect());
+        let request =
+            names(service.plan.request.iter().map(|column| column.name.as_str()).collect());
         let features = service.features.len();
-        println!("service {}: {features} features; keys: {keys}; request values: {request}", service.name);
+        println!(
+            "service {}: {features} features; keys: {keys}; request values: {request}",
+            service.name
+        );
     }
     println!("fingerprint {}", catalog.fingerprint);
     Ok(())

@@ -66,7 +66,9 @@ pub(crate) fn refused(status: &tonic::Status) -> Failure {
     let next = match status.code() {
         tonic::Code::NotFound => "see what is served with `skewless check` in the feature repo",
         tonic::Code::InvalidArgument => "give the keys and request values the service declares",
-        tonic::Code::ResourceExhausted => "ask for less at once, or raise the limit in the configuration",
+        tonic::Code::ResourceExhausted => {
+            "ask for less at once, or raise the limit in the configuration"
+        }
         tonic::Code::Unavailable => "is the sidecar ready? ask its /readyz, then try again",
         _ => "look into the sidecar's log",
     };

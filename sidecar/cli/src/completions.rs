@@ -6,7 +6,9 @@ use crate::exit::Outcome;
 
 /// Print a shell's completion script
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  skewless completions bash > ~/.local/share/bash-completion/completions/skewless")]
+#[command(
+    after_help = "Example:\n  skewless completions bash > ~/.local/share/bash-completion/completions/skewless"
+)]
 pub(crate) struct Args {
     /// Which shell
     shell: clap_complete::Shell,

@@ -138,7 +138,11 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
     bar.clear();
     store.flush()?;
     let seconds = started.elapsed().as_secs_f64();
-    println!("{} rows of history, {} entities, in {seconds:.1} s", show::thousands(rows), show::thousands(keys));
+    println!(
+        "{} rows of history, {} entities, in {seconds:.1} s",
+        show::thousands(rows),
+        show::thousands(keys)
+    );
     Ok(())
 }
 
@@ -180,7 +184,11 @@ fn finish(proven: &proof::Proven, places: &Places, started: Instant) -> Outcome 
     println!("\nrows        {}", show::thousands(compared.rows));
     println!("features    {}", proven.features);
     println!("compared    {} values over gRPC, bit by bit", show::thousands(compared.values));
-    println!("rate        {} rows/s in {} calls", show::thousands(proven.rows_per_s), show::thousands(compared.calls));
+    println!(
+        "rate        {} rows/s in {} calls",
+        show::thousands(proven.rows_per_s),
+        show::thousands(compared.calls)
+    );
     println!("mismatches  {}", show::thousands(compared.mismatches));
     println!("\ntraining data  {}", places.output.display());
     println!("picture        {}", places.picture.display());

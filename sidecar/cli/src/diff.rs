@@ -10,7 +10,9 @@ use crate::repo::Repo;
 /// By meaning, not by text: comments, order and formatting are no difference. Each line says what changed,
 /// what it asks for (nothing, a backfill, a load, or a change at callers), and which services it touches.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example (the last commit against the working folder):\n  git worktree add /tmp/before HEAD && skewless diff /tmp/before/my-features my-features")]
+#[command(
+    after_help = "Example (the last commit against the working folder):\n  git worktree add /tmp/before HEAD && skewless diff /tmp/before/my-features my-features"
+)]
 pub(crate) struct Args {
     /// Folder of the old version
     old: PathBuf,

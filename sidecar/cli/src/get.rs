@@ -94,7 +94,8 @@ async fn describe(channel: Channel, service: &str) -> Outcome<v1::ServiceDescrip
 
 /// The request that the words mean.
 fn question(args: &Args, service: &v1::ServiceDescription) -> Outcome<v1::GetFeaturesRequest> {
-    let count = |name: &str, words: &[(String, String)]| words.iter().filter(|(n, _)| n == name).count();
+    let count =
+        |name: &str, words: &[(String, String)]| words.iter().filter(|(n, _)| n == name).count();
     let rows = [&service.keys, &service.request]
         .into_iter()
         .flatten()
@@ -103,7 +104,8 @@ fn question(args: &Args, service: &v1::ServiceDescription) -> Outcome<v1::GetFea
         .unwrap_or(0)
         .max(1);
     let known = |fields: &[v1::Field], words: &[(String, String)], kind: &str, next: &str| {
-        let unknown = words.iter().find(|(name, _)| !fields.iter().any(|field| &field.name == name));
+        let unknown =
+            words.iter().find(|(name, _)| !fields.iter().any(|field| &field.name == name));
         match unknown {
             None => Ok(()),
             Some((name, _)) => {
@@ -141,7 +143,8 @@ fn one_column(
     let name = &field.name;
     let ty = field_type(field)?;
     let mut column = Column::new(ty);
-    let given: Vec<&str> = words.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
+    let given: Vec<&str> =
+        words.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
     if args.null.contains(name) {
         column.push_nulls(rows);
     } else if given.is_empty() {
@@ -193,7 +196,11 @@ fn columns(answer: &v1::GetFeaturesResponse) -> Outcome<Vec<Feature>> {
         .collect()
 }
 
-fn to_table(columns: &[Feature], answer: &v1::GetFeaturesResponse, asked: &v1::GetFeaturesRequest) -> String {
+fn to_table(
+    columns: &[Feature],
+    answer: &v1::GetFeaturesResponse,
+    asked: &v1::GetFeaturesRequest,
+) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     for feature in columns {
@@ -236,9 +243,13 @@ fn to_json(columns: &[Feature], answer: &v1::GetFeaturesResponse) -> Json {
             .event_times
             .iter()
             .map(|times| {
-                let role = if times.role.is_empty() { String::new() } else { format!("[{}]", times.role) };
+                let role =
+                    if times.role.is_empty() { String::new() } else { format!("[{}]", times.role) };
                 let us = times.event_us.get(row).filter(|us| **us != i64::MIN);
-                (format!("{}{role}", times.view), us.map_or(Json::Null, |us| show::time(*us).into()))
+                (
+                    format!("{}{role}", times.view),
+                    us.map_or(Json::Null, |us| show::time(*us).into()),
+                )
             })
             .collect();
         json!({ "features": values, "missing": missing, "event_times": times })

@@ -26,7 +26,9 @@ const FILES: [(&str, &[u8]); 8] = [
 /// Writes definitions with an entity, a view, a transform and a service, the source of its plugin, and
 /// sample data. The README in it says what to do next.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  skewless init my-features && cd my-features && skewless plugin build plugins/basket && skewless check")]
+#[command(
+    after_help = "Example:\n  skewless init my-features && cd my-features && skewless plugin build plugins/basket && skewless check"
+)]
 pub(crate) struct Args {
     /// Folder to make; it must not exist or be empty
     folder: PathBuf,

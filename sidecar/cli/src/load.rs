@@ -66,13 +66,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let repo = Repo::open(&args.repo)?;
     let catalog = &repo.catalog;
     let views: Vec<&str> = if args.views.is_empty() {
-        catalog.views.iter().filter(|view| view.source.is_some()).map(|view| view.name.as_str()).collect()
+        catalog
+            .views
+            .iter()
+            .filter(|view| view.source.is_some())
+            .map(|view| view.name.as_str())
+            .collect()
     } else {
         args.views.iter().map(String::as_str).collect()
     };
     let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
-    let (store, _) = Store::open(&args.store, StoreConfig::default())
-        .or_next(|| "stop the sidecar that has the store open, or give another folder with --store")?;
+    let (store, _) = Store::open(&args.store, StoreConfig::default()).or_next(
+        || "stop the sidecar that has the store open, or give another folder with --store",
+    )?;
     let set = store.set_views(catalog)?;
     let bar = Arc::new(Bar::new());
     for view in &views {

@@ -10,7 +10,9 @@ use crate::exit::{Next, Outcome};
 
 /// Build, inspect and try plugins
 #[derive(clap::Subcommand, Debug)]
-#[command(after_help = "Example:\n  skewless plugin build plugins/price_ratio && skewless plugin inspect plugins/price_ratio.wasm")]
+#[command(
+    after_help = "Example:\n  skewless plugin build plugins/price_ratio && skewless plugin inspect plugins/price_ratio.wasm"
+)]
 pub(crate) enum Command {
     Build(build::Args),
     Inspect(inspect::Args),

@@ -61,8 +61,9 @@ impl Drop for Bar {
 
 /// A bar for one thing; `indicatif` draws nothing when standard error is no terminal.
 fn bar(name: &str, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:24} {bar:30} {percent:>3} %  {per_sec}  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{msg:24} {bar:30} {percent:>3} %  {per_sec}  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style).with_message(name.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

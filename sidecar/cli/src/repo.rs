@@ -53,15 +53,17 @@ impl Repo {
                 Err(Failure::Definitions { mistakes: diagnostics.len() })
             }
             Err(error @ RepoError::Empty { .. }) => Err(error.into()),
-            Err(error @ RepoError::Read { .. }) => {
-                Err(Failure::new(error, "give the folder of a feature repo; `skewless init` makes one"))
-            }
+            Err(error @ RepoError::Read { .. }) => Err(Failure::new(
+                error,
+                "give the folder of a feature repo; `skewless init` makes one",
+            )),
         }
     }
 
     /// An engine that gives plugins time enough for whole chunks of rows.
     pub(crate) fn engine_for_backfill(&self) -> Outcome<Ticking> {
-        let config = EngineConfig { deadline_ticks: BACKFILL_DEADLINE_TICKS, ..EngineConfig::default() };
+        let config =
+            EngineConfig { deadline_ticks: BACKFILL_DEADLINE_TICKS, ..EngineConfig::default() };
         let engine = Engine::new(config)?;
         let ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
         Ok(Ticking { engine, _ticker: ticker })
@@ -70,7 +72,8 @@ impl Repo {
     /// A service's plan with its plugins compiled.
     pub(crate) fn program(&self, engine: &Ticking, service: &str) -> Outcome<Program> {
         let plan = self.catalog.plan(service).map_err(|error| {
-            let names: Vec<_> = self.catalog.services.iter().map(|service| service.name.as_str()).collect();
+            let names: Vec<_> =
+                self.catalog.services.iter().map(|service| service.name.as_str()).collect();
             Failure::new(error, format!("the repo's services are: {}", names.join(", ")))
         })?;
         let cache = DirCache::open(Path::new(CACHE)).ok();
@@ -78,7 +81,10 @@ impl Repo {
         for digest in plan.digests() {
             let Some(wasm) = self.read.plugins.get(&digest) else { continue };
             let cache = cache.as_ref().map(|cache| cache as &dyn skewless_engine::CompileCache);
-            let plugin = engine.engine.load(wasm, cache).or_next(|| "rebuild it with `skewless plugin build`")?;
+            let plugin = engine
+                .engine
+                .load(wasm, cache)
+                .or_next(|| "rebuild it with `skewless plugin build`")?;
             plugins.push(plugin);
         }
         let find = |digest: &_| plugins.iter().find(|plugin| plugin.digest() == digest).cloned();

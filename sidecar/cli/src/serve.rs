@@ -15,7 +15,9 @@ use crate::report;
 /// plugins again; a bad new version is refused whole and the old one goes on. Settings come from --config, then
 /// from the environment (SKEWLESS__LISTEN__TCP=...), then from the flags here.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  skewless serve --repo my-features --unix /run/skewless.sock --set limits.rows_max=1000")]
+#[command(
+    after_help = "Example:\n  skewless serve --repo my-features --unix /run/skewless.sock --set limits.rows_max=1000"
+)]
 pub(crate) struct Args {
     /// Configuration file (TOML); every key has a default
     #[arg(long, env = "SKEWLESS_CONFIG", value_name = "FILE")]
@@ -48,16 +50,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = configuration(args)?;
     match skewless_server::run(config) {
         Ok(_) => Ok(()),
-        Err(StartError::Repo(skewless_server::repo::RepoError::Definitions { diagnostics, files })) => {
+        Err(StartError::Repo(skewless_server::repo::RepoError::Definitions {
+            diagnostics,
+            files,
+        })) => {
             report::print(&diagnostics, &files);
             Err(Failure::Definitions { mistakes: diagnostics.len() })
         }
         Err(error @ StartError::Bind { .. }) => {
             Err(Failure::new(error, "give another address with --tcp, --unix or --http"))
         }
-        Err(error @ StartError::Store(_)) => {
-            Err(Failure::new(error, "stop the process that has the store open, or give another --store"))
-        }
+        Err(error @ StartError::Store(_)) => Err(Failure::new(
+            error,
+            "stop the process that has the store open, or give another --store",
+        )),
         Err(error) => Err(error.into()),
     }
 }
@@ -66,18 +72,26 @@ fn configuration(args: &Args) -> Outcome<Config> {
     let file = args.config.clone().unwrap_or_default();
     let text = match &args.config {
         None => String::new(),
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?,
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("can't read {}", file.display()))?,
     };
     let mut overrides = Override::from_environment();
-    let paths = [("--repo", "repo_dir", &args.repo), ("--store", "store_dir", &args.store), ("--unix", "listen.unix", &args.unix)];
+    let paths = [
+        ("--repo", "repo_dir", &args.repo),
+        ("--store", "store_dir", &args.store),
+        ("--unix", "listen.unix", &args.unix),
+    ];
     for (flag, key, path) in paths {
         overrides.extend(path.as_ref().map(|path| Override::path(flag, key, path)));
     }
-    for (flag, key, address) in [("--tcp", "listen.tcp", &args.tcp), ("--http", "listen.http", &args.http)] {
+    for (flag, key, address) in
+        [("--tcp", "listen.tcp", &args.tcp), ("--http", "listen.http", &args.http)]
+    {
         overrides.extend(address.as_ref().map(|address| Override::new(flag, key, address)));
     }
     overrides.extend(args.set.iter().cloned());
-    Config::parse(&text, &file, &overrides).or_next(|| "mend the settings named above; every one is shown")
+    Config::parse(&text, &file, &overrides)
+        .or_next(|| "mend the settings named above; every one is shown")
 }
 
 fn log(json: bool) {

@@ -32,7 +32,13 @@ pub(crate) fn push_text(column: &mut Column, text: &str) -> Result<(), BadValue>
             let json = serde_json::from_str(text).map_err(|_| bad(column.ty(), text))?;
             push_json(column, &json)?;
         }
-        Type::Bool | Type::Int32 | Type::Int64 | Type::Float32 | Type::Float64 | Type::Binary | Type::Timestamp => {
+        Type::Bool
+        | Type::Int32
+        | Type::Int64
+        | Type::Float32
+        | Type::Float64
+        | Type::Binary
+        | Type::Timestamp => {
             push_word(column, text)?;
         }
     }
@@ -46,7 +52,10 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
         (_, Json::Null) => column.push_null(),
         (Type::Bool, Json::Bool(value)) => column.push_bool(*value),
         (Type::Utf8, Json::String(text)) => column.push_utf8(text),
-        (Type::Int32 | Type::Int64 | Type::Float32 | Type::Float64 | Type::Timestamp, Json::Number(number)) => {
+        (
+            Type::Int32 | Type::Int64 | Type::Float32 | Type::Float64 | Type::Timestamp,
+            Json::Number(number),
+        ) => {
             push_word(column, &number.to_string())?;
         }
         (Type::Utf8 | Type::Bool, _) => return Err(wrong()),
@@ -72,7 +81,10 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
     Ok(())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "an embedding is float32; rounding is what was asked")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an embedding is float32; rounding is what was asked"
+)]
 fn f32_of(json: &Json) -> Option<f32> {
     json.as_f64().map(|value| value as f32)
 }
@@ -111,7 +123,10 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     if !digits.is_ascii() || digits.len() % 2 != 0 {
         return None;
     }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
+        .collect()
 }
 
 fn bad(ty: Type, came: &str) -> BadValue {
@@ -151,7 +166,8 @@ mod tests {
             push_text(&mut column, word).unwrap_or_else(|error| panic!("{ty}: {error}"));
             assert_eq!(show::text(column.value(0)), word, "{ty}");
             let mut again = Column::new(ty);
-            push_json(&mut again, &show::json(column.value(0))).unwrap_or_else(|e| panic!("{ty}: {e}"));
+            push_json(&mut again, &show::json(column.value(0)))
+                .unwrap_or_else(|e| panic!("{ty}: {e}"));
             assert_eq!(again.value(0), column.value(0), "{ty}");
         }
     }

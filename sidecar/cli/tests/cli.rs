@@ -36,7 +36,8 @@ fn command(folder: &Path, words: &[&str]) -> Command {
 
 /// What it printed, if it ended with 0.
 fn done(output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
     out.into_owned()
 }
@@ -85,7 +86,15 @@ fn check_shows_every_mistake_with_its_line_and_ends_with_3() {
     let text = "entities:\n  - name: plane\n    keys: [{name: tailnum, type: string}]\nviews:\n  - name: planes\n    entity: plaen\n    features: [{name: seats, type: int64}]\n";
     std::fs::write(folder.path().join("features.yaml"), text).unwrap();
     let complaint = refused(&skewless(folder.path(), &["check"]), 3);
-    for part in ["features.yaml:3:", "type: string", "`utf8`", "features.yaml:6:", "entity: plaen", "`plane`", "2 mistakes"] {
+    for part in [
+        "features.yaml:3:",
+        "type: string",
+        "`utf8`",
+        "features.yaml:6:",
+        "entity: plaen",
+        "`plane`",
+        "2 mistakes",
+    ] {
         assert!(complaint.contains(part), "{part}\n{complaint}");
     }
 }
@@ -131,17 +140,24 @@ fn a_new_feature_repo_goes_all_the_way() {
     done(&skewless(&repo, &["plugin", "build", "plugins/basket"]));
     let inspected = done(&skewless(&repo, &["plugin", "inspect", "plugins/basket.wasm"]));
     assert!(inspected.contains("first_order") && inspected.contains("sha256:"), "{inspected}");
-    assert_eq!(ran(&repo), "{\"mean_amount\":25.0,\"ratio\":2.0,\"first_order\":false}\n{\"mean_amount\":null,\"ratio\":null,\"first_order\":true}\n");
+    assert_eq!(
+        ran(&repo),
+        "{\"mean_amount\":25.0,\"ratio\":2.0,\"first_order\":false}\n{\"mean_amount\":null,\"ratio\":null,\"first_order\":true}\n"
+    );
 
     let checked = done(&skewless(&repo, &["check"]));
-    assert!(checked.contains("order_risk: 6 features; keys: customer_id; request values: amount"), "{checked}");
+    assert!(
+        checked.contains("order_risk: 6 features; keys: customer_id; request values: amount"),
+        "{checked}"
+    );
     same_but_for_the_ttl(above.path());
 
     let loaded = done(&skewless(&repo, &["load", "--now", "2024-07-01"]));
     assert!(loaded.contains("customer_orders: 1,300 rows read, 50 keys"), "{loaded}");
     served(&repo);
 
-    let words = ["backfill", "order_risk", "--spine", "data/orders.parquet", "--out", "training.parquet"];
+    let words =
+        ["backfill", "order_risk", "--spine", "data/orders.parquet", "--out", "training.parquet"];
     let backfilled = done(&skewless(&repo, &words));
     assert!(backfilled.contains("1,000 rows, 6 features"), "{backfilled}");
     let before = std::fs::read(repo.join("training.parquet")).unwrap();
@@ -167,8 +183,13 @@ fn same_but_for_the_ttl(above: &Path) {
     assert!(done(&skewless(above, &["diff", "shop", "shop"])).contains("no difference"));
     std::fs::create_dir_all(above.join("changed/plugins")).unwrap();
     let text = std::fs::read_to_string(above.join("shop/features.yaml")).unwrap();
-    std::fs::write(above.join("changed/features.yaml"), text.replace("ttl: 30d", "ttl: 60d")).unwrap();
-    std::fs::copy(above.join("shop/plugins/basket.wasm"), above.join("changed/plugins/basket.wasm")).unwrap();
+    std::fs::write(above.join("changed/features.yaml"), text.replace("ttl: 30d", "ttl: 60d"))
+        .unwrap();
+    std::fs::copy(
+        above.join("shop/plugins/basket.wasm"),
+        above.join("changed/plugins/basket.wasm"),
+    )
+    .unwrap();
     let told = done(&skewless(above, &["diff", "shop", "changed"]));
     assert!(told.contains("30d to 60d") && told.contains("order_risk"), "{told}");
 }
@@ -182,7 +203,8 @@ fn served(repo: &Path) {
     let table = done(&ask(&["customer_id=7", "--request", "amount=120"]));
     // The sample ends in 2024, so its rows are older than the view's TTL.
     assert!(table.contains("OUTSIDE_MAX_AGE") && table.contains("basket.first_order"), "{table}");
-    let json = done(&ask(&["customer_id=7", "customer_id=99", "--request", "amount=120", "--json"]));
+    let json =
+        done(&ask(&["customer_id=7", "customer_id=99", "--request", "amount=120", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["rows"][1]["missing"]["customer_orders.orders"], "NOT_FOUND");
     assert_eq!(json["rows"][0]["features"]["basket.first_order"], true);

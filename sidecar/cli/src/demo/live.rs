@@ -41,12 +41,16 @@ impl Live {
         let started = clock.clone();
         let running = tokio::task::spawn_blocking(move || Server::start(config, started)).await??;
         let channel = client::connect(&address).await?;
-        let features = FeatureServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let features =
+            FeatureServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ingest = IngestServiceClient::new(channel);
         Ok(Self { clock, running, features, ingest, _socket: socket })
     }
 
-    pub(crate) async fn ask(&mut self, question: v1::GetFeaturesRequest) -> Outcome<v1::GetFeaturesResponse> {
+    pub(crate) async fn ask(
+        &mut self,
+        question: v1::GetFeaturesRequest,
+    ) -> Outcome<v1::GetFeaturesResponse> {
         let answer = self.features.get_features(question).await;
         Ok(answer.map_err(|status| refused(&status))?.into_inner())
     }
@@ -75,9 +79,11 @@ fn config(repo: &Repo, store: &Path) -> Config {
 }
 
 /// The flight that is asked for: the one whose data is best known.
-const KEYS: [(&str, &str); 4] = [("carrier", "UA"), ("tailnum", "N14228"), ("origin", "EWR"), ("dest", "IAH")];
+const KEYS: [(&str, &str); 4] =
+    [("carrier", "UA"), ("tailnum", "N14228"), ("origin", "EWR"), ("dest", "IAH")];
 /// What the request brings.
-const REQUEST: [(&str, &str); 2] = [("flight", "1545"), ("sched_dep_local", "2013-12-30T18:30:00Z")];
+const REQUEST: [(&str, &str); 2] =
+    [("flight", "1545"), ("sched_dep_local", "2013-12-30T18:30:00Z")];
 
 /// One vector from a sidecar on the bulk-loaded store, shown in part.
 pub(crate) fn ask_once(repo: &Repo, store: &Path, now_us: i64) -> Outcome {
@@ -94,11 +100,16 @@ pub(crate) fn ask_once(repo: &Repo, store: &Path, now_us: i64) -> Outcome {
     let question = v1::GetFeaturesRequest {
         wanted: Some(v1::get_features_request::Wanted::Service(SERVICE.to_owned())),
         keys: plan.keys.iter().map(|key| one(&key.name, key.ty, &KEYS)).collect::<Outcome<_>>()?,
-        request: plan.request.iter().map(|column| one(&column.name, column.ty, &REQUEST)).collect::<Outcome<_>>()?,
+        request: plan
+            .request
+            .iter()
+            .map(|column| one(&column.name, column.ty, &REQUEST))
+            .collect::<Outcome<_>>()?,
         timings: true,
         ..Default::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let answer = runtime.block_on(async {
         let mut live = Live::start(repo, store, now_us).await?;
         // The first call makes what later ones reuse; the second one's times are the usual ones.
@@ -133,9 +144,16 @@ pub(crate) fn serve(repo: &Repo, store: &Path, now_us: i64) -> Outcome {
         .or_next(|| "is another sidecar running? stop it, or ask it with `skewless get`")?;
     let Some(at) = running.addresses().tcp else { return Ok(()) };
     let words = |words: &[(&str, &str)], flag: &str| {
-        words.iter().map(|(name, value)| format!("{flag}{name}={value}")).collect::<Vec<_>>().join(" ")
+        words
+            .iter()
+            .map(|(name, value)| format!("{flag}{name}={value}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    println!("\nserving on {at}; its clock stands at {}, as the data ends then. In another terminal:\n", show::time(now_us));
+    println!(
+        "\nserving on {at}; its clock stands at {}, as the data ends then. In another terminal:\n",
+        show::time(now_us)
+    );
     println!("  skewless get {SERVICE} --at {at} {} \\", words(&KEYS, ""));
     println!("      {}\n", words(&REQUEST, "--request "));
     println!("Ctrl-C ends it.");

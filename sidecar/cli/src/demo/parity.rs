@@ -88,10 +88,15 @@ pub(crate) struct Proof<'a> {
 
 /// Reads the histories of the views that a plan looks up.
 pub(crate) fn histories(catalog: &Catalog, plan: &Plan, repo: &Path) -> Outcome<Vec<History>> {
-    let mut names: Vec<&str> = plan.lookups.iter().map(|lookup| lookup.view_name.as_str()).collect();
+    let mut names: Vec<&str> =
+        plan.lookups.iter().map(|lookup| lookup.view_name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    names.iter().filter_map(|name| catalog.view(name)).map(|view| History::read(view, repo)).collect()
+    names
+        .iter()
+        .filter_map(|name| catalog.view(name))
+        .map(|view| History::read(view, repo))
+        .collect()
 }
 
 /// Cuts the spine's rows, ordered by time, into parts of about the same size; rows of one time stay together.
@@ -148,7 +153,12 @@ impl Proof<'_> {
     }
 
     /// Compares value by value: the canonical bytes (floats by their bits) and the status.
-    fn compare(&self, rows: &[usize], answer: &v1::GetFeaturesResponse, compared: &mut Compared) -> Outcome {
+    fn compare(
+        &self,
+        rows: &[usize],
+        answer: &v1::GetFeaturesResponse,
+        compared: &mut Compared,
+    ) -> Outcome {
         let (expected, came) = (self.backfilled.features.len(), answer.columns.len());
         if expected != came || answer.rows as usize != rows.len() {
             let message = format!(
@@ -156,7 +166,10 @@ impl Proof<'_> {
                 rows.len(),
                 answer.rows
             );
-            return Err(Failure::new(message, "was the repo changed while the demo ran? run it again"));
+            return Err(Failure::new(
+                message,
+                "was the repo changed while the demo ran? run it again",
+            ));
         }
         compared.rows += rows.len() as u64;
         let (mut online, mut offline) = (Vec::new(), Vec::new());
@@ -171,7 +184,10 @@ impl Proof<'_> {
                 feature.column.view().canonical_value_bytes(*row, &mut offline);
                 let status = status_of(&answered.statuses, at);
                 compared.values += 1;
-                if online != offline || status != offline_status(feature, *row) || message.name != feature.name {
+                if online != offline
+                    || status != offline_status(feature, *row)
+                    || message.name != feature.name
+                {
                     compared.mismatches += 1;
                     if compared.told.len() < TOLD_MAX {
                         compared.told.push(self.tell(feature, *row, &column, at, status));
@@ -183,7 +199,14 @@ impl Proof<'_> {
     }
 
     /// A mismatch in words: which flight, which feature, both values.
-    fn tell(&self, feature: &FeatureColumn, row: usize, online: &Column, at: usize, status: Option<Status>) -> String {
+    fn tell(
+        &self,
+        feature: &FeatureColumn,
+        row: usize,
+        online: &Column,
+        at: usize,
+        status: Option<Status>,
+    ) -> String {
         let keys: Vec<String> = self
             .plan
             .keys
@@ -216,17 +239,26 @@ impl History {
         columns.extend(view.features.iter().map(|feature| named(&feature.name, feature.ty)));
         let times = columns.len();
         columns.push(named(&source.event_timestamp, skewless_batch::Type::Timestamp));
-        columns.extend(source.created_timestamp.as_ref().map(|name| named(name, skewless_batch::Type::Timestamp)));
+        columns.extend(
+            source
+                .created_timestamp
+                .as_ref()
+                .map(|name| named(name, skewless_batch::Type::Timestamp)),
+        );
         let mut read = Vec::new();
         for file in skewless_offline::expand(repo, &source.paths)? {
             let part = skewless_offline::read_columns(&file.path, &columns)?;
             if read.is_empty() {
                 read = part;
             } else {
-                read.iter_mut().zip(&part).for_each(|(all, part): (&mut Column, _)| all.append(&part.view(), 0..part.len()));
+                read.iter_mut().zip(&part).for_each(|(all, part): (&mut Column, _)| {
+                    all.append(&part.view(), 0..part.len())
+                });
             }
         }
-        let instants = |column: &Column| (0..column.len()).map(|row| column.view().timestamp_at(row)).collect();
+        let instants = |column: &Column| {
+            (0..column.len()).map(|row| column.view().timestamp_at(row)).collect()
+        };
         let event_us: Vec<i64> = instants(&read[times]);
         let known_us: Vec<i64> = read.get(times + 1).map_or_else(|| event_us.clone(), instants);
         let mut order: Vec<usize> = (0..known_us.len()).collect();
@@ -249,7 +281,11 @@ impl History {
     async fn play_until(&self, time_us: i64, played: &mut usize, live: &mut Live) -> Outcome {
         loop {
             let rest = &self.order[*played..];
-            let due = rest.iter().take(INGEST_ROWS).take_while(|row| self.known_us[**row] <= time_us).count();
+            let due = rest
+                .iter()
+                .take(INGEST_ROWS)
+                .take_while(|row| self.known_us[**row] <= time_us)
+                .count();
             if due == 0 {
                 return Ok(());
             }
@@ -288,7 +324,11 @@ fn pick(of: &Column, rows: &[usize]) -> Column {
 
 /// The status the sidecar gave; no statuses at all mean that every row is present.
 fn status_of(statuses: &[u8], row: usize) -> Option<Status> {
-    if statuses.is_empty() { Some(Status::Present) } else { statuses.get(row).and_then(|code| Status::from_u8(*code)) }
+    if statuses.is_empty() {
+        Some(Status::Present)
+    } else {
+        statuses.get(row).and_then(|code| Status::from_u8(*code))
+    }
 }
 
 /// The status the backfill wrote.

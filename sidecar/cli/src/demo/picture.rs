@@ -39,7 +39,12 @@ pub(crate) enum Marks {
 }
 
 /// Counts of `values` in bins of `step` from `start`; what is outside goes into the first and last bin.
-pub(crate) fn histogram(values: impl Iterator<Item = f64>, start: f64, step: f64, bins: usize) -> Vec<Option<f64>> {
+pub(crate) fn histogram(
+    values: impl Iterator<Item = f64>,
+    start: f64,
+    step: f64,
+    bins: usize,
+) -> Vec<Option<f64>> {
     let mut counts = vec![0.0; bins];
     for value in values.filter(|value| value.is_finite()) {
         counts[bin(value, start, step, bins)] += 1.0;
@@ -64,7 +69,11 @@ pub(crate) fn means(
     sums.into_iter().map(mean).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bins first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the bins first"
+)]
 fn bin(value: f64, start: f64, step: f64, bins: usize) -> usize {
     ((value - start) / step).floor().clamp(0.0, as_f64(bins - 1)) as usize
 }
@@ -84,7 +93,11 @@ pub(crate) fn svg(panels: &[Panel]) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for (at, panel) in panels.iter().enumerate() {
-        let _ = writeln!(out, "<g transform=\"translate({},{TOP})\">", GAP + as_f64(at) * (PANEL_WIDTH + GAP));
+        let _ = writeln!(
+            out,
+            "<g transform=\"translate({},{TOP})\">",
+            GAP + as_f64(at) * (PANEL_WIDTH + GAP)
+        );
         draw(panel, &mut out);
         out.push_str("</g>\n");
     }
@@ -100,14 +113,24 @@ fn draw(panel: &Panel, out: &mut String) {
     text(out, LEFT, -2.0, "start", 10.0, &panel.y);
     for tick in scale.ticks() {
         let y = scale.y(tick);
-        let _ = writeln!(out, "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"{SOFT}\" stroke-width=\"0.5\"/>");
+        let _ = writeln!(
+            out,
+            "<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"{SOFT}\" stroke-width=\"0.5\"/>"
+        );
         text(out, LEFT - 6.0, y + 4.0, "end", 10.0, &number(tick));
     }
     marks(panel, &scale, out);
     let bins = panel.values.len();
     for at in (0..=bins).step_by((bins / 5).max(1)) {
         let x = scale.x(as_f64(at));
-        text(out, x, PANEL_HEIGHT + 16.0, "middle", 10.0, &number(panel.start + as_f64(at) * panel.step));
+        text(
+            out,
+            x,
+            PANEL_HEIGHT + 16.0,
+            "middle",
+            10.0,
+            &number(panel.start + as_f64(at) * panel.step),
+        );
     }
 }
 
@@ -130,20 +153,30 @@ fn marks(panel: &Panel, scale: &Scale, out: &mut String) {
             }
             Marks::Points => {
                 let x = f64::midpoint(left, right);
-                let _ = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{POINT}\"/>");
+                let _ = writeln!(
+                    out,
+                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{POINT}\"/>"
+                );
                 let pen = if line.is_empty() || line.ends_with(' ') { 'M' } else { 'L' };
                 let _ = write!(line, "{pen}{x:.1} {y:.1}");
             }
         }
     }
     if panel.marks == Marks::Points {
-        let _ = writeln!(out, "<path d=\"{}\" fill=\"none\" stroke=\"{POINT}\" stroke-width=\"1.5\"/>", line.trim());
+        let _ = writeln!(
+            out,
+            "<path d=\"{}\" fill=\"none\" stroke=\"{POINT}\" stroke-width=\"1.5\"/>",
+            line.trim()
+        );
     }
 }
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, size: f64, words: &str) {
     let words = words.replace('&', "&amp;").replace('<', "&lt;");
-    let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{words}</text>");
+    let _ = writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{words}</text>"
+    );
 }
 
 fn number(value: f64) -> String {
@@ -179,7 +212,9 @@ impl Scale {
 
     fn ticks(&self) -> impl Iterator<Item = f64> {
         let (low, tick, high) = (self.low, self.tick, self.high);
-        (0..16).map(move |at| low + f64::from(at) * tick).take_while(move |value| *value <= high + tick / 2.0)
+        (0..16)
+            .map(move |at| low + f64::from(at) * tick)
+            .take_while(move |value| *value <= high + tick / 2.0)
     }
 }
 

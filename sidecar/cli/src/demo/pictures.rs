@@ -38,7 +38,15 @@ pub(crate) fn draw(output: &Path, picture: &Path) -> Outcome {
             means(pairs, -30.0, 3.0, 20, FLIGHTS_MIN),
             Marks::Points,
         ),
-        panel("Distance", "great circle, km", "flights", 0.0, 250.0, flights(distance, 250.0, 20), Marks::Bars),
+        panel(
+            "Distance",
+            "great circle, km",
+            "flights",
+            0.0,
+            250.0,
+            flights(distance, 250.0, 20),
+            Marks::Bars,
+        ),
         panel("Age of the plane", "years", "flights", 0.0, 2.0, flights(age, 2.0, 20), Marks::Bars),
     ];
     std::fs::write(picture, svg(&panels))?;

@@ -35,7 +35,8 @@ pub(crate) fn run(repo: &Repo, places: &Places, days: Option<u16>) -> Outcome<Pr
     let histories = histories(&repo.catalog, &plan, &repo.root)?;
     let backfilled = skewless_offline::read_features(&places.output)?;
     if backfilled.rows != spine.times_us.len() {
-        let message = format!("expected {} rows of backfill, came {}", spine.times_us.len(), backfilled.rows);
+        let message =
+            format!("expected {} rows of backfill, came {}", spine.times_us.len(), backfilled.rows);
         return Err(Failure::new(message, "run the demo again"));
     }
     let order = order(&spine, days);
@@ -64,14 +65,17 @@ pub(crate) fn run(repo: &Repo, places: &Places, days: Option<u16>) -> Outcome<Pr
         }
         bar.clear();
         let join = |player: std::thread::ScopedJoinHandle<'_, Outcome<Compared>>| {
-            player.join().unwrap_or_else(|_| Err(Failure::new("a part of the proof panicked", "please report it")))
+            player.join().unwrap_or_else(|_| {
+                Err(Failure::new("a part of the proof panicked", "please report it"))
+            })
         };
         players.into_iter().map(join).collect::<Outcome<Vec<_>>>()
     });
     std::fs::remove_dir_all(&places.proof).ok();
     let compared = sum(found?);
     if compared.rows != order.len() as u64 {
-        let message = format!("expected {} rows to be compared, came {}", order.len(), compared.rows);
+        let message =
+            format!("expected {} rows to be compared, came {}", order.len(), compared.rows);
         return Err(Failure::new(message, "this is a bug in Skewless: please report it"));
     }
     #[expect(
@@ -84,8 +88,15 @@ pub(crate) fn run(repo: &Repo, places: &Places, days: Option<u16>) -> Outcome<Pr
     Ok(Proven { compared, features: backfilled.features.len(), rows_per_s })
 }
 
-fn play(repo: &Repo, places: &Places, number: usize, proof: &Proof<'_>, rows: &[usize]) -> Outcome<Compared> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+fn play(
+    repo: &Repo,
+    places: &Places,
+    number: usize,
+    proof: &Proof<'_>,
+    rows: &[usize],
+) -> Outcome<Compared> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let folder = places.proof.join(number.to_string());
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -103,19 +114,22 @@ fn play(repo: &Repo, places: &Places, number: usize, proof: &Proof<'_>, rows: &[
 fn order(spine: &Spine, days: Option<u16>) -> Vec<usize> {
     let first_us = spine.times_us.iter().copied().min().unwrap_or(0);
     let end_us = days.map_or(i64::MAX, |days| first_us.saturating_add(i64::from(days) * DAY_US));
-    let mut order: Vec<usize> = (0..spine.times_us.len()).filter(|row| spine.times_us[*row] < end_us).collect();
+    let mut order: Vec<usize> =
+        (0..spine.times_us.len()).filter(|row| spine.times_us[*row] < end_us).collect();
     order.sort_by_key(|row| spine.times_us[*row]);
     order
 }
 
 fn read_spine(repo: &Repo, places: &Places) -> Outcome<Spine> {
     let plan = repo.catalog.plan(SERVICE)?;
-    let mut wanted: Vec<(String, Type)> = plan.keys.iter().map(|key| (key.name.clone(), key.ty)).collect();
+    let mut wanted: Vec<(String, Type)> =
+        plan.keys.iter().map(|key| (key.name.clone(), key.ty)).collect();
     wanted.extend(plan.request.iter().map(|column| (column.name.clone(), column.ty)));
     wanted.push((skewless_offline::EVENT_TIMESTAMP.to_owned(), Type::Timestamp));
     let mut columns = skewless_offline::read_columns(&prepare::spine(&places.repo), &wanted)?;
     let times = columns.pop();
-    let times_us = times.iter().flat_map(|times| (0..times.len()).map(|row| times.view().timestamp_at(row)));
+    let times_us =
+        times.iter().flat_map(|times| (0..times.len()).map(|row| times.view().timestamp_at(row)));
     let times_us = times_us.collect();
     let request = columns.split_off(plan.keys.len());
     Ok(Spine { times_us, keys: columns, request })

@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// Builds a crate into `out_dir`, with cargo's last line as progress.
 pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Built> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate_dir.join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| crate_dir.join("target"), PathBuf::from);
     let request = BuildRequest {
         crate_dir: crate_dir.to_owned(),
         lane,

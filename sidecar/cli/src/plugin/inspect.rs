@@ -25,7 +25,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let wasm = super::read(&args.plugin)?;
-    let facts = skewless_engine::inspect(&wasm).or_next(|| "rebuild it with `skewless plugin build`")?;
+    let facts =
+        skewless_engine::inspect(&wasm).or_next(|| "rebuild it with `skewless plugin build`")?;
     if args.json {
         println!("{:#}", to_json(&facts));
     } else {
@@ -46,7 +47,9 @@ fn to_text(facts: &PluginFacts) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     let sides = [("input", &signature.inputs), ("output", &signature.outputs)];
-    for (side, field) in sides.iter().flat_map(|(side, fields)| fields.iter().map(move |f| (side, f))) {
+    for (side, field) in
+        sides.iter().flat_map(|(side, fields)| fields.iter().map(move |f| (side, f)))
+    {
         let ty = format!("{}{}", field.ty, if field.nullable { "?" } else { "" });
         table.add_row([*side, &field.name, &ty, &field.unit, &field.doc]);
     }

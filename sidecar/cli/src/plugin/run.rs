@@ -16,7 +16,9 @@ use crate::{show, typed};
 /// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. A column that is missing is
 /// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm")]
+#[command(
+    after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
+)]
 pub(crate) struct Args {
     /// The .wasm file
     plugin: PathBuf,
@@ -30,7 +32,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;
     let inputs = &plugin.signature().inputs;
     let (rows, columns) = match &args.rows {
-        Some(path) if path.extension().is_some_and(|e| e == "parquet") => from_parquet(path, inputs)?,
+        Some(path) if path.extension().is_some_and(|e| e == "parquet") => {
+            from_parquet(path, inputs)?
+        }
         Some(path) => from_json(&String::from_utf8(super::read(path)?)?, inputs)?,
         None => {
             let mut text = String::new();
@@ -68,11 +72,16 @@ fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
     let rows: Vec<Map<String, Json>> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).or_next(next)?
     } else {
-        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().or_next(next)?
+        serde_json::Deserializer::from_str(text)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .or_next(next)?
     };
     let mut columns: Vec<Column> = inputs.iter().map(|field| Column::new(field.ty)).collect();
     for (number, row) in rows.iter().enumerate() {
-        if let Some(unknown) = row.keys().find(|name| !inputs.iter().any(|field| &field.name == *name)) {
+        if let Some(unknown) =
+            row.keys().find(|name| !inputs.iter().any(|field| &field.name == *name))
+        {
             let names: Vec<_> = inputs.iter().map(|field| field.name.as_str()).collect();
             let message = format!("row {number}: the plugin has no input `{unknown}`");
             return Err(Failure::new(message, format!("its inputs are {}", names.join(", "))));
@@ -106,16 +115,23 @@ mod tests {
     #[test]
     fn rows_are_an_array_or_lines_and_a_missing_cell_is_null() {
         for text in ["[{\"a\":1},{\"b\":\"x\",\"a\":2}]", "{\"a\":1}\n{\"b\":\"x\",\"a\":2}\n"] {
-            let (rows, columns) = from_json(text, &inputs()).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let (rows, columns) =
+                from_json(text, &inputs()).unwrap_or_else(|failure| panic!("{failure:?}"));
             assert_eq!(rows, 2);
-            assert_eq!((0..2).map(|row| show::text(columns[0].value(row))).collect::<Vec<_>>(), ["1", "2"]);
+            assert_eq!(
+                (0..2).map(|row| show::text(columns[0].value(row))).collect::<Vec<_>>(),
+                ["1", "2"]
+            );
             assert!(columns[1].is_null(0) && !columns[1].is_null(1));
         }
     }
 
     #[test]
     fn a_wrong_row_is_named() {
-        for (text, part) in [("{\"c\":1}", "no input `c`"), ("{\"a\":1}{\"a\":\"x\"}", "row 1, `a`: expected int64")] {
+        for (text, part) in [
+            ("{\"c\":1}", "no input `c`"),
+            ("{\"a\":1}{\"a\":\"x\"}", "row 1, `a`: expected int64"),
+        ] {
             let failure = from_json(text, &inputs()).err();
             assert!(format!("{failure:?}").contains(part), "{failure:?}");
         }
