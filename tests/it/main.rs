@@ -1,3 +1,5 @@
 //! Every end-to-end test in one binary, so that the heavy parts are linked once.
 
 mod architecture;
+mod parity;
+mod plugins;

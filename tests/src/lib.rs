@@ -3,7 +3,9 @@
 
 pub mod compare;
 pub mod offline;
+pub mod online;
 pub mod parquet_files;
+pub mod plugins;
 pub mod random;
 pub mod story;
 pub mod wire;

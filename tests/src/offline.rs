@@ -37,12 +37,12 @@ pub fn catalog(story: &Story) -> Result<Catalog> {
     })
 }
 
-/// Backfills the story's questions; `change` may replace a plugin's bytes, to show that it is noticed.
+/// Backfills the story's questions; `change` may give a plugin other bytes, to show that it is noticed.
 pub fn tell(
     story: &Story,
     folder: &Path,
     options: &BackfillOptions,
-    change: impl Fn(&Digest, &[u8]) -> Vec<u8>,
+    change: impl Fn(&PluginFile) -> Option<Vec<u8>>,
 ) -> Result<Vec<Written>> {
     let repo = folder.join("repo");
     write_repo(&repo, story)?;
@@ -78,12 +78,13 @@ fn bind(
     engine: &Engine,
     plan: &Arc<Plan>,
     plugins: &[PluginFile],
-    change: impl Fn(&Digest, &[u8]) -> Vec<u8>,
+    change: impl Fn(&PluginFile) -> Option<Vec<u8>>,
 ) -> Result<Program> {
     let mut loaded = Vec::new();
     for plugin in plugins {
         let digest = Digest::of(&plugin.wasm);
-        loaded.push((digest, engine.load(&change(&digest, &plugin.wasm), None)?));
+        let wasm = change(plugin).unwrap_or_else(|| plugin.wasm.clone());
+        loaded.push((digest, engine.load(&wasm, None)?));
     }
     let find = |digest: &Digest| {
         loaded.iter().find(|(known, _)| known == digest).map(|(_, plugin)| plugin.clone())

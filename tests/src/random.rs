@@ -68,7 +68,7 @@ impl Random {
         const PARTS: [&str; 8] = ["", "UA", "N14228", "EWR", "żółć", "日本", "🛫", "a b\tc"];
         let mut text = String::new();
         for _ in 0..self.below(4) {
-            text.push_str(self.pick(&PARTS));
+            text.push_str(self.pick::<&str>(&PARTS));
         }
         if self.one_in(50) {
             text = text.repeat(40);

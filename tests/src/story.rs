@@ -182,6 +182,7 @@ fn definitions(plugins: &[PluginFile]) -> String {
                     requests,
                     "  - {{name: {name}_{input}, type: \"{ty}\", nullable: true}}"
                 );
+                let _ = writeln!(wanted, "      - request.{name}_{input}");
                 format!("request.{name}_{input}")
             } else {
                 let _ = writeln!(wanted, "      - in_{name}{role}.{input}");

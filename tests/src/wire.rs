@@ -23,7 +23,7 @@ pub fn to_message(name: &str, column: &ColumnView<'_>, from: usize, to: usize) -
         push(&mut message, column.ty(), &value);
     }
     if (from..to).any(|row| column.is_null(row)) {
-        message.validity = validity;
+        message.validity = validity.into();
     }
     message
 }

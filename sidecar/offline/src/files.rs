@@ -57,13 +57,7 @@ pub fn expand(root: &Path, patterns: &[String]) -> Result<Vec<InputFile>, Offlin
             }
         }
     }
-    if files.len() > FILES_MAX {
-        return Err(OfflineError::TooMany {
-            what: "input files".to_owned(),
-            found: files.len() as u64,
-            limit: FILES_MAX as u64,
-        });
-    }
+    within("input files", files.len() as u64, FILES_MAX as u64)?;
     Ok(files)
 }
 
@@ -111,10 +105,7 @@ impl InputFile {
             SerializedFileReader::new(file).map_err(|error| OfflineError::parquet(&name, error))?;
         let rows = u64::try_from(reader.metadata().file_metadata().num_rows())
             .map_err(|_| OfflineError::parquet(&name, "its footer has a negative row count"))?;
-        if rows > FILE_ROWS_MAX {
-            let what = format!("rows in '{name}'");
-            return Err(OfflineError::TooMany { what, found: rows, limit: FILE_ROWS_MAX });
-        }
+        within(&format!("rows in '{name}'"), rows, FILE_ROWS_MAX)?;
         Ok(InputFile { path, name, rows, bytes: meta.len(), modified: meta.modified().ok() })
     }
 
@@ -124,6 +115,14 @@ impl InputFile {
             .is_ok_and(|meta| meta.len() == self.bytes && meta.modified().ok() == self.modified);
         if same { Ok(()) } else { Err(OfflineError::InputChanged { file: self.name.clone() }) }
     }
+}
+
+/// Refuses more of something than its limit.
+pub(crate) fn within(what: &str, found: u64, limit: u64) -> Result<(), OfflineError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(OfflineError::TooMany { what: what.to_owned(), found, limit })
 }
 
 /// Rows of all `files`.
@@ -166,3 +165,6 @@ impl Digester<'_> {
         Ok(FileDigest { path: file.name.clone(), sha256, bytes: file.bytes, rows: file.rows })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,11 +59,7 @@ impl Spine {
         event_timestamp: &str,
     ) -> Result<Spine, OfflineError> {
         let files = files::expand(root, patterns)?;
-        let rows = files::rows(&files);
-        if rows > SPINE_ROWS_MAX {
-            let what = "spine rows".to_owned();
-            return Err(OfflineError::TooMany { what, found: rows, limit: SPINE_ROWS_MAX });
-        }
+        files::within("spine rows", files::rows(&files), SPINE_ROWS_MAX)?;
         let wanted = |name: &str, ty| Wanted { name: name.to_owned(), ty };
         let mut columns = vec![wanted(event_timestamp, Type::Timestamp)];
         columns.extend(plan.keys.iter().map(|key| wanted(&key.name, key.ty)));

@@ -1,0 +1,137 @@
+//! Tables as markdown, and the generated part of `docs/PERFORMANCE.md`; not what the numbers mean, which is
+//! written by hand around that part.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+use skewless_tests::plugins::root;
+
+use crate::rounds::Pair;
+
+const BEGIN: &str = "<!-- measured: begin (written by `./dev bench -- --write`) -->";
+const END: &str = "<!-- measured: end -->";
+
+/// Comparisons of one kind.
+pub(crate) struct Table {
+    pub(crate) title: &'static str,
+    /// What the floor is and how it was measured.
+    pub(crate) method: String,
+    /// Heads of the columns of floor and ours.
+    pub(crate) heads: [&'static str; 2],
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One comparison.
+pub(crate) struct Line {
+    pub(crate) what: String,
+    pub(crate) unit: &'static str,
+    pub(crate) pair: Pair,
+    pub(crate) goal: Option<Goal>,
+}
+
+/// What we want to be true of a line.
+#[derive(Clone, Copy)]
+pub(crate) enum Goal {
+    /// Of the ratio.
+    RatioAtMost(f64),
+    /// Of the ratio.
+    RatioAtLeast(f64),
+    /// Of our own figure.
+    AtMost(f64),
+}
+
+impl Line {
+    pub(crate) fn new(what: impl Into<String>, unit: &'static str, pair: Pair) -> Self {
+        Self { what: what.into(), unit, pair, goal: None }
+    }
+
+    pub(crate) fn goal(mut self, goal: Goal) -> Self {
+        self.goal = Some(goal);
+        self
+    }
+
+    fn row(&self) -> String {
+        let (floor, ours) = (Spread::of(&self.pair.floor), Spread::of(&self.pair.ours));
+        let ratios = Spread::of(&self.pair.ratios());
+        let unit = self.unit;
+        let figure = |spread: Option<Spread>| {
+            spread.map_or_else(|| "".to_owned(), |spread| format!("{} {unit}", short(spread.median)))
+        };
+        let ratio = ratios.map_or_else(String::new, |spread| {
+            let Spread { low, median, high } = spread;
+            format!("**{}x** ({} to {})", short(median), short(low), short(high))
+        });
+        let (bound, met) = match self.goal {
+            None => (String::new(), None),
+            Some(Goal::RatioAtMost(bound)) => {
+                (format!("at most {bound}x"), ratios.map(|spread| spread.median <= bound))
+            }
+            Some(Goal::RatioAtLeast(bound)) => {
+                (format!("at least {bound}x"), ratios.map(|spread| spread.median >= bound))
+            }
+            Some(Goal::AtMost(bound)) => {
+                (format!("at most {bound} {unit}"), ours.map(|spread| spread.median <= bound))
+            }
+        };
+        let met = met.map_or("", |met| if met { ": met" } else { ": **missed**" });
+        format!("| {} | {} | {} | {ratio} | {bound}{met} |", self.what, figure(floor), figure(ours))
+    }
+}
+
+/// Median and quartiles.
+#[derive(Clone, Copy)]
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Spread {
+    /// Of no rounds there is none.
+    fn of(rounds: &[f64]) -> Option<Self> {
+        let mut sorted = rounds.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let last = sorted.len().checked_sub(1)?;
+        let at = |part: f64| sorted[(last as f64 * part).round() as usize];
+        Some(Self { low: at(0.25), median: at(0.5), high: at(0.75) })
+    }
+}
+
+/// Three digits, as more would be noise; whole numbers above.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 10_000.0 => format!("{:.1}k", value / 1_000.0),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Conditions and tables.
+pub(crate) fn markdown(conditions: &[(&'static str, String)], tables: &[Table]) -> String {
+    let mut text = String::from("## Conditions of this run\n\n");
+    for (name, value) in conditions {
+        let _ = writeln!(text, "- {name}: {value}");
+    }
+    for table in tables {
+        let [floor, ours] = table.heads;
+        let _ = write!(text, "\n## {}\n\n{}\n\n", table.title, table.method);
+        let _ = writeln!(text, "| | {floor} | {ours} | ratio (quartiles) | goal |");
+        let _ = writeln!(text, "|---|---|---|---|---|");
+        for line in &table.lines {
+            let _ = writeln!(text, "{}", line.row());
+        }
+    }
+    text
+}
+
+/// Replaces the generated part of the page.
+pub(crate) fn write(report: &str) -> Result<()> {
+    let path = root().join("docs/PERFORMANCE.md");
+    let page = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("expected {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("expected {END}"))?;
+    std::fs::write(&path, format!("{before}{BEGIN}\n\n{report}\n{END}{after}"))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! F2: a read of the store into a frame, over RocksDB's own get of the same rows; not ingest, not disks, as
+//! everything fits the block cache.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DataBlockIndexType, Options};
+use skewless_batch::{Column, Type};
+use skewless_catalog::visibility::Rule;
+use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, ViewId};
+use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSchema, key};
+
+use crate::report::{Goal, Line, Table};
+use crate::rounds::per_call;
+
+const ROWS: u64 = 50_000;
+const NOW_US: i64 = 1_000_000;
+const KEYS: [usize; 4] = [1, 10, 100, 500];
+const WIDTHS: [usize; 2] = [10, 100];
+
+pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
+    let mut lines = Vec::new();
+    for width in WIDTHS {
+        let folder = tempfile::tempdir()?;
+        let (ours, raw) = (folder.path().join("ours"), folder.path().join("raw"));
+        load(&ours, width)?;
+        copy(&ours, &raw)?;
+        let raw = Raw::open(&raw)?;
+        let mut read = Reader::open(&ours, width)?;
+        for keys in KEYS {
+            lines.extend(compare(rounds, &raw, &mut read, width, keys)?);
+        }
+    }
+    let method = format!(
+        "Floor: `rocksdb` with the same options over a copy of the same files, for each key the encoding of the key and one \
+         `get_pinned_cf` (or, for all keys, one `batched_multi_get_cf`), no snapshot, nothing decoded. Ours: `Store::read` into \
+         a frame: one snapshot, the visibility rule, a typed column and a status per feature. {ROWS} rows with an int64 key, \
+         keys uniform, all in the block cache, no writes. Times are per key."
+    );
+    let heads = ["raw RocksDB", "store.read"];
+    Ok(vec![Table { title: "F2: the store over raw RocksDB", method, heads, lines }])
+}
+
+fn compare(
+    rounds: usize,
+    raw: &Raw,
+    read: &mut Reader,
+    width: usize,
+    keys: usize,
+) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for (batched, how) in [(false, "get_pinned"), (true, "multi_get")] {
+        let (mut left, mut right) = (Draw { state: 1 }, Draw { state: 1 });
+        let mut buffers = Buffers::default();
+        let pair = per_call(
+            rounds,
+            || raw.get(&mut left, keys, batched, &mut buffers),
+            || read.read(&mut right, keys),
+        )?;
+        let pair = pair.divided(keys as f64);
+        let line = Line::new(format!("{width} float64, {keys} keys, {how}"), "ns", pair);
+        lines.push(if batched { line } else { line.goal(Goal::RatioAtMost(1.3)) });
+        if keys == 1 {
+            break; // a batch of one is no floor: it is slower
+        }
+    }
+    Ok(lines)
+}
+
+/// A fixed sequence of keys: the same for both.
+struct Draw {
+    state: u64,
+}
+
+impl Draw {
+    fn next(&mut self) -> i64 {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ((self.state >> 33) % ROWS) as i64
+    }
+}
+
+struct Reader {
+    store: Store,
+    bound: skewless_store::StorePlan,
+    frame: Frame,
+    scratch: ReadScratch,
+}
+
+impl Reader {
+    fn open(dir: &Path, width: usize) -> Result<Self> {
+        let (store, _) = Store::open(dir, StoreConfig::default())?;
+        let plan = plan(width);
+        let bound = store.set_schemas(vec![schema(width)])?.bind(&plan)?;
+        Ok(Self { store, bound, frame: Frame::new(&plan), scratch: ReadScratch::default() })
+    }
+
+    fn read(&mut self, draw: &mut Draw, keys: usize) -> Result<()> {
+        self.frame.reset(keys);
+        (0..keys).for_each(|_| self.frame.keys[0].push_i64(draw.next()));
+        self.store.read(&self.bound, NOW_US, &mut self.frame, &mut self.scratch)?;
+        black_box(&self.frame);
+        Ok(())
+    }
+}
+
+struct Raw {
+    db: DB,
+    family: String,
+}
+
+struct Buffers {
+    column: Column,
+    keys: Vec<Vec<u8>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { column: Column::new(Type::Int64), keys: Vec::new() }
+    }
+}
+
+impl Raw {
+    fn open(dir: &Path) -> Result<Self> {
+        let mut table = BlockBasedOptions::default();
+        let bytes = StoreConfig::default().cache_bytes;
+        table.set_block_cache(&Cache::new_hyper_clock_cache(bytes, 0));
+        table.set_bloom_filter(10.0, false);
+        table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        table.set_data_block_hash_ratio(0.75);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        let names = DB::list_cf(&Options::default(), dir)?;
+        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let db = DB::open_cf_descriptors(&Options::default(), dir, families)?;
+        let family = names.iter().find(|name| name.starts_with("rows/v/"));
+        let family = family.context("expected a column family of rows")?.clone();
+        Ok(Self { db, family })
+    }
+
+    fn get(&self, draw: &mut Draw, keys: usize, batched: bool, buffers: &mut Buffers) -> Result<()> {
+        let family = self.db.cf_handle(&self.family).context("expected a column family of rows")?;
+        let Buffers { column, keys: bytes } = buffers;
+        column.clear();
+        bytes.resize_with(keys, Vec::new);
+        for (row, bytes) in bytes.iter_mut().enumerate() {
+            column.push_i64(draw.next());
+            bytes.clear();
+            key::encode([&*column], row, bytes);
+            if !batched {
+                let found = self.db.get_pinned_cf(&family, &*bytes)?.context("expected a row")?;
+                black_box(found.len());
+            }
+        }
+        if batched {
+            for found in self.db.batched_multi_get_cf(&family, &*bytes, false) {
+                black_box(found?.context("expected a row")?.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn schema(width: usize) -> ViewSchema {
+    let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
+    ViewSchema { name: "v".to_owned(), keys: vec![Type::Int64], features, rule: Rule::default() }
+}
+
+fn plan(width: usize) -> Plan {
+    Plan {
+        keys: vec![KeyColumn { name: "key".to_owned(), ty: Type::Int64 }],
+        slots: schema(width).features.into_iter().map(|(name, ty)| Slot { name, ty }).collect(),
+        lookups: vec![Lookup {
+            view: ViewId(0),
+            view_name: "v".to_owned(),
+            role: None,
+            keys: vec![0],
+            features: (0..width).map(|at| (at, at)).collect(),
+        }],
+        ..Plan::default()
+    }
+}
+
+fn load(dir: &Path, width: usize) -> Result<()> {
+    let (store, _) = Store::open(dir, StoreConfig::default())?;
+    let views = store.set_schemas(vec![schema(width)])?;
+    let mut loader = store.stage(views.by_name("v")?, NOW_US)?;
+    let keys: Vec<_> = (0..ROWS as i64).collect();
+    for chunk in keys.chunks(10_000) {
+        let mut key = Column::new(Type::Int64);
+        chunk.iter().for_each(|of| key.push_i64(*of));
+        let mut features: Vec<_> = (0..width).map(|_| Column::new(Type::Float64)).collect();
+        for (at, column) in features.iter_mut().enumerate() {
+            chunk.iter().for_each(|of| column.push_f64(*of as f64 + at as f64));
+        }
+        let (times, deleted) = (vec![1; chunk.len()], vec![false; chunk.len()]);
+        loader.push(&Rows {
+            keys: vec![key],
+            event_us: times.clone(),
+            known_us: times,
+            deleted,
+            features,
+        })?;
+    }
+    store.commit(loader, CommitMode::Replace, NOW_US)?;
+    store.flush()?;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
