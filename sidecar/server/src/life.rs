@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
 use skewless_proto::v1::admin_service_server::AdminServiceServer;
@@ -35,6 +35,12 @@ use crate::snapshot::SnapshotError;
 
 /// Time that threads for blocking work get to end after the grace period.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Time without any call in work after which draining doesn't wait for clients to close their connections:
+/// enough for the last answers to be sent, while a client that is stuck doesn't cost the whole grace period.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// Interval at which draining looks whether calls are in work.
+const IDLE_LOOK: Duration = Duration::from_millis(20);
 
 /// Starts sidecars.
 #[derive(Debug)]
@@ -117,33 +123,37 @@ impl Server {
     /// Starts a sidecar and returns when it is ready. Blocks while plugins are compiled and the store is
     /// opened. It runs on threads of its own: the caller needs no runtime, and may have one.
     pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-        let mistakes = config.contradictions();
-        if !mistakes.is_empty() {
-            return Err(StartError::Config(mistakes));
-        }
-        let (bound, http, addresses) = bind(&config)?;
-        let metrics = Arc::new(Metrics::new());
-        let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
-        let thread = match http {
-            Some(listener) => Some(
-                ProbeThread::start(listener, Arc::clone(&probes)).map_err(StartError::Threads)?,
-            ),
-            None => None,
-        };
-        let (sidecar, opened, threads) = build(config, clock.clone(), metrics)?;
-        let period = Duration::from_micros(sidecar.config.life.tick_us);
-        let ticker = Ticker::start(sidecar.engine.clone(), period)?;
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime =
-            runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all().build();
-        let runtime = runtime.map_err(StartError::Threads)?;
-        let (health, serving) = serve(&runtime, &sidecar, bound)?;
-        let weak = Arc::downgrade(&sidecar);
-        probes.sidecar.get_or_init(|| weak);
-        let parts =
-            RunningParts { sidecar, runtime, serving, health, _ticker: ticker, probes: thread };
-        Ok(Running { addresses, opened, clock, parts: Some(parts) })
+        // A runtime can't be driven on a thread of another runtime, where the caller may be.
+        let started = std::thread::scope(|scope| scope.spawn(|| start(config, clock)).join());
+        started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
+}
+
+fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    let mistakes = config.contradictions();
+    if !mistakes.is_empty() {
+        return Err(StartError::Config(mistakes));
+    }
+    let (bound, http, addresses) = bind(&config)?;
+    let metrics = Arc::new(Metrics::new());
+    let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
+    let thread = match http {
+        Some(listener) => {
+            Some(ProbeThread::start(listener, Arc::clone(&probes)).map_err(StartError::Threads)?)
+        }
+        None => None,
+    };
+    let (sidecar, opened, threads) = build(config, clock.clone(), metrics)?;
+    let period = Duration::from_micros(sidecar.config.life.tick_us);
+    let ticker = Ticker::start(sidecar.engine.clone(), period)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all().build();
+    let runtime = runtime.map_err(StartError::Threads)?;
+    let (health, serving) = serve(&runtime, &sidecar, bound)?;
+    let weak = Arc::downgrade(&sidecar);
+    probes.sidecar.get_or_init(|| weak);
+    let parts = RunningParts { sidecar, runtime, serving, health, _ticker: ticker, probes: thread };
+    Ok(Running { addresses, opened, clock, parts: Some(parts) })
 }
 
 type Sockets = (Vec<Bound>, Option<std::net::TcpListener>, Addresses);
@@ -325,7 +335,13 @@ impl RunningParts {
                     drop(listener.await);
                 }
             };
-            tokio::time::timeout(grace, ended).await.is_ok()
+            let drained = async {
+                tokio::select! {
+                    () = ended => {}
+                    () = idle(&sidecar) => {}
+                }
+            };
+            tokio::time::timeout(grace, drained).await.is_ok()
         });
         runtime.shutdown_timeout(if drained { LAST_WAIT } else { Duration::ZERO });
         let flushed = match sidecar.store.flush() {
@@ -338,6 +354,20 @@ impl RunningParts {
         drop(sidecar);
         drop(probes);
         Shutdown { drained, flushed }
+    }
+}
+
+/// Returns once no call has been in work for [`IDLE_WAIT`].
+async fn idle(sidecar: &Sidecar) {
+    let mut idle_since = None;
+    let mut every = tokio::time::interval(IDLE_LOOK);
+    loop {
+        every.tick().await;
+        if !sidecar.idle() {
+            idle_since = None;
+        } else if idle_since.get_or_insert_with(Instant::now).elapsed() >= IDLE_WAIT {
+            return;
+        }
     }
 }
 

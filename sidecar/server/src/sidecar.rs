@@ -165,4 +165,12 @@ impl Sidecar {
     pub(crate) fn ready(&self) -> bool {
         !self.draining.is_cancelled() && !self.gates.poisoned.load(Ordering::Relaxed)
     }
+
+    /// Whether no call is in work.
+    pub(crate) fn idle(&self) -> bool {
+        let (limits, gates) = (&self.config.limits, &self.gates);
+        gates.in_flight.available_permits() == limits.in_flight_max
+            && gates.ingest_streams.available_permits() == limits.ingest_streams_max
+            && gates.load.available_permits() == 1
+    }
 }

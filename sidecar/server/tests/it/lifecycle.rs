@@ -1,0 +1,147 @@
+//! Start, readiness, reload, drain, and starting again on what was left.
+
+use skewless_proto::v1 as pb;
+use skewless_server::StartError;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::*;
+
+fn repo_file(harness: &Harness) -> std::path::PathBuf {
+    harness.dir.path().join("repo/features.yaml")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_reload_is_served_and_a_bad_one_is_refused_whole() {
+    let harness = Harness::start();
+    harness.ingest().await.ingest(weather("JFK", NOON, 1.0)).await.unwrap();
+    let mut admin = harness.admin().await;
+    let mut client = harness.features().await;
+    std::fs::write(repo_file(&harness), DEFINITIONS.replace("x: weather.wind", "x: weather.wnd"))
+        .unwrap();
+    let answer = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
+    assert!(!answer.applied && answer.snapshot == 1);
+    let mistake = &answer.diagnostics[0];
+    assert!(
+        mistake.line > 0 && mistake.file == "features.yaml" && mistake.message.contains("wnd"),
+        "{mistake:?}"
+    );
+    client.get_features(ask("departure", &[Some("JFK")])).await.unwrap();
+    let renamed = DEFINITIONS.replace("name: numbers", "name: figures");
+    std::fs::write(repo_file(&harness), renamed).unwrap();
+    let dry = admin.apply(pb::ApplyRequest { dry_run: true }).await.unwrap().into_inner();
+    assert!(dry.applied && dry.changed && dry.snapshot == 1);
+    let answer = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
+    assert!(answer.applied && answer.snapshot == 2 && !answer.changes.is_empty(), "{answer:?}");
+    let gone = client.get_features(ask("numbers", &[None])).await;
+    refused(gone, Code::NotFound, &["`numbers`"]);
+    let mut figures = ask("numbers", &[Some("JFK")]);
+    figures.wanted = Some(Wanted::Service("figures".into()));
+    let answer = client.get_features(figures).await.unwrap().into_inner();
+    assert_eq!((float64s(&answer, 0), answer.provenance.unwrap().snapshot), (vec![1.0], 2));
+    let (_, metrics) = harness.http("/metrics");
+    assert!(metrics.contains("skewless_reloads_total{outcome=\"refused\"} 1"), "{metrics}");
+    assert!(!metrics.contains("service=\"numbers\""), "series of what is gone are dropped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_none_is_refused_at_reload() {
+    let harness = Harness::start();
+    std::fs::write(harness.dir.path().join("repo/plugins/double.wasm"), b"nonsense").unwrap();
+    let error = harness.running().reload().unwrap_err();
+    assert!(error.contains("double.wasm"), "{error}");
+    harness.features().await.get_features(ask("departure", &[None])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_health_and_reflection_answer() {
+    let harness = Harness::start();
+    assert_eq!(harness.http("/livez").0, "HTTP/1.1 200 OK");
+    assert_eq!(harness.http("/readyz"), ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned()));
+    let mut health = HealthClient::new(harness.tcp().await);
+    for service in ["", "skewless.v1.FeatureService"] {
+        let status =
+            health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
+        assert_eq!(status.into_inner().status, 1);
+    }
+    let mut reflection =
+        tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
+            harness.tcp().await,
+        );
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_request::MessageRequest,
+    };
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(
+            "skewless.v1.FeatureService".into(),
+        )),
+    };
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::iter([list])).await.unwrap().into_inner();
+    let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
+    assert!(answer.contains("FileDescriptorResponse"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_in_flight_ends_while_the_sidecar_drains() {
+    let mut harness = Harness::with(|config| config.engine.deadline_ticks = 300);
+    let mut client = harness.features().await;
+    let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
+    let slow = tokio::spawn(async move { client.get_features(stuck).await });
+    until("the call is in work", || harness.http("/metrics").1.contains("skewless_in_flight 1\n"))
+        .await;
+    let running = harness.running.take().unwrap();
+    let http = running.addresses().http.unwrap();
+    let ended = tokio::task::spawn_blocking(move || running.shutdown()).await.unwrap();
+    assert!(ended.drained && ended.flushed, "{ended:?}");
+    let answer = slow.await.unwrap().unwrap().into_inner();
+    assert_eq!(answer.rows, 1);
+    assert!(crate::http(http, "/livez").is_err(), "nothing answers any more");
+    assert!(!harness.dir.path().join("s.sock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ingested_is_there_after_a_restart() {
+    let mut harness = Harness::start();
+    harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
+    harness.running.take().unwrap().shutdown();
+    harness.running = Some(Server::start(config(harness.dir.path()), Clock::manual(NOON)).unwrap());
+    let answer = harness
+        .features()
+        .await
+        .get_features(ask("numbers", &[Some("JFK")]))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(float64s(&answer, 0), [4.5]);
+    assert!(!harness.running().opened().created);
+}
+
+#[test]
+fn a_start_that_can_t_work_says_why() {
+    let harness = Harness::start();
+    let start = |change: &dyn Fn(&mut Config)| {
+        let mut config = config(harness.dir.path());
+        config.listen.unix = None;
+        change(&mut config);
+        Server::start(config, Clock::manual(NOON)).err().unwrap()
+    };
+    assert!(matches!(start(&|_| {}), StartError::Store(_)), "the store is in use");
+    let taken = harness.running().addresses().tcp;
+    assert!(matches!(
+        start(&|config| config.listen.tcp = taken),
+        StartError::Bind { key: "listen.tcp", .. }
+    ));
+    let socket = harness.dir.path().join("s.sock");
+    let error = start(&|config| config.listen.unix = Some(socket.clone()));
+    assert!(error.to_string().contains("another process answers"), "{error}");
+    let error = start(&|config| {
+        config.repo_dir = "nowhere".into();
+        config.limits.deadline_ms = 100_000;
+    });
+    assert!(
+        error.to_string().contains("repo_dir") && error.to_string().contains("deadline_ms"),
+        "{error}"
+    );
+}
