@@ -72,6 +72,9 @@ fn configuration(arguments: Arguments) -> Result<Config, String> {
 
 fn log(json: bool) {
     let filter = EnvFilter::try_from_env("SKEWLESS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
     if json { log.json().init() } else { log.init() }
 }
