@@ -3,3 +3,4 @@
 mod architecture;
 mod parity;
 mod plugins;
+mod scenarios;

@@ -33,7 +33,7 @@ pub fn wind(
     course: f64,
 ) -> Result<Option<Wind>, String> {
     if speed < 0.0 {
-        return Err(format!("expected a speed of 0 or more, came {speed}"));
+        return Err(format!("expected a speed of 0 or more, came {speed:?}"));
     }
     let from = match direction {
         Some(direction) => direction,
