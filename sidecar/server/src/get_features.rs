@@ -1,11 +1,17 @@
 //! A request's whole life, from the decoded message to the answer's bytes.
 //!
-//! 1. pin the snapshot and read the clock once; 2. find the plan; 3. put keys and request columns into a
-//! frame; 4. read the store at one sequence; 5. run the transforms; 6. encode with provenance, and count.
+//! 1. Pin the snapshot and read the clock once.
+//! 2. Find the plan.
+//! 3. Put keys and request columns into a frame, checked.
+//! 4. Read the store, all views at one sequence.
+//! 5. Run the transforms.
+//! 6. Encode with provenance, and count.
 //!
-//! All of it runs in place on the thread that received the call, as handing it over costs more than most
-//! calls take: tens of microseconds for one entity, about 20 ms for `limits.rows_max` entities, at most the
-//! call's deadline plus one tick, as the deadline is looked at between the steps and bounds the plugins.
+//! All of it runs on the thread that received the call, as handing it to another costs more than most calls
+//! take: tens of microseconds for one entity. A call expected to take longer than 200 us (`cost.rs`), such as
+//! about 20 ms for `limits.rows_max` entities, first hands over its thread's other duties. Either way it blocks
+//! for at most the call's deadline plus one tick, as the deadline is looked at between the steps and bounds
+//! the plugins.
 //! Frame, worker and buffers come from pools and go back; the answer is one allocation of its exact size.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +63,15 @@ fn answer_inner(
     });
     let mut call =
         Call { sidecar, snapshot: &snapshot, served: &served, request, deadline, now_us, start };
-    let answer = call.run(&mut frame, &mut scratch);
+    let rows = call.rows_claimed();
+    let answer = if served.cost.in_place(rows) {
+        call.run(&mut frame, &mut scratch)
+    } else {
+        tokio::task::block_in_place(|| call.run(&mut frame, &mut scratch))
+    };
+    if answer.is_ok() {
+        served.cost.learn(rows, start.elapsed());
+    }
     scratch.worker.tidy();
     snapshot.workers.give_back(scratch);
     if frame.rows <= FRAME_ROWS_KEPT_MAX {
@@ -92,6 +106,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// How many rows the first column claims to have; only to guess how long the call will take.
+    fn rows_claimed(&self) -> usize {
+        let first = self.request.keys.first().or(self.request.request.first());
+        first.map_or(1, |column| wire::rows_of(column).unwrap_or(1))
+    }
+
     fn run(&mut self, frame: &mut Frame, scratch: &mut Scratch) -> Result<Vec<u8>, ServeError> {
         let limits = &self.sidecar.config.limits;
         let plan = self.served.plan();

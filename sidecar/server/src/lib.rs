@@ -17,6 +17,7 @@ pub mod status;
 pub mod wire;
 
 mod admin;
+mod cost;
 mod encode;
 mod get_features;
 mod guard;

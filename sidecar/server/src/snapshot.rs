@@ -10,6 +10,7 @@ use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan, UnknownName
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
 use skewless_store::{ReadScratch, Store, StoreError, StorePlan, ViewSet};
 
+use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
@@ -42,6 +43,7 @@ pub(crate) struct Served {
     pub(crate) layout: Layout,
     pub(crate) metrics: ServiceMetrics,
     pub(crate) frames: Pool<Frame>,
+    pub(crate) cost: Cost,
 }
 
 /// What one thread needs while it works on one request, whatever the plan.
@@ -215,6 +217,7 @@ impl Served {
             layout: Layout::new(plan),
             metrics: metrics.of_plan(plan),
             frames: Pool::new(threads.max(1)),
+            cost: Cost::unknown(),
         })
     }
 
