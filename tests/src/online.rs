@@ -20,6 +20,9 @@ use crate::wire::{append, to_message};
 /// Messages may be as large as the sidecar's own limit; a client's library allows less by default.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// The seed with which every row and every question is a call of its own.
+pub const ONE_BY_ONE: u64 = 0;
+
 /// Starts a sidecar over a repo, on free ports of loopback, with its store in `folder`.
 pub fn start(repo: &Path, folder: &Path, clock: Clock, change: impl FnOnce(&mut Config)) -> Result<Running> {
     let mut config = Config {
@@ -42,7 +45,8 @@ pub async fn connect(sidecar: &Running) -> Result<Channel> {
 }
 
 /// Plays the story and gives what was answered, a feature at a time, in the order of the questions.
-/// `seed` decides how rows and questions are put into calls; the answers must not depend on it.
+/// `seed` decides how rows and questions are put into calls, [`ONE_BY_ONE`] makes a call of each; the answers must
+/// not depend on it.
 pub async fn tell(
     story: &Story,
     sidecar: &Running,
@@ -54,6 +58,7 @@ pub async fn tell(
         FeatureServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut ingest = IngestServiceClient::new(channel);
     let mut random = Random::new(seed);
+    let mut more = |below: u64| if seed == ONE_BY_ONE { 0 } else { random.below(below) as usize };
     let mut told: Vec<Written> = wanted
         .iter()
         .map(|(name, ty)| Written {
@@ -70,7 +75,7 @@ pub async fn tell(
         for (history, arrived) in story.histories.iter().zip(&mut arrived) {
             let until = history.known_us.partition_point(|known_us| *known_us <= t_us);
             while *arrived < until {
-                let to = until.min(*arrived + 1 + random.below(64) as usize);
+                let to = until.min(*arrived + 1 + more(64));
                 sidecar.clock().advance(history.known_us[to - 1]);
                 ingest.ingest(rows(history, *arrived, to)).await?;
                 *arrived = to;
@@ -79,7 +84,7 @@ pub async fn tell(
         sidecar.clock().advance(t_us);
         let end = asked + same;
         while asked < end {
-            let to = end.min(asked + 1 + random.below(48) as usize);
+            let to = end.min(asked + 1 + more(48));
             let answer = features.get_features(question(story, asked, to)).await?.into_inner();
             let provenance = answer.provenance.context("provenance")?;
             ensure!(provenance.time_us == t_us, "asked at {t_us}, answered as of {}", provenance.time_us);

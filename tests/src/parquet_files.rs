@@ -26,7 +26,10 @@ use crate::story::{Asks, History, Named};
 pub fn write_history(folder: &Path, history: &History, files: usize, seed: u64) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let order = shuffled(history, seed);
-    for (number, rows) in order.chunks(order.len().div_ceil(files).max(1)).enumerate() {
+    // A history in which nothing happened is one file without rows.
+    let (chunk, none) = (order.len().div_ceil(files).max(1), [&order[..0]]);
+    let parts = order.chunks(chunk).chain(none.into_iter().filter(|_| order.is_empty()));
+    for (number, rows) in parts.enumerate() {
         let mut columns = Vec::new();
         for (name, column) in history.keys.iter().chain(&history.features) {
             columns.push((name.clone(), array(column, rows)?));
