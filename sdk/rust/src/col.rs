@@ -41,7 +41,7 @@ impl<'a, T: Input<'a>> Col<'a, T> {
     }
 
     /// The values row by row, as [`Col::get`] gives them.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<T>> + use<'a, T> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<T>> + Clone + use<'a, T> {
         let view = self.view;
         (0..view.len()).map(move |row| T::read(&view, row))
     }

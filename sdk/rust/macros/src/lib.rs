@@ -29,3 +29,6 @@ pub fn transform(attribute: TokenStream, item: TokenStream) -> TokenStream {
 pub fn outputs(item: TokenStream) -> TokenStream {
     outputs::expand(item.into()).into()
 }
+
+#[cfg(test)]
+mod tests;

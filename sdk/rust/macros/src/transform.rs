@@ -115,13 +115,19 @@ fn plugin(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
 fn check(function: &ItemFn) -> syn::Result<()> {
     let signature = &function.sig;
     if let Some(word) = &signature.asyncness {
-        return Err(Error::new_spanned(word, "expected a plain function: a plugin has nothing to wait for"));
+        return Err(Error::new_spanned(
+            word,
+            "expected a plain function: a plugin has nothing to wait for",
+        ));
     }
     if let Some(word) = &signature.unsafety {
         return Err(Error::new_spanned(word, "expected a safe function"));
     }
     if let Some(generic) = signature.generics.type_params().next() {
-        return Err(Error::new_spanned(generic, "expected no generic types: a feature has one type"));
+        return Err(Error::new_spanned(
+            generic,
+            "expected no generic types: a feature has one type",
+        ));
     }
     if signature.inputs.is_empty() {
         let at = signature.paren_token.span.join();
@@ -154,7 +160,13 @@ fn read_argument(argument: &FnArg, columns: bool) -> syn::Result<Argument> {
 
 /// The last type argument of `Name<.., T>`, if that is what the type looks like.
 fn inner(ty: &Type, name: &str) -> Option<Type> {
-    let Type::Path(path) = ty else { return None };
+    let path = match ty {
+        Type::Path(path) => path,
+        // A type that came through a `macro_rules!` of the author's.
+        Type::Group(group) => return inner(&group.elem, name),
+        Type::Paren(paren) => return inner(&paren.elem, name),
+        _ => return None,
+    };
     let last = path.path.segments.last().filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     let types = arguments.args.iter().filter_map(|argument| match argument {
@@ -170,12 +182,18 @@ fn inner(ty: &Type, name: &str) -> Option<Type> {
 fn returned(function: &ItemFn, columns: bool) -> syn::Result<Returned> {
     let ReturnType::Type(_, ty) = &function.sig.output else {
         let at = &function.sig.ident;
-        return Err(Error::new_spanned(at, "expected a result: a transform gives at least one value"));
+        return Err(Error::new_spanned(
+            at,
+            "expected a result: a transform gives at least one value",
+        ));
     };
     let mut ty = (**ty).clone();
     if columns {
         ty = inner(&ty, "Vec").ok_or_else(|| {
-            Error::new_spanned(&ty, "expected a `Vec` with an entry per row: the attribute says `columns`")
+            Error::new_spanned(
+                &ty,
+                "expected a `Vec` with an entry per row: the attribute says `columns`",
+            )
         })?;
     }
     let mut returned = Returned { ty, fails: false, may_be_null: false };
@@ -237,17 +255,18 @@ fn names(prefix: &str, count: usize) -> Vec<Ident> {
 fn rows_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> TokenStream {
     let (columns, values) = (names("column", arguments.len()), names("value", arguments.len()));
     let index = 0..arguments.len();
-    let reads = arguments.iter().zip(columns.iter().zip(&values)).map(|(argument, (column, value))| {
-        let ty = &argument.ty;
-        quote_spanned! {ty.span()=>
-            let ::core::option::Option::Some(#value) =
-                <#ty as ::skewless::glue::Input>::read(&#column, row)
-            else {
-                answer.null_row();
-                continue;
-            };
-        }
-    });
+    let reads =
+        arguments.iter().zip(columns.iter().zip(&values)).map(|(argument, (column, value))| {
+            let ty = &argument.ty;
+            quote_spanned! {ty.span()=>
+                let ::core::option::Option::Some(#value) =
+                    <#ty as ::skewless::glue::Input>::read(&#column, row)
+                else {
+                    answer.null_row();
+                    continue;
+                };
+            }
+        });
     let (call, give) = (&function.sig.ident, give(returned));
     quote! {
         #(let #columns = batch.column(#index);)*
