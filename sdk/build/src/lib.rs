@@ -78,18 +78,26 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
     workspace_target.join("wasm")
 }
 
-/// Builds a plugin. `progress` is told which toolchain was found and each line cargo says.
+/// Builds a plugin by the first toolchain that works. `progress` is told which one was found and each line
+/// cargo says.
 ///
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    let crate_dir = request
-        .crate_dir
-        .canonicalize()
-        .ok()
-        .filter(|dir| dir.join("Cargo.toml").is_file())
-        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })?;
-    let toolchain = Toolchain::find(&crate_dir)?;
+    let toolchain = Toolchain::find(&crate_dir(request)?)?;
+    build_with(toolchain, request, progress)
+}
+
+/// As [`build`], by a toolchain of choice.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    toolchain: Toolchain,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    let crate_dir = crate_dir(request)?;
     progress(&format!("toolchain: {toolchain}"));
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
     let wasm = std::fs::read(&compiled)
@@ -100,6 +108,13 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<B
     write_whole(&path, &wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
     progress(&format!("{}: {} bytes", path.display(), wasm.len()));
     Ok(Built { path, digest: Sha256::digest(&wasm).into(), bytes: wasm.len(), toolchain })
+}
+
+/// The crate's folder, without links in its path.
+fn crate_dir(request: &BuildRequest) -> Result<PathBuf, BuildError> {
+    let dir = request.crate_dir.canonicalize().ok();
+    dir.filter(|dir| dir.join("Cargo.toml").is_file())
+        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })
 }
 
 /// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.

@@ -37,7 +37,9 @@ impl Toolchain {
         Self::installed(crate_dir).or_else(Self::build_std).ok_or(BuildError::NoToolchain)
     }
 
-    fn installed(crate_dir: &Path) -> Option<Self> {
+    /// The compiler on the path, if it has the target's standard library; asked in the crate's folder.
+    #[must_use]
+    pub fn installed(crate_dir: &Path) -> Option<Self> {
         let libraries = ask("rustc", &["--print", "target-libdir", "--target", TARGET], crate_dir)?;
         let has_core = Path::new(&libraries).read_dir().ok()?.flatten().any(|entry| {
             let name = entry.file_name();
@@ -51,7 +53,9 @@ impl Toolchain {
         })
     }
 
-    fn build_std() -> Option<Self> {
+    /// Debian's packages, if all of them are there.
+    #[must_use]
+    pub fn build_std() -> Option<Self> {
         let root = Path::new("/");
         let sysroot = PathBuf::from(ask(DEBIAN_RUSTC, &["--print", "sysroot"], root)?);
         let source = sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml");
