@@ -1,0 +1,6 @@
+//! A transform is a function.
+
+#[skewless::transform]
+struct Wrong;
+
+fn main() {}
