@@ -101,8 +101,7 @@ mod guest {
         // SAFETY: the contract (CORE.md, section 2) says that the address and length are those of the
         // last `reserve`, whose bytes the arena has given to nobody else; a host that lies can only make
         // this module read or trap within its own sandbox.
-        let bytes =
-            unsafe { core::slice::from_raw_parts(address as *const u8, len as usize) };
+        let bytes = unsafe { core::slice::from_raw_parts(address as *const u8, len as usize) };
         let batch = BatchView::parse(bytes).map_err(|_| CallStatus::BadBatch)?;
         plugin.check(&batch)?;
         let rows = batch.rows();
