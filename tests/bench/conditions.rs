@@ -46,13 +46,20 @@ impl Conditions {
             ("processor", format!("{}, {cores} cores", processor())),
             ("kernel", release),
             ("compiler", output("rustc", &["--version"])),
-            ("build", "cargo's bench profile (release: thin LTO, 4 codegen units), mimalloc".to_owned()),
+            (
+                "build",
+                "cargo's bench profile (release: thin LTO, 4 codegen units), mimalloc".to_owned(),
+            ),
             ("commit", output("git", &["describe", "--always", "--dirty"])),
             ("load average", format!("{} before, {} after", self.load, load())),
             ("disturbance", others),
             (
                 "rounds",
-                format!("{} of each pair, {:.0} s in all", self.rounds, self.start.elapsed().as_secs_f64()),
+                format!(
+                    "{} of each pair, {:.0} s in all",
+                    self.rounds,
+                    self.start.elapsed().as_secs_f64()
+                ),
             ),
         ]
     }

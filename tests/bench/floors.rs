@@ -10,6 +10,8 @@
 
 mod boundary;
 mod conditions;
+mod echo;
+mod load;
 mod report;
 mod rounds;
 mod served;
@@ -74,7 +76,10 @@ impl Asked {
                 }
                 part => {
                     let known = PARTS.iter().any(|(name, _)| *name == part);
-                    ensure!(known, "expected --write, --rounds, served, store or boundary, came {part}");
+                    ensure!(
+                        known,
+                        "expected --write, --rounds, served, store or boundary, came {part}"
+                    );
                     asked.parts.push(part.to_owned());
                 }
             }

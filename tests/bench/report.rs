@@ -18,6 +18,8 @@ pub(crate) struct Table {
     pub(crate) method: String,
     /// Heads of the columns of floor and ours.
     pub(crate) heads: [&'static str; 2],
+    /// Whether our figures are shown over the floor's; else by themselves.
+    pub(crate) ratios: bool,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -50,17 +52,17 @@ impl Line {
         self
     }
 
-    fn row(&self) -> String {
+    fn row(&self, as_ratio: bool) -> String {
         let (floor, ours) = (Spread::of(&self.pair.floor), Spread::of(&self.pair.ours));
         let ratios = Spread::of(&self.pair.ratios());
         let unit = self.unit;
-        let figure = |spread: Option<Spread>| {
-            spread.map_or_else(|| "".to_owned(), |spread| format!("{} {unit}", short(spread.median)))
+        let median = |spread: Option<Spread>| {
+            let figure = spread.map(|spread| format!("{} {unit}", short(spread.median)));
+            figure.unwrap_or_default().trim_end().to_owned()
         };
-        let ratio = ratios.map_or_else(String::new, |spread| {
-            let Spread { low, median, high } = spread;
-            format!("**{}x** ({} to {})", short(median), short(low), short(high))
-        });
+        let shown = if as_ratio { ratios } else { ours };
+        let shown =
+            shown.map_or_else(String::new, |spread| spread.shown(if as_ratio { "x" } else { "" }));
         let (bound, met) = match self.goal {
             None => (String::new(), None),
             Some(Goal::RatioAtMost(bound)) => {
@@ -74,7 +76,9 @@ impl Line {
             }
         };
         let met = met.map_or("", |met| if met { ": met" } else { ": **missed**" });
-        format!("| {} | {} | {} | {ratio} | {bound}{met} |", self.what, figure(floor), figure(ours))
+        let ours = if as_ratio { format!(" {} |", median(ours)) } else { String::new() };
+        let unit = if as_ratio || unit.is_empty() { String::new() } else { format!(" {unit}") };
+        format!("| {} | {} |{ours} {shown}{unit} | {bound}{met} |", self.what, median(floor))
     }
 }
 
@@ -94,6 +98,14 @@ impl Spread {
         let last = sorted.len().checked_sub(1)?;
         let at = |part: f64| sorted[(last as f64 * part).round() as usize];
         Some(Self { low: at(0.25), median: at(0.5), high: at(0.75) })
+    }
+
+    fn shown(self, sign: &str) -> String {
+        let Self { low, median, high } = self;
+        if low == high {
+            return format!("**{}{sign}**", short(median));
+        }
+        format!("**{}{sign}** ({} to {})", short(median), short(low), short(high))
     }
 }
 
@@ -116,10 +128,15 @@ pub(crate) fn markdown(conditions: &[(&'static str, String)], tables: &[Table]) 
     for table in tables {
         let [floor, ours] = table.heads;
         let _ = write!(text, "\n## {}\n\n{}\n\n", table.title, table.method);
-        let _ = writeln!(text, "| | {floor} | {ours} | ratio (quartiles) | goal |");
-        let _ = writeln!(text, "|---|---|---|---|---|");
+        if table.ratios {
+            let _ = writeln!(text, "| | {floor} | {ours} | ratio (quartiles) | goal |");
+            let _ = writeln!(text, "|---|---|---|---|---|");
+        } else {
+            let _ = writeln!(text, "| | {floor} | {ours} (quartiles) | goal |");
+            let _ = writeln!(text, "|---|---|---|---|");
+        }
         for line in &table.lines {
-            let _ = writeln!(text, "{}", line.row());
+            let _ = writeln!(text, "{}", line.row(table.ratios));
         }
     }
     text

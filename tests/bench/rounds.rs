@@ -1,12 +1,14 @@
 //! Taking turns: floor, ours, ours, floor, and so on, so that whatever slows the machine slows both; not
 //! what is measured.
+//!
+//! Loops on one thread are timed by the time that thread had a processor, so that waiting while others
+//! have it doesn't count. What others do to caches and clock speed still does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-/// One turn of a pair of loops lasts at least this long on either side: many timer ticks, few context
-/// switches.
+/// One turn of a pair of loops lasts at least this long on either side: reading the clock is nothing to it.
 const TURN: Duration = Duration::from_millis(12);
 
 /// What each round measured, parallel.
@@ -73,18 +75,40 @@ pub(crate) fn per_call(
 /// How many calls fill a turn.
 fn calibrate(call: &mut impl FnMut() -> Result<()>) -> Result<u32> {
     let mut calls = 1;
-    loop {
-        let start = Instant::now();
-        (0..calls).try_for_each(|_| call())?;
-        if start.elapsed() >= TURN || calls >= 1 << 24 {
-            return Ok(calls);
-        }
+    while calls < 1 << 24 && time(calls, call)? * f64::from(calls) < TURN.as_nanos() as f64 {
         calls *= 2;
     }
+    Ok(calls)
 }
 
+/// Nanoseconds of this thread's processor time a call.
 fn time(calls: u32, call: &mut impl FnMut() -> Result<()>) -> Result<f64> {
-    let start = Instant::now();
+    let start = Spent::ByThread.so_far()?;
     (0..calls).try_for_each(|_| call())?;
-    Ok(start.elapsed().as_nanos() as f64 / f64::from(calls))
+    Ok((Spent::ByThread.so_far()? - start).as_nanos() as f64 / f64::from(calls))
+}
+
+/// Processor time, user and system.
+#[derive(Clone, Copy)]
+pub(crate) enum Spent {
+    /// Of this thread.
+    ByThread,
+    /// Of all threads of this process.
+    ByProcess,
+}
+
+impl Spent {
+    /// Since the thread or process began.
+    pub(crate) fn so_far(self) -> Result<Duration> {
+        let clock = match self {
+            Self::ByThread => libc::CLOCK_THREAD_CPUTIME_ID,
+            Self::ByProcess => libc::CLOCK_PROCESS_CPUTIME_ID,
+        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        #[expect(unsafe_code, reason = "the standard library can't read these clocks")]
+        // SAFETY: `time` is a valid place for one timespec for as long as the call lasts.
+        let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
+        ensure!(failed == 0, "expected a clock of processor time, came {failed}");
+        Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
+    }
 }

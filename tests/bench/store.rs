@@ -39,7 +39,7 @@ pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
          keys uniform, all in the block cache, no writes. Times are per key."
     );
     let heads = ["raw RocksDB", "store.read"];
-    Ok(vec![Table { title: "F2: the store over raw RocksDB", method, heads, lines }])
+    Ok(vec![Table { title: "F2: the store over raw RocksDB", method, heads, ratios: true, lines }])
 }
 
 fn compare(
@@ -59,7 +59,7 @@ fn compare(
             || read.read(&mut right, keys),
         )?;
         let pair = pair.divided(keys as f64);
-        let line = Line::new(format!("{width} float64, {keys} keys, {how}"), "ns", pair);
+        let line = Line::new(format!("{width} float64 a row, {keys} by {how}"), "ns", pair);
         lines.push(if batched { line } else { line.goal(Goal::RatioAtMost(1.3)) });
         if keys == 1 {
             break; // a batch of one is no floor: it is slower
@@ -138,7 +138,13 @@ impl Raw {
         Ok(Self { db, family })
     }
 
-    fn get(&self, draw: &mut Draw, keys: usize, batched: bool, buffers: &mut Buffers) -> Result<()> {
+    fn get(
+        &self,
+        draw: &mut Draw,
+        keys: usize,
+        batched: bool,
+        buffers: &mut Buffers,
+    ) -> Result<()> {
         let family = self.db.cf_handle(&self.family).context("expected a column family of rows")?;
         let Buffers { column, keys: bytes } = buffers;
         column.clear();

@@ -1,0 +1,188 @@
+//! The client of both servers: raw bytes out, raw bytes in, timed; it knows neither what they mean nor who
+//! answers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::{Buf, BufMut, Bytes};
+use hdrhistogram::Histogram;
+use tonic::Status;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::rounds::Spent;
+
+/// One round of throughput.
+pub(crate) const THROUGHPUT: Duration = Duration::from_millis(400);
+const CALLERS: u64 = 8;
+/// By how many bytes an answer may differ from the one that was looked at: integers have different lengths.
+const ANSWER_DIFFERS_MAX: usize = 16;
+
+/// Requests to one service, and one of its answers.
+#[derive(Clone)]
+pub(crate) struct Load {
+    pub(crate) service: String,
+    pub(crate) requests: Vec<Bytes>,
+    pub(crate) answer: Bytes,
+    pub(crate) path: PathAndQuery,
+    pub(crate) echo_path: PathAndQuery,
+}
+
+impl Load {
+    pub(crate) fn new(service: &str, requests: Vec<Bytes>) -> Self {
+        Self {
+            service: service.to_owned(),
+            requests,
+            answer: Bytes::new(),
+            path: PathAndQuery::from_static("/skewless.v1.FeatureService/GetFeatures"),
+            echo_path: PathAndQuery::try_from(format!("/{}/{service}", crate::echo::NAME))
+                .expect("a service's name is a path"),
+        }
+    }
+
+    /// Name and bytes of the answer, for the echo.
+    pub(crate) fn answer(&self) -> (String, Bytes) {
+        (self.echo_path.as_str().to_owned(), self.answer.clone())
+    }
+
+    /// Sizes, for people.
+    pub(crate) fn bytes(&self) -> String {
+        let (request, answer) = (self.requests[0].len(), self.answer.len());
+        format!("`{}`: request {request} bytes, answer {answer}", self.service)
+    }
+
+    fn request(&self, draw: &mut Draw) -> Bytes {
+        self.requests[draw.below(self.requests.len())].clone()
+    }
+}
+
+/// One connection.
+pub(crate) struct Caller {
+    grpc: Grpc<Channel>,
+    draw: Draw,
+}
+
+impl Caller {
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let channel = Endpoint::from_shared(url.to_owned())?.connect().await;
+        let channel = channel.with_context(|| url.to_owned())?;
+        Ok(Self { grpc: Grpc::new(channel), draw: Draw(1) })
+    }
+
+    pub(crate) async fn call(&mut self, request: Bytes, path: &PathAndQuery) -> Result<Bytes> {
+        self.grpc.ready().await?;
+        let answer = self.grpc.unary(tonic::Request::new(request), path.clone(), RawCodec).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Microseconds of the 50th and 99th percentile of `calls` calls, one after the other.
+    pub(crate) async fn quantiles(
+        &mut self,
+        load: &Load,
+        path: &PathAndQuery,
+        calls: usize,
+    ) -> Result<[f64; 2]> {
+        let mut nanos = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3)?;
+        for _ in 0..calls {
+            let request = load.request(&mut self.draw);
+            let start = Instant::now();
+            let answer = self.call(request, path).await?;
+            nanos.saturating_record(start.elapsed().as_nanos() as u64);
+            check(load, &answer)?;
+        }
+        Ok([0.50, 0.99].map(|quantile| nanos.value_at_quantile(quantile) as f64 / 1e3))
+    }
+}
+
+fn check(load: &Load, answer: &Bytes) -> Result<()> {
+    let (expected, came) = (load.answer.len(), answer.len());
+    ensure!(
+        expected.abs_diff(came) <= ANSWER_DIFFERS_MAX,
+        "expected {expected} bytes, came {came}"
+    );
+    Ok(())
+}
+
+/// Calls a second of several callers, each with its connection, each one call at a time; and microseconds of
+/// processor time a call, of client and server together.
+pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> Result<[f64; 2]> {
+    let mut callers = Vec::new();
+    for number in 0..CALLERS {
+        let mut caller = Caller::connect(url).await?;
+        caller.draw = Draw(number + 1);
+        callers.push(caller);
+    }
+    let (start, spent) = (Instant::now(), Spent::ByProcess.so_far()?);
+    let mut tasks = Vec::new();
+    for mut caller in callers {
+        let (load, path) = (load.clone(), path.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut calls = 0_u64;
+            while start.elapsed() < THROUGHPUT {
+                let request = load.request(&mut caller.draw);
+                check(&load, &caller.call(request, &path).await?)?;
+                calls += 1;
+            }
+            anyhow::Ok(calls)
+        }));
+    }
+    let mut calls = 0;
+    for task in tasks {
+        calls += task.await??;
+    }
+    let spent = Spent::ByProcess.so_far()? - spent;
+    let calls = calls as f64;
+    Ok([calls / start.elapsed().as_secs_f64(), spent.as_secs_f64() * 1e6 / calls])
+}
+
+/// A fixed sequence.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// Messages as the bytes they are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let len = from.remaining();
+        Ok(Some(from.copy_to_bytes(len)))
+    }
+}
