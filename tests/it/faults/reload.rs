@@ -34,7 +34,7 @@ async fn what_can_not_be_served_is_refused_whole_and_the_old_goes_on() -> Result
     let with = |name: &str| program(name).map(Some);
     // What the definitions become, what the plugin becomes, what the refusal says.
     let broken = [
-        (good.replace("services:", "services"), None, "services"),
+        (good.replace("services:", "services"), None, "expected YAML"),
         (good.replace("numbers.a, turned", "numbers.c, turned"), None, "came `c`"),
         (good.replace("name: good", "name: turned"), None, "turned"),
         (good.replace("turn.wasm", "tern.wasm"), None, "tern.wasm"),
@@ -45,7 +45,11 @@ async fn what_can_not_be_served_is_refused_whole_and_the_old_goes_on() -> Result
         (good.clone(), with("component_imports")?, "turn.wasm"),
         (good.clone(), with("huge_memory")?, "memory_bytes_max"),
         (good.clone(), with("bad_signature")?, "turn.wasm"),
-        (good.clone(), with("invalid_utf8")?, "turned.sum"),
+        (
+            good.clone(),
+            with("invalid_utf8")?,
+            "expected an output of transform `turned` (text), came `sum`",
+        ),
         (good.clone(), with("traps_in_start")?, "trapped"),
         (good.clone(), with("loops_in_start")?, "deadline"),
         (good.clone(), with("grows_memory_in_start")?, "memory_bytes_max"),
