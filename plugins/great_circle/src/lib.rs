@@ -43,8 +43,8 @@ pub fn great_circle(
     let x = cos(phi1) * sin(phi2) - sin(phi1) * cos(phi2) * cos(d_lambda);
     let degrees = atan2(y, x).to_degrees();
     GreatCircle {
-        // Rounding may put h a hair above 1 for antipodes.
-        km: 2.0 * EARTH_RADIUS_KM * asin(sqrt(h.min(1.0))),
+        // Rounding may put h a hair above 1 for antipodes; `min` would make 1 of a NaN as well.
+        km: 2.0 * EARTH_RADIUS_KM * asin(sqrt(if h > 1.0 { 1.0 } else { h })),
         bearing: if degrees < 0.0 { degrees + 360.0 } else { degrees },
     }
 }
