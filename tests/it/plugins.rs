@@ -98,7 +98,8 @@ fn same(came: &[Column], expected: &[Column], rows: usize) -> Result<()> {
     for (at, (came, expected)) in came.iter().zip(expected).enumerate() {
         ensure!(came.len() == rows, "column {at} has {} rows", came.len());
         for row in 0..rows {
-            (here.clear(), there.clear());
+            here.clear();
+            there.clear();
             came.value(row).canonical_bytes(&mut here);
             expected.value(row).canonical_bytes(&mut there);
             let (came, expected) = (came.value(row), expected.value(row));

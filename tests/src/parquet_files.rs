@@ -200,72 +200,71 @@ fn embeddings(column: &Column, rows: &[usize], dim: i32) -> ArrayRef {
 fn append(array: &ArrayRef, column: &mut Column) -> Result<()> {
     let of = || format!("{} came as {}", column_type(column), array.data_type());
     macro_rules! push {
-        ($values:expr, |$row:ident, $values_name:ident| $push:expr) => {{
-            let $values_name = $values;
+        (|$row:ident| $push:expr) => {
             for $row in 0..array.len() {
                 if array.is_null($row) { column.push_null() } else { $push }
             }
-        }};
+        };
     }
     let missing = of();
     match column.ty() {
         Type::Bool => {
             let values = array.as_boolean_opt().context(missing)?;
-            push!(values, |row, values| column.push_bool(values.value(row)));
+            push!(|row| column.push_bool(values.value(row)));
         }
         Type::Int32 => {
             let values = array.as_primitive_opt::<Int32Type>().context(missing)?;
-            push!(values, |row, values| column.push_i32(values.value(row)));
+            push!(|row| column.push_i32(values.value(row)));
         }
         Type::Int64 => {
             let values = array.as_primitive_opt::<Int64Type>().context(missing)?;
-            push!(values, |row, values| column.push_i64(values.value(row)));
+            push!(|row| column.push_i64(values.value(row)));
         }
         Type::Float32 => {
             let values = array.as_primitive_opt::<Float32Type>().context(missing)?;
-            push!(values, |row, values| column.push_f32(values.value(row)));
+            push!(|row| column.push_f32(values.value(row)));
         }
         Type::Float64 => {
             let values = array.as_primitive_opt::<Float64Type>().context(missing)?;
-            push!(values, |row, values| column.push_f64(values.value(row)));
+            push!(|row| column.push_f64(values.value(row)));
         }
         Type::Utf8 => {
             let values = array.as_string_opt::<i32>().context(missing)?;
-            push!(values, |row, values| column.push_utf8(values.value(row)));
+            push!(|row| column.push_utf8(values.value(row)));
         }
         Type::Binary => {
             let values = array.as_binary_opt::<i32>().context(missing)?;
-            push!(values, |row, values| column.push_binary(values.value(row)));
+            push!(|row| column.push_binary(values.value(row)));
         }
         Type::Timestamp => {
             let values = array.as_primitive_opt::<TimestampMicrosecondType>().context(missing)?;
-            push!(values, |row, values| column.push_timestamp(values.value(row)));
+            push!(|row| column.push_timestamp(values.value(row)));
         }
         Type::Embedding(dim) => {
             let values = array.as_fixed_size_list_opt().context(missing)?;
             ensure!(values.value_length() == i32::try_from(dim)?, "an embedding of another length");
-            push!(values, |row, values| {
+            push!(|row| {
                 let value = values.value(row);
                 column.push_embedding(value.as_primitive::<Float32Type>().values());
             });
         }
         Type::ListInt64 => {
             let values = array.as_list_opt::<i32>().context(missing)?;
-            push!(values, |row, values| {
+            push!(|row| {
                 let value = values.value(row);
                 column.push_list_i64(value.as_primitive::<Int64Type>().values());
             });
         }
         Type::ListFloat64 => {
             let values = array.as_list_opt::<i32>().context(missing)?;
-            push!(values, |row, values| {
+            push!(|row| {
                 let value = values.value(row);
                 column.push_list_f64(value.as_primitive::<Float64Type>().values());
             });
         }
         Type::ListUtf8 => {
             let values = array.as_list_opt::<i32>().context(missing)?;
-            push!(values, |row, values| {
+            push!(|row| {
                 let value = values.value(row);
                 let texts = value.as_string::<i32>();
                 column.push_list_utf8((0..texts.len()).map(|index| texts.value(index)));
