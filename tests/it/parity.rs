@@ -43,7 +43,11 @@ fn a_million_values_are_the_same_bytes_online_and_offline() -> Result<()> {
         Status::TransformFailed,
     ] {
         let count = all.statuses[status as usize];
-        ensure!(count > all.values / 2_000, "only {count} values are {}: a dull story", status.name());
+        ensure!(
+            count > all.values / 2_000,
+            "only {count} values are {}: a dull story",
+            status.name()
+        );
     }
     Ok(())
 }
@@ -96,12 +100,8 @@ fn how_questions_are_put_into_calls_and_chunks_does_not_show() -> Result<()> {
     let other = tempfile::tempdir()?;
     let again = offline::tell(&story, other.path(), &small, |_| None)?;
     compare(&batch, &again)?.ensure_same("chunks of 7 rows")?;
-    let sidecar = online::start(
-        &folder.path().join("repo"),
-        other.path(),
-        Clock::manual(0),
-        |_| {},
-    )?;
+    let sidecar =
+        online::start(&folder.path().join("repo"), other.path(), Clock::manual(0), |_| {})?;
     let wanted = offline::outputs(&*offline::catalog(&story)?.plan(&story.service)?);
     let again = runtime()?.block_on(online::tell(&story, &sidecar, &wanted, 999))?;
     compare(&live, &again)?.ensure_same("other calls")
@@ -145,7 +145,8 @@ fn compare_natively(catalog: &Catalog, plan: &Plan, live: &[Written]) -> Result<
         live.get(output)
     };
     for step in &plan.steps {
-        let Some(inputs) = step.inputs.iter().map(|slot| of_slot(*slot)).collect::<Option<Vec<_>>>()
+        let Some(inputs) =
+            step.inputs.iter().map(|slot| of_slot(*slot)).collect::<Option<Vec<_>>>()
         else {
             continue;
         };

@@ -29,8 +29,7 @@ pub fn write_repo(repo: &Path, story: &Story) -> Result<()> {
 
 /// The story's checked definitions.
 pub fn catalog(story: &Story) -> Result<Catalog> {
-    let file =
-        SourceFile { path: "features.yaml".to_owned(), text: story.definitions.clone() };
+    let file = SourceFile { path: "features.yaml".to_owned(), text: story.definitions.clone() };
     skewless_catalog::check(&[file], &Files(&story.plugins)).map_err(|mistakes| {
         let shown: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         anyhow!("{}:\n{}\nin\n{}", story.name, shown.join("\n"), story.definitions)

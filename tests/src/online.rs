@@ -24,7 +24,12 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub const ONE_BY_ONE: u64 = 0;
 
 /// Starts a sidecar over a repo, on free ports of loopback, with its store in `folder`.
-pub fn start(repo: &Path, folder: &Path, clock: Clock, change: impl FnOnce(&mut Config)) -> Result<Running> {
+pub fn start(
+    repo: &Path,
+    folder: &Path,
+    clock: Clock,
+    change: impl FnOnce(&mut Config),
+) -> Result<Running> {
     let mut config = Config {
         repo_dir: repo.to_path_buf(),
         store_dir: folder.join("store"),
@@ -87,7 +92,11 @@ pub async fn tell(
             let to = end.min(asked + 1 + more(48));
             let answer = features.get_features(question(story, asked, to)).await?.into_inner();
             let provenance = answer.provenance.context("provenance")?;
-            ensure!(provenance.time_us == t_us, "asked at {t_us}, answered as of {}", provenance.time_us);
+            ensure!(
+                provenance.time_us == t_us,
+                "asked at {t_us}, answered as of {}",
+                provenance.time_us
+            );
             take(&answer.columns, to - asked, &mut told)?;
             asked = to;
         }

@@ -221,9 +221,8 @@ fn definitions(plugins: &[PluginFile]) -> String {
 
 fn history(random: &mut Random, number: usize, plugin: &PluginFile, rows: usize) -> History {
     // Whole minutes for events and tens of seconds for arrivals make ties common.
-    let mut arrivals: Vec<i64> = (0..rows)
-        .map(|_| START_US + random.below(WINDOW_S / 10) as i64 * 10 * SECOND_US)
-        .collect();
+    let mut arrivals: Vec<i64> =
+        (0..rows).map(|_| START_US + random.below(WINDOW_S / 10) as i64 * 10 * SECOND_US).collect();
     arrivals.sort_unstable();
     let (_, keys) = ENTITIES[number % ENTITIES.len()];
     let empty = |(name, ty): (&str, Type)| (name.to_owned(), Column::new(ty));
@@ -308,9 +307,11 @@ fn asks(random: &mut Random, plugins: &[PluginFile], histories: &[History], size
         }
     }
     for plugin in plugins {
-        asks.request.extend(requested(plugin).map(|(_, input, ty)| {
-            (format!("{}_{input}", plugin.signature.name), Column::new(ty))
-        }));
+        asks.request.extend(
+            requested(plugin).map(|(_, input, ty)| {
+                (format!("{}_{input}", plugin.signature.name), Column::new(ty))
+            }),
+        );
     }
     for t_us in times {
         for _ in 0..size.asks {

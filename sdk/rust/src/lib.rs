@@ -42,7 +42,10 @@
 //! **State.** None. Statics are reset, or not, between calls as the host's policy says, and memory that a
 //! static points to is reused by the next call: a transform is a pure function of its row.
 
-#![expect(unexpected_cfgs, reason = "`skewless_lane` is set by the builder of plugins, not by cargo")]
+#![expect(
+    unexpected_cfgs,
+    reason = "`skewless_lane` is set by the builder of plugins, not by cargo"
+)]
 
 mod answer;
 #[cfg(target_arch = "wasm32")]

@@ -127,9 +127,10 @@ impl<const N: usize> Sink<N> {
             self = match byte {
                 b'"' | b'\\' => self.byte(b'\\').byte(byte),
                 b'\n' => self.raw("\\n"),
-                0..0x20 => {
-                    self.raw("\\u00").byte(HEX[(byte >> 4) as usize]).byte(HEX[(byte & 15) as usize])
-                }
+                0..0x20 => self
+                    .raw("\\u00")
+                    .byte(HEX[(byte >> 4) as usize])
+                    .byte(HEX[(byte & 15) as usize]),
                 _ => self.byte(byte),
             };
             at += 1;

@@ -132,7 +132,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
             cancel: interrupt::flag()?,
         })
         .map_err(offline_failure)?;
-        rows += report.rows_read;
+        rows += report.read.rows_read;
         keys += report.commit.keys;
     }
     bar.clear();

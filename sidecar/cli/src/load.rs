@@ -1,9 +1,13 @@
-//! `skewless load`: a view's history from Parquet into an online store that no sidecar has open.
+//! `skewless load`: a view's history from Parquet into an online store, on disk or of a running sidecar.
+
+mod remote;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use skewless_offline::{BadRows, LoadOptions, LoadRequest};
+use skewless_offline::{
+    BadRows, CancelFlag, HistoryRead, HistoryRequest, LoadOptions, LoadRequest,
+};
 use skewless_store::{CommitMode, Store, StoreConfig};
 
 use crate::exit::{Failure, Next, Outcome};
@@ -14,10 +18,14 @@ use crate::{interrupt, show};
 /// Load views' history into the online store
 ///
 /// Reads each view's Parquet source and puts the newest row of every entity into the store. A view's rows are
-/// visible all at once when it is whole; killed before, the old rows stay. A sidecar that has the store
-/// open must be stopped first, as only one process can hold it.
+/// visible all at once when it is whole; killed before, the old rows stay.
+///
+/// Only one process can hold a store: with --at the rows go to the sidecar that has it open, which goes on
+/// serving the old rows until the new ones are whole.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  skewless load --repo my-features")]
+#[command(
+    after_help = "Examples:\n  skewless load --repo my-features\n  skewless load --at 127.0.0.1:7667 customer_orders"
+)]
 pub(crate) struct Args {
     /// Views to load; all that have a source when not given
     views: Vec<String>,
@@ -27,6 +35,9 @@ pub(crate) struct Args {
     /// Folder of the online store, made if missing
     #[arg(long, default_value = ".skewless/store")]
     store: PathBuf,
+    /// Load into the sidecar that listens here, host:port or unix:PATH, instead of a folder
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["store", "now"])]
+    at: Option<String>,
     /// As of when: rows that are due later wait in the store; now when not given
     #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<i64>,
@@ -75,47 +86,95 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         args.views.iter().map(String::as_str).collect()
     };
+    for view in &views {
+        if catalog.view(view).is_none() {
+            let names: Vec<_> = catalog.views.iter().map(|view| view.name.as_str()).collect();
+            return Err(Failure::new(
+                format!("expected a view of the repo, came `{view}`"),
+                format!("the repo's views are: {}", names.join(", ")),
+            ));
+        }
+    }
+    match &args.at {
+        Some(address) => into_sidecar(args, &repo, &views, address, &cancel),
+        None => into_folder(args, &repo, &views, &cancel),
+    }
+}
+
+fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) -> Outcome {
     let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
     let (store, _) = Store::open(&args.store, StoreConfig::default()).or_next(
-        || "stop the sidecar that has the store open, or give another folder with --store",
+        || "load into the sidecar that has it open with --at, or give another folder with --store",
     )?;
-    let set = store.set_views(catalog)?;
+    let set = store.set_views(&repo.catalog)?;
     let bar = Arc::new(Bar::new());
-    for view in &views {
-        let handle = set.by_name(view).map_err(|error| {
-            let names: Vec<_> = catalog.views.iter().map(|view| view.name.as_str()).collect();
-            Failure::new(error, format!("the repo's views are: {}", names.join(", ")))
-        })?;
+    for view in views {
         let report = skewless_offline::load(&LoadRequest {
-            catalog,
+            catalog: &repo.catalog,
             view,
             repo: &repo.root,
             store: &store,
-            handle,
+            handle: set.by_name(view)?,
             now_us,
             mode: if args.replace { CommitMode::Replace } else { CommitMode::Merge },
-            options: LoadOptions {
-                memory_bytes: args.memory,
-                bad_rows: if args.skip_bad_rows { BadRows::Skip } else { BadRows::Refuse },
-            },
+            options: args.options(),
             spill_folder: &args.store.join("load"),
             progress: bar.clone(),
             cancel: cancel.clone(),
         });
         let report = report.map_err(offline_failure)?;
         bar.clear();
-        println!(
-            "{view}: {} rows read, {} keys, {} rows wait for their time",
-            show::thousands(report.rows_read),
-            show::thousands(report.commit.keys),
-            show::thousands(report.commit.pending),
-        );
-        for (reason, count) in &report.rejects {
-            println!("{view}: {} rows left out: {}", show::thousands(*count), reason.name());
-        }
+        print(view, &report.read, report.commit.keys, report.commit.pending);
     }
     store.flush()?;
     Ok(())
+}
+
+fn into_sidecar(
+    args: &Args,
+    repo: &Repo,
+    views: &[&str],
+    address: &str,
+    cancel: &CancelFlag,
+) -> Outcome {
+    let spill = tempfile::tempdir()?;
+    let bar = Arc::new(Bar::new());
+    for view in views {
+        let history = HistoryRequest {
+            catalog: &repo.catalog,
+            view,
+            repo: &repo.root,
+            options: args.options(),
+            spill_folder: spill.path(),
+            progress: bar.clone(),
+            cancel: cancel.clone(),
+        };
+        let (read, answer) = remote::load(&history, address, args.replace)?;
+        bar.clear();
+        print(view, &read, answer.keys, answer.pending);
+    }
+    Ok(())
+}
+
+impl Args {
+    fn options(&self) -> LoadOptions {
+        LoadOptions {
+            memory_bytes: self.memory,
+            bad_rows: if self.skip_bad_rows { BadRows::Skip } else { BadRows::Refuse },
+        }
+    }
+}
+
+fn print(view: &str, read: &HistoryRead, keys: u64, pending: u64) {
+    println!(
+        "{view}: {} rows read, {} keys, {} rows wait for their time",
+        show::thousands(read.rows_read),
+        show::thousands(keys),
+        show::thousands(pending),
+    );
+    for (reason, count) in &read.rejects {
+        println!("{view}: {} rows left out: {}", show::thousands(*count), reason.name());
+    }
 }
 
 #[cfg(test)]

@@ -245,6 +245,9 @@ pub enum OfflineError {
     /// The store refused rows.
     #[error("the store refused the load: {0}")]
     Store(#[from] skewless_store::StoreError),
+    /// Whoever takes the rows of a history takes no more.
+    #[error("the rows are taken no more")]
+    Refused,
     /// A worker thread ended unexpectedly: a bug, with its message.
     #[error("a worker stopped unexpectedly: {0}")]
     Worker(String),

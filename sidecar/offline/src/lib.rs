@@ -36,7 +36,9 @@ pub use backfill::{
 pub use error::OfflineError;
 pub use features_in::{FeatureColumn, FeatureReader, Features, read_columns, read_features};
 pub use files::{FileDigest, InputFile, expand};
-pub use load::{LoadOptions, LoadReport, LoadRequest, load};
+pub use load::{
+    HistoryRead, HistoryRequest, LoadOptions, LoadReport, LoadRequest, load, sorted_history,
+};
 pub use parquet_in::{BadRows, Reject, Rejects};
 pub use progress::{CancelFlag, Phase, Progress, Silent};
 pub use provenance::{

@@ -1,6 +1,7 @@
 //! A bulk load's whole life: a view's history is read and sorted like for a backfill, then fed in key
-//! order to the store's loader, which keeps the newest due row of each key, lets rows not yet due
-//! wait, and makes all of it visible at once on commit. When anything fails before, nothing changed.
+//! order to a store's loader, in this process or behind a sidecar's `Load`. The loader keeps the newest
+//! due row of each key, lets rows not yet due wait, and makes all of it visible at once on commit. When
+//! anything fails before, nothing changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{AsArray, RecordBatch};
 use skewless_batch::Column;
 use skewless_catalog::{Catalog, View};
-use skewless_store::{CommitMode, CommitReport, Loader, Rows, Store, ViewHandle, key};
+use skewless_store::{CommitMode, CommitReport, Rows, Store, ViewHandle, key};
 
 use crate::OfflineError;
 use crate::columns;
@@ -62,23 +63,70 @@ impl Default for LoadOptions {
     }
 }
 
-/// What a load did.
+/// A view's history, read in the order in which a store is loaded.
+pub struct HistoryRequest<'a> {
+    /// The definitions.
+    pub catalog: &'a Catalog,
+    /// The name of the view whose source is read.
+    pub view: &'a str,
+    /// The folder that relative source paths of the definitions start from.
+    pub repo: &'a Path,
+    /// Everything that has a default.
+    pub options: LoadOptions,
+    /// Folder for spilled sorts, made if needed and emptied of an earlier load's remains.
+    pub spill_folder: &'a Path,
+    /// Hears how far it is.
+    pub progress: Arc<dyn Progress>,
+    /// Stops it.
+    pub cancel: CancelFlag,
+}
+
+/// What was read of a history.
 #[derive(Clone, Debug)]
-pub struct LoadReport {
+pub struct HistoryRead {
     /// Rows in the files.
     pub rows_read: u64,
     /// Rows left out, by reason; empty unless bad rows are skipped.
     pub rejects: Rejects,
-    /// What the store made of the rest.
-    pub commit: CommitReport,
     /// The files read.
     pub files: Vec<FileDigest>,
     /// What sorting needed.
     pub sorts: SortStats,
 }
 
-/// Loads one view. Blocks; must not be called from async code.
+/// What a load did.
+#[derive(Clone, Debug)]
+pub struct LoadReport {
+    /// What was read.
+    pub read: HistoryRead,
+    /// What the store made of it.
+    pub commit: CommitReport,
+}
+
+/// Loads one view into a store of this process. Blocks; must not be called from async code.
 pub fn load(request: &LoadRequest<'_>) -> Result<LoadReport, OfflineError> {
+    let mut loader = request.store.stage(request.handle, request.now_us)?;
+    let history = HistoryRequest {
+        catalog: request.catalog,
+        view: request.view,
+        repo: request.repo,
+        options: request.options.clone(),
+        spill_folder: request.spill_folder,
+        progress: Arc::clone(&request.progress),
+        cancel: request.cancel.clone(),
+    };
+    let read = sorted_history(&history, &mut |rows| Ok(loader.push(&rows)?))?;
+    let commit = request.store.commit(loader, request.mode, request.now_us)?;
+    Ok(LoadReport { read, commit })
+}
+
+/// Reads one view's history and hands it over in the store's key order, at most [`LOAD_ROWS`] rows at
+/// a time. Only when this has returned without an error is what was handed over the whole history:
+/// whoever takes the rows must not make them visible before. Blocks; must not be called from async code.
+pub fn sorted_history(
+    request: &HistoryRequest<'_>,
+    push: &mut dyn FnMut(Rows) -> Result<(), OfflineError>,
+) -> Result<HistoryRead, OfflineError> {
     if request.options.memory_bytes < MEMORY_BYTES_MIN {
         let (given, minimum) = (request.options.memory_bytes, MEMORY_BYTES_MIN);
         return Err(OfflineError::MemoryTooSmall { given, minimum });
@@ -101,32 +149,28 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoadReport, OfflineError> {
         total: history.files.iter().map(|file| file.bytes).sum(),
     };
     let digests = digester.digest(&history.files)?;
-
-    let mut loader = request.store.stage(request.handle, request.now_us)?;
-    let counts = feed(request, &job, view, &history, &mut loader)?;
+    let counts = feed(request, &job, view, &history, push)?;
     history.files.iter().try_for_each(InputFile::check_unchanged)?;
     request.cancel.check()?;
-    let commit = request.store.commit(loader, request.mode, request.now_us)?;
-    Ok(LoadReport {
+    Ok(HistoryRead {
         rows_read: counts.rows,
         rejects: counts.rejects,
-        commit,
         files: digests,
         sorts: job.stats(),
     })
 }
 
-fn spill_folder(request: &LoadRequest<'_>) -> PathBuf {
+fn spill_folder(request: &HistoryRequest<'_>) -> PathBuf {
     request.spill_folder.join(format!(".{}.load-spill", request.view))
 }
 
-/// Sorts the history and pushes it into the loader.
+/// Sorts the history and hands it over.
 fn feed(
-    request: &LoadRequest<'_>,
+    request: &HistoryRequest<'_>,
     job: &Arc<Job>,
     view: &View,
     history: &History,
-    loader: &mut Loader,
+    push: &mut dyn FnMut(Rows) -> Result<(), OfflineError>,
 ) -> Result<Counts, OfflineError> {
     let phase = Phase::Load(view.name.clone());
     let counts = Arc::new(Mutex::new(Counts::default()));
@@ -136,7 +180,7 @@ fn feed(
     while let Some(batch) = job.next(&mut sorted)? {
         for start in (0..batch.num_rows()).step_by(LOAD_ROWS) {
             let rows = batch.slice(start, LOAD_ROWS.min(batch.num_rows() - start));
-            loader.push(&store_rows(view, &rows)?)?;
+            push(store_rows(view, &rows)?)?;
         }
     }
     let counts = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -93,9 +93,9 @@ fn a_loaded_view_answers_at_that_time_and_later_as_a_backfill_of_those_times() {
         let store = store(&world);
         let now = 30 * S;
         let report = load_view(&world, &store, "a", now, LoadOptions::default()).unwrap();
-        assert_eq!((report.rows_read, report.commit.rows), (400, 400));
-        assert!(report.commit.pending > 0 && report.rejects.is_empty());
-        assert_eq!(report.files.len(), 2);
+        assert_eq!((report.read.rows_read, report.commit.rows), (400, 400));
+        assert!(report.commit.pending > 0 && report.read.rejects.is_empty());
+        assert_eq!(report.read.files.len(), 2);
         for t in [now, now + 1, now + 5 * S, now + 33 * S, now + 60 * S] {
             let asks: Vec<_> = (0..35).map(|i| ask(&format!("p{i}"), t)).collect();
             let frame = served(&world, &store, "wide", &asks, t);
@@ -139,8 +139,8 @@ fn bad_rows_refuse_the_load_and_change_nothing_unless_skipping_is_asked_for() {
 
     let options = LoadOptions { bad_rows: BadRows::Skip, ..LoadOptions::default() };
     let report = load_view(&world, &store, "a", 9 * S, options).unwrap();
-    assert_eq!((report.rows_read, report.commit.rows, report.commit.keys), (6, 2, 2));
-    let rejects: Vec<_> = report.rejects.into_iter().collect();
+    assert_eq!((report.read.rows_read, report.commit.rows, report.commit.keys), (6, 2, 2));
+    let rejects: Vec<_> = report.read.rejects.into_iter().collect();
     let expected = [(Reject::TimeOutOfRange, 2), (Reject::NullTime, 1), (Reject::NullKey, 1)];
     assert_eq!(rejects, expected);
     assert_eq!(status(&served(&world, &store, "plain", &asks, 9 * S)), [1, 3, 3, 3, 3, 1]);

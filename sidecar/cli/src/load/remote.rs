@@ -1,0 +1,111 @@
+//! The rows of a history to a running sidecar, by `AdminService.Load`; reading and sorting are the offline
+//! room's. The sidecar makes the rows visible when the stream ends well, so the stream must not end at all
+//! when reading failed: the call is dropped while its sender is alive.
+
+use prost::Message as _;
+use skewless_batch::Column;
+use skewless_catalog::View;
+use skewless_offline::{HistoryRead, HistoryRequest, OfflineError, sorted_history};
+use skewless_proto::v1 as pb;
+use skewless_proto::v1::admin_service_client::AdminServiceClient;
+use skewless_server::wire;
+use skewless_store::Rows;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::client::{connect, refused};
+use crate::exit::{Failure, Outcome};
+use crate::repo::offline_failure;
+
+/// Messages on their way: enough that neither side waits for the other, little enough to hold in memory.
+const MESSAGES_MAX: usize = 4;
+
+/// Larger messages are split; a sidecar takes 16 MiB by default.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Loads one view.
+pub(super) fn load(
+    history: &HistoryRequest<'_>,
+    address: &str,
+    replace: bool,
+) -> Outcome<(HistoryRead, pb::LoadResponse)> {
+    let unknown = || Failure::new("the view is not in the catalog", "check the repo");
+    let view = history.catalog.view(history.view).ok_or_else(unknown)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let channel = runtime.block_on(connect(address))?;
+    let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+    let mut client = AdminServiceClient::new(channel);
+    let call = runtime.spawn(async move { client.load(ReceiverStream::new(receiver)).await });
+
+    let mode = if replace { pb::LoadMode::Replace } else { pb::LoadMode::Merge };
+    let first = pb::LoadRequest {
+        view: view.name.clone(),
+        mode: mode.into(),
+        ..pb::LoadRequest::default()
+    };
+    let send = |message| sender.blocking_send(message).map_err(|_| OfflineError::Refused);
+    let read = send(first).and_then(|()| {
+        sorted_history(history, &mut |rows| {
+            send_rows(view, &rows, 0, rows.event_us.len(), &mut |message| send(message))
+        })
+    });
+    match read {
+        Ok(read) => {
+            drop(sender);
+            let answer = runtime.block_on(call)?.map_err(|status| refused(&status))?;
+            Ok((read, answer.into_inner()))
+        }
+        // The sidecar ended the call: what it said is the reason.
+        Err(OfflineError::Refused) => match runtime.block_on(call)? {
+            Err(status) => Err(refused(&status)),
+            Ok(_) => Err(OfflineError::Refused.into()),
+        },
+        Err(error) => {
+            call.abort();
+            let _ = runtime.block_on(call);
+            drop(sender);
+            Err(offline_failure(error))
+        }
+    }
+}
+
+/// Sends rows `from..to`, in halves if they are too large for a message.
+fn send_rows(
+    view: &View,
+    rows: &Rows,
+    from: usize,
+    to: usize,
+    send: &mut dyn FnMut(pb::LoadRequest) -> Result<(), OfflineError>,
+) -> Result<(), OfflineError> {
+    let message = message(view, rows, from, to);
+    if message.encoded_len() <= MESSAGE_BYTES_MAX || to - from < 2 {
+        return send(message);
+    }
+    let middle = from + (to - from) / 2;
+    send_rows(view, rows, from, middle, send)?;
+    send_rows(view, rows, middle, to, send)
+}
+
+fn message(view: &View, rows: &Rows, from: usize, to: usize) -> pb::LoadRequest {
+    let part = |name: &str, column: &Column| {
+        let mut part = Column::with_capacity(column.ty(), to - from);
+        part.append(&column.view(), from..to);
+        wire::column(name, &part)
+    };
+    let mut deleted = vec![0_u8; (to - from).div_ceil(8)];
+    for (at, row) in (from..to).enumerate() {
+        deleted[at / 8] |= u8::from(rows.deleted[row]) << (at % 8);
+    }
+    let keys = view.keys.iter().zip(&rows.keys).map(|(key, column)| part(&key.name, column));
+    let features =
+        view.features.iter().zip(&rows.features).map(|(field, column)| part(&field.name, column));
+    pb::LoadRequest {
+        keys: keys.collect(),
+        event_us: rows.event_us[from..to].to_vec(),
+        known_us: rows.known_us[from..to].to_vec(),
+        deleted: deleted.into(),
+        features: features.collect(),
+        ..pb::LoadRequest::default()
+    }
+}
