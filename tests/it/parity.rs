@@ -124,6 +124,12 @@ fn tell_both(
 }
 
 fn compare(one: &[Written], other: &[Written]) -> Result<Comparison> {
+    ensure!(
+        one.len() == other.len() && !one.is_empty(),
+        "{} and {} features",
+        one.len(),
+        other.len()
+    );
     let mut comparison = Comparison::default();
     for (one, other) in one.iter().zip(other) {
         comparison.add(&told(one), &told(other))?;

@@ -29,8 +29,12 @@ pub fn write_repo(repo: &Path, story: &Story) -> Result<()> {
 
 /// The story's checked definitions.
 pub fn catalog(story: &Story) -> Result<Catalog> {
+    check(story, &story.plugins)
+}
+
+fn check(story: &Story, plugins: &[PluginFile]) -> Result<Catalog> {
     let file = SourceFile { path: "features.yaml".to_owned(), text: story.definitions.clone() };
-    skewless_catalog::check(&[file], &Files(&story.plugins)).map_err(|mistakes| {
+    skewless_catalog::check(&[file], &Files(plugins)).map_err(|mistakes| {
         let shown: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         anyhow!("{}:\n{}\nin\n{}", story.name, shown.join("\n"), story.definitions)
     })
@@ -47,11 +51,16 @@ pub fn tell(
     write_repo(&repo, story)?;
     let spine = folder.join("spine.parquet");
     write_spine(&spine, &story.asks)?;
-    let catalog = catalog(story)?;
+    let changed = |plugin: &PluginFile| PluginFile {
+        wasm: change(plugin).unwrap_or_else(|| plugin.wasm.clone()),
+        ..plugin.clone()
+    };
+    let plugins: Vec<PluginFile> = story.plugins.iter().map(changed).collect();
+    let catalog = check(story, &plugins)?;
     let plan = catalog.plan(&story.service)?;
     let engine = Engine::new(EngineConfig::default())?;
     let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
-    let program = bind(&engine, &plan, &story.plugins, change)?;
+    let program = bind(&engine, &plan, &plugins)?;
     let output: PathBuf = folder.join("features.parquet");
     backfill(&BackfillRequest {
         catalog: &catalog,
@@ -73,17 +82,10 @@ pub fn outputs(plan: &Plan) -> Vec<(String, Type)> {
     plan.outputs.iter().map(|output| (output.name.clone(), output.ty)).collect()
 }
 
-fn bind(
-    engine: &Engine,
-    plan: &Arc<Plan>,
-    plugins: &[PluginFile],
-    change: impl Fn(&PluginFile) -> Option<Vec<u8>>,
-) -> Result<Program> {
+fn bind(engine: &Engine, plan: &Arc<Plan>, plugins: &[PluginFile]) -> Result<Program> {
     let mut loaded = Vec::new();
     for plugin in plugins {
-        let digest = Digest::of(&plugin.wasm);
-        let wasm = change(plugin).unwrap_or_else(|| plugin.wasm.clone());
-        loaded.push((digest, engine.load(&wasm, None)?));
+        loaded.push((Digest::of(&plugin.wasm), engine.load(&plugin.wasm, None)?));
     }
     let find = |digest: &Digest| {
         loaded.iter().find(|(known, _)| known == digest).map(|(_, plugin)| plugin.clone())
