@@ -44,7 +44,7 @@ pub use error::StoreError;
 pub use info::{StoreInfo, ViewInfo};
 pub use loader::{CommitMode, CommitReport, Loader};
 pub use open::{OpenReport, SalvageReport};
-pub use read::ReadScratch;
+pub use read::{LookupPhase, ReadScratch};
 pub use rows::Rows;
 pub use store::Store;
 pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSchema, ViewSet};

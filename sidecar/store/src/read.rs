@@ -49,6 +49,15 @@ impl ReadScratch {
     }
 }
 
+/// A moment in a lookup's life, for whoever has a clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookupPhase {
+    /// Its rows are about to be looked for.
+    Start,
+    /// Its values are in the frame.
+    End,
+}
+
 /// Fills every lookup of the plan; gives the sequence it was read at.
 pub(crate) fn read(
     shared: &Shared,
@@ -57,6 +66,7 @@ pub(crate) fn read(
     t_us: i64,
     frame: &mut Frame,
     scratch: &mut ReadScratch,
+    moment: &mut dyn FnMut(usize, LookupPhase),
 ) -> Result<u64, StoreError> {
     check_frame(plan, frame)?;
     encode_keys(shared, plan, frame, scratch);
@@ -79,7 +89,9 @@ pub(crate) fn read(
         options.set_snapshot(&snapshot);
         let mut pass = Pass { shared, live: &live, options, as_of_us, ahead_us: as_of_us };
         for (index, lookup) in plan.lookups.iter().enumerate() {
+            moment(index, LookupPhase::Start);
             pass.lookup(index, lookup, frame, scratch)?;
+            moment(index, LookupPhase::End);
             if pass.ahead_us > t_us.saturating_add(shared.config.read_behind_us_max) {
                 let view = lookup.view.name().to_owned();
                 return Err(StoreError::ReadInThePast { view, t_us, least_us: pass.ahead_us });

@@ -14,7 +14,7 @@ use crate::live::Shared;
 use crate::loader::{self, CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
-use crate::read::{self, ReadScratch};
+use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
 use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
 
@@ -68,7 +68,21 @@ impl Store {
         frame: &mut Frame,
         scratch: &mut ReadScratch,
     ) -> Result<u64, StoreError> {
-        read::read(&self.shared, &self.applier, plan, t_us, frame, scratch)
+        self.read_timed(plan, t_us, frame, scratch, &mut |_, _| {})
+    }
+
+    /// Like [`Store::read`], and says when each lookup, by its index in the plan, starts and ends; the store
+    /// reads no clock. Lookups are read one after another. A read that starts again reports them again, and
+    /// a lookup that fails has no end. Encoding of keys and the snapshot are shared, so belong to none.
+    pub fn read_timed(
+        &self,
+        plan: &StorePlan,
+        t_us: i64,
+        frame: &mut Frame,
+        scratch: &mut ReadScratch,
+        moment: &mut dyn FnMut(usize, LookupPhase),
+    ) -> Result<u64, StoreError> {
+        read::read(&self.shared, &self.applier, plan, t_us, frame, scratch, moment)
     }
 
     /// Applies rows: all or none. Waits until they are written; what that means for their survival is

@@ -179,6 +179,26 @@ fn a_read_overtaken_by_newer_rows_says_so_or_is_refused() {
     );
 }
 
+#[test]
+fn a_timed_read_says_when_each_lookup_starts_and_ends_in_every_attempt() {
+    use skewless_store::LookupPhase::{End, Start};
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    shop.apply(&[given(1, 5_000, 2)], 5_000);
+    // At 4,990 the row found is of a later time, so that the read starts again.
+    for (t_us, expected) in
+        [(5_000, vec![(0, Start), (0, End)]), (4_990, [(0, Start), (0, End)].repeat(2))]
+    {
+        let mut frame = skewless_catalog::Frame::new(&shop.plan);
+        frame.reset(1);
+        frame.keys[0].push_i64(1);
+        let (mut scratch, mut said) = (skewless_store::ReadScratch::default(), Vec::new());
+        let moment = &mut |lookup, phase| said.push((lookup, phase));
+        shop.store.read_timed(&shop.bound, t_us, &mut frame, &mut scratch, moment).unwrap();
+        assert_eq!(said, expected, "at {t_us}");
+    }
+}
+
 fn shop_config() -> skewless_store::StoreConfig {
     crate::fixture::config()
 }
