@@ -22,7 +22,7 @@ use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::{Frame, Plan, names};
 use skewless_engine::{Budget, Phase, Worker};
 use skewless_proto::v1 as pb;
-use skewless_store::ReadScratch;
+use skewless_store::{LookupPhase, ReadScratch, StoreError};
 
 use crate::encode::{self, Rest, Sizes, Wanted};
 use crate::guard::Deadline;
@@ -59,6 +59,7 @@ fn answer_inner(
     let mut scratch = snapshot.workers.take(|| Scratch {
         worker: Worker::new(&sidecar.engine),
         read: ReadScratch::default(),
+        lookups: Vec::new(),
         sizes: Sizes::default(),
     });
     let mut call =
@@ -121,8 +122,7 @@ impl Call<'_> {
         fill(plan, self.request, limits.rows_max, frame)?;
         let decoded = Instant::now();
         self.deadline.check("before the store was read")?;
-        let sequence =
-            self.sidecar.store.read(&self.served.store, self.now_us, frame, &mut scratch.read)?;
+        let sequence = self.read(frame, &mut scratch.read, &mut scratch.lookups)?;
         let read = Instant::now();
         self.deadline.check("while the store was read")?;
         self.compute(frame, &mut scratch.worker);
@@ -156,8 +156,29 @@ impl Call<'_> {
             &mut scratch.sizes,
             limits.response_bytes_max,
         )?;
-        count(&self.served.metrics, frame, [self.start, decoded, read, computed, Instant::now()]);
+        let at = [self.start, decoded, read, computed, Instant::now()];
+        count(&self.served.metrics, frame, &scratch.lookups, at);
         Ok(answer)
+    }
+
+    /// Reads all lookups at one sequence, which it gives, and times each; what a read that starts again
+    /// spends on a lookup is added up.
+    fn read(
+        &self,
+        frame: &mut Frame,
+        scratch: &mut ReadScratch,
+        times: &mut Vec<Duration>,
+    ) -> Result<u64, StoreError> {
+        times.clear();
+        times.resize(self.served.metrics.lookups.len(), Duration::ZERO);
+        let mut started = Instant::now();
+        let store = &self.sidecar.store;
+        store.read_timed(&self.served.store, self.now_us, frame, scratch, &mut |lookup, phase| {
+            match phase {
+                LookupPhase::Start => started = Instant::now(),
+                LookupPhase::End => times[lookup] += started.elapsed(),
+            }
+        })
     }
 
     /// Runs the transforms with the time that is left, and times each.
@@ -187,13 +208,16 @@ impl Call<'_> {
 }
 
 /// Moments in order: start, decoded, read, computed, encoded.
-fn count(metrics: &ServiceMetrics, frame: &Frame, at: [Instant; 5]) {
+fn count(metrics: &ServiceMetrics, frame: &Frame, lookups: &[Duration], at: [Instant; 5]) {
     let stages = [&metrics.decode, &metrics.store, &metrics.compute, &metrics.encode];
     for (stage, pair) in stages.into_iter().zip(at.windows(2)) {
         stage.observe((pair[1] - pair[0]).as_secs_f64());
     }
     metrics.total.observe((at[4] - at[0]).as_secs_f64());
     metrics.rows.inc_by(frame.rows as u64);
+    for (lookup, time) in metrics.lookups.iter().zip(lookups) {
+        lookup.time.observe(time.as_secs_f64());
+    }
     for (lookup, times) in metrics.lookups.iter().zip(&frame.lookups) {
         let found = times.iter().filter(|us| **us != EVENT_NONE_US).count() as u64;
         lookup.found.inc_by(found);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan, UnknownName};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
@@ -50,6 +51,8 @@ pub(crate) struct Served {
 pub(crate) struct Scratch {
     pub(crate) worker: Worker,
     pub(crate) read: ReadScratch,
+    /// Time of each lookup of the last read, over all its attempts.
+    pub(crate) lookups: Vec<Duration>,
     pub(crate) sizes: Sizes,
 }
 
@@ -183,6 +186,7 @@ impl Prepared {
             workers.give_back(Scratch {
                 worker,
                 read: ReadScratch::default(),
+                lookups: Vec::new(),
                 sizes: Sizes::default(),
             });
         }

@@ -181,7 +181,7 @@ async fn a_bulk_load_becomes_visible_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_have_histograms_per_service_stage_and_plugin() {
+async fn metrics_have_histograms_per_service_stage_view_and_plugin() {
     let harness = Harness::start();
     harness.ingest().await.ingest(weather("JFK", NOON, 1.0)).await.unwrap();
     harness.features().await.get_features(ask("departure", &[Some("JFK")])).await.unwrap();
@@ -202,6 +202,8 @@ async fn metrics_have_histograms_per_service_stage_and_plugin() {
         );
     }
     for part in [
+        "skewless_view_read_seconds_count{view=\"weather\",role=\"\"} 1",
+        "skewless_view_read_seconds_bucket{le=\"0.000005\",view=\"weather\",role=\"\"",
         "skewless_transform_seconds_count{transform=\"doubled\",plugin=\"",
         "skewless_lookup_rows_total{view=\"weather\",outcome=\"found\"} 1",
         "skewless_ingested_rows_total{view=\"weather\",verdict=\"applied\"} 1",
