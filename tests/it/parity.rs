@@ -3,7 +3,7 @@
 //! proof can fail: a plugin with one bit changed on one side is noticed.
 
 use anyhow::{Context, Result, ensure};
-use skewless_batch::ColumnView;
+use skewless_batch::{ColumnView, Value};
 use skewless_catalog::{Catalog, Plan, Status};
 use skewless_offline::BackfillOptions;
 use skewless_server::Clock;
@@ -105,6 +105,38 @@ fn how_questions_are_put_into_calls_and_chunks_does_not_show() -> Result<()> {
     let wanted = offline::outputs(&*offline::catalog(&story)?.plan(&story.service)?);
     let again = runtime()?.block_on(online::tell(&story, &sidecar, &wanted, 999))?;
     compare(&live, &again)?.ensure_same("other calls")
+}
+
+/// NaNs of any bits are among the values, and the second service has no transform that would touch them.
+#[test]
+fn rows_loaded_in_bulk_are_served_as_they_are_backfilled() -> Result<()> {
+    let plugins = plugins::core_modules()?;
+    for service in ["everything", "stored"] {
+        let mut story = Story::generate(13, plugins, Size { rows: 400, times: 40, asks: 24 });
+        let end_us = *story.asks.t_us.last().context("a question")?;
+        story.asks.t_us.fill(end_us);
+        story.service = service.to_owned();
+        if service == "stored" {
+            story.asks.request.clear();
+        }
+        let folder = tempfile::tempdir()?;
+        let repo = folder.path().join("repo");
+        let batch = offline::tell(&story, folder.path(), &BackfillOptions::default(), |_| None)?;
+        let catalog = offline::catalog(&story)?;
+        offline::load_all(&catalog, &repo, &folder.path().join("store"), end_us)?;
+        let sidecar = online::start(&repo, folder.path(), Clock::manual(end_us), |_| {})?;
+        // Nothing arrives any more: it is all in the store.
+        story.histories.clear();
+        let wanted = offline::outputs(&*catalog.plan(service)?);
+        let live = runtime()?.block_on(online::tell(&story, &sidecar, &wanted, 1))?;
+        compare(&live, &batch)?.ensure_same(service)?;
+        let is_nan = |value: Value<'_>| matches!(value, Value::Float64(value) if value.is_nan());
+        let nans = live.iter().map(|told| {
+            (0..told.statuses.len()).filter(|row| is_nan(told.column.value(*row))).count()
+        });
+        ensure!(nans.sum::<usize>() > 10, "hardly a NaN: a dull story");
+    }
+    Ok(())
 }
 
 /// The story as a sidecar answers it and as a backfill writes it; `change` is done to plugins offline only.

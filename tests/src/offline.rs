@@ -8,7 +8,10 @@ use anyhow::{Result, anyhow};
 use skewless_batch::Type;
 use skewless_catalog::{Catalog, Digest, Plan, PluginInfo, Plugins, SourceFile};
 use skewless_engine::{Engine, EngineConfig, Program, Ticker};
-use skewless_offline::{BackfillOptions, BackfillRequest, CancelFlag, Silent, backfill};
+use skewless_offline::{
+    BackfillOptions, BackfillRequest, CancelFlag, LoadOptions, LoadRequest, Silent, backfill, load,
+};
+use skewless_store::{CommitMode, Store, StoreConfig};
 
 use crate::parquet_files::{Written, read_features, write_history, write_spine};
 use crate::story::{PluginFile, Story};
@@ -74,6 +77,28 @@ pub fn tell(
         cancel: CancelFlag::new(),
     })?;
     read_features(&output, &outputs(&plan))
+}
+
+/// Loads every view's history into the online store in a folder, as of `now_us`.
+pub fn load_all(catalog: &Catalog, repo: &Path, store: &Path, now_us: i64) -> Result<()> {
+    let (open, _) = Store::open(store, StoreConfig::default())?;
+    let views = open.set_views(catalog)?;
+    for view in &catalog.views {
+        load(&LoadRequest {
+            catalog,
+            view: &view.name,
+            repo,
+            store: &open,
+            handle: views.by_name(&view.name)?,
+            now_us,
+            mode: CommitMode::Merge,
+            options: LoadOptions::default(),
+            spill_folder: repo,
+            progress: Arc::new(Silent),
+            cancel: CancelFlag::new(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Names and types of a plan's features, in order.

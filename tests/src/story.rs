@@ -157,6 +157,8 @@ fn definitions(plugins: &[PluginFile]) -> String {
     let mut requests = String::new();
     let mut transforms = String::from("transforms:\n");
     let mut wanted = String::from("services:\n  - name: everything\n    features:\n");
+    // The stored features alone: a service without a transform.
+    let mut stored_only = String::from("  - name: stored\n    features:\n");
     // What later transforms may feed on: (reference, type).
     let mut made: Vec<(String, Type)> = Vec::new();
     for (number, plugin) in plugins.iter().enumerate() {
@@ -185,7 +187,9 @@ fn definitions(plugins: &[PluginFile]) -> String {
                 let _ = writeln!(wanted, "      - request.{name}_{input}");
                 format!("request.{name}_{input}")
             } else {
-                let _ = writeln!(wanted, "      - in_{name}{role}.{input}");
+                for service in [&mut wanted, &mut stored_only] {
+                    let _ = writeln!(service, "      - in_{name}{role}.{input}");
+                }
                 format!("in_{name}{role}.{input}")
             };
             let of_type: Vec<&String> =
@@ -216,7 +220,7 @@ fn definitions(plugins: &[PluginFile]) -> String {
     if !requests.is_empty() {
         requests.insert_str(0, "requests:\n");
     }
-    format!("{yaml}{views}{requests}{transforms}{wanted}")
+    format!("{yaml}{views}{requests}{transforms}{wanted}{stored_only}")
 }
 
 fn history(random: &mut Random, number: usize, plugin: &PluginFile, rows: usize) -> History {

@@ -207,7 +207,10 @@ fn store_rows(view: &View, batch: &RecordBatch) -> Result<Rows, OfflineError> {
         rows.deleted.push(order.deleted);
     }
     for (field, array) in view.features.iter().zip(&batch.columns()[1..]) {
-        rows.features.push(columns::column(array, &field.name, field.ty)?);
+        let mut column = columns::column(array, &field.name, field.ty)?;
+        // As the sidecar does with rows that come over gRPC: one NaN, whatever made it.
+        column.canonicalize_nans();
+        rows.features.push(column);
     }
     Ok(rows)
 }
