@@ -8,7 +8,7 @@ use std::sync::Arc;
 use skewless_offline::{
     BadRows, CancelFlag, HistoryRead, HistoryRequest, LoadOptions, LoadRequest,
 };
-use skewless_store::{CommitMode, Store, StoreConfig};
+use skewless_store::{CommitMode, SchemaChange, Store, StoreConfig};
 
 use crate::exit::{Failure, Next, Outcome};
 use crate::progress::Bar;
@@ -107,6 +107,11 @@ fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) ->
         || "load into the sidecar that has it open with --at, or give another folder with --store",
     )?;
     let set = store.set_views(&repo.catalog)?;
+    for change in set.changes() {
+        if let SchemaChange::Emptied { view, reason } = change {
+            eprintln!("warning: {view}: {reason}; its stored rows no longer fit and were dropped");
+        }
+    }
     let bar = Arc::new(Bar::new());
     for view in views {
         let report = skewless_offline::load(&LoadRequest {

@@ -13,7 +13,7 @@ use skewless_server::repo::{self, RepoError, RepoLimits};
 use crate::exit::{Failure, Next, Outcome};
 use crate::report;
 
-/// Compiled plugins are kept here, beside the store; may be deleted at any time.
+/// Compiled plugins are kept here, in the repo; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
 
 /// Ticks of a plugin call in a backfill, of 1 ms: far above serving's, so that no row fails because a
@@ -76,7 +76,7 @@ impl Repo {
                 self.catalog.services.iter().map(|service| service.name.as_str()).collect();
             Failure::new(error, format!("the repo's services are: {}", names.join(", ")))
         })?;
-        let cache = DirCache::open(Path::new(CACHE)).ok();
+        let cache = DirCache::open(&self.root.join(CACHE)).ok();
         let mut plugins: Vec<Plugin> = Vec::new();
         for digest in plan.digests() {
             let Some(wasm) = self.read.plugins.get(&digest) else { continue };

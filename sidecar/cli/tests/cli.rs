@@ -130,6 +130,24 @@ fn the_json_schema_is_json() {
     assert!(schema.to_string().contains("boundary"));
 }
 
+#[test]
+fn the_demo_proves_a_day_of_flights() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = done(&skewless(folder.path(), &["demo", "--days", "1", "--out", "out"]));
+    let number = |what: &str| {
+        let line =
+            said.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{said}"));
+        let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+        digits.parse::<u64>().unwrap()
+    };
+    assert!(number("features ") >= 40 && number("compared ") > 40 * 800, "{said}");
+    assert_eq!(number("mismatches "), 0, "{said}");
+    let written = |name: &str| std::fs::read(folder.path().join("out").join(name)).unwrap();
+    assert!(written("departure_delay.parquet").starts_with(b"PAR1"));
+    let picture = String::from_utf8(written("departure_delay.svg")).unwrap();
+    assert!(picture.contains("<svg") && picture.contains("mean departure delay"));
+}
+
 /// The README of the template, step by step. One test, as building the plugin is the slow part.
 #[test]
 fn a_new_feature_repo_goes_all_the_way() {

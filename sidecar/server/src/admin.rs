@@ -14,7 +14,7 @@ use crate::ingest::view_of;
 use crate::load;
 use crate::repo::RepoError;
 use crate::sidecar::{ReloadError, Sidecar};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, emptied};
 use crate::status::ServeError;
 
 /// `skewless.v1.AdminService`.
@@ -123,7 +123,10 @@ fn apply(sidecar: &Sidecar, dry_run: bool) -> pb::ApplyResponse {
     let (applied, changes, diagnostics) = match sidecar.reload(dry_run) {
         Ok(reloaded) => {
             let changes = diff::diff(&reloaded.old.catalog, &reloaded.repo.catalog);
-            let changes = changes.iter().map(ToString::to_string).collect();
+            let mut changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            if !dry_run {
+                changes.extend(emptied(&sidecar.current.load().views));
+            }
             (true, changes, reloaded.repo.catalog.warnings.iter().map(diagnostic).collect())
         }
         Err(error) => (false, Vec::new(), refusal(&error)),

@@ -181,12 +181,10 @@ impl Call<'_> {
         })
     }
 
-    /// Runs the transforms with the time that is left, and times each.
+    /// Runs the transforms with the time that is left, and times each. A plan without one is executed all
+    /// the same: it is the engine that makes NaNs canonical, here as in a backfill.
     fn compute(&self, frame: &mut Frame, worker: &mut Worker) {
         let metrics = &self.served.metrics;
-        if metrics.steps.is_empty() {
-            return;
-        }
         let tick_us = self.sidecar.config.life.tick_us.max(1);
         let left_us = u64::try_from(self.deadline.left().as_micros()).unwrap_or(u64::MAX);
         let budget = Budget::online((left_us / tick_us).max(1));

@@ -208,6 +208,10 @@ fn make_dir(dir: &Path) -> Result<(), StartError> {
     made.map_err(|error| StoreError::Io { path: dir.to_owned(), detail: error.to_string() }.into())
 }
 
+/// What grpc.health.v1 answers for: the process, and each service.
+const HEALTH_NAMES: [&str; 4] =
+    ["", FeatureRpc::NAME, IngestRpc::NAME, AdminServiceServer::<AdminRpc>::NAME];
+
 fn serve(
     runtime: &Runtime,
     sidecar: &Arc<Sidecar>,
@@ -215,7 +219,7 @@ fn serve(
 ) -> Result<(HealthReporter, Vec<JoinHandle<()>>), StartError> {
     let _entered = runtime.enter();
     let (health, health_service) = tonic_health::server::health_reporter();
-    for name in ["", FeatureRpc::NAME, IngestRpc::NAME, AdminServiceServer::<AdminRpc>::NAME] {
+    for name in HEALTH_NAMES {
         runtime.block_on(health.set_service_status(name, ServingStatus::Serving));
     }
     let mut routes = Routes::new(health_service);
@@ -328,7 +332,9 @@ impl RunningParts {
         let Self { sidecar, runtime, serving, health, _ticker, probes } = self;
         let grace = Duration::from_millis(sidecar.config.life.grace_ms);
         let drained = runtime.block_on(async {
-            health.set_service_status("", ServingStatus::NotServing).await;
+            for name in HEALTH_NAMES {
+                health.set_service_status(name, ServingStatus::NotServing).await;
+            }
             sidecar.draining.cancel();
             let ended = async {
                 for listener in serving {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan, UnknownName};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
-use skewless_store::{ReadScratch, Store, StoreError, StorePlan, ViewSet};
+use skewless_store::{ReadScratch, SchemaChange, Store, StoreError, StorePlan, ViewSet};
 
 use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
@@ -161,6 +161,16 @@ fn name_of(catalog: &Catalog, digest: &Digest) -> (String, String) {
     })
 }
 
+/// What people must know of views whose stored rows were dropped, a line each.
+pub(crate) fn emptied(views: &ViewSet) -> impl Iterator<Item = String> {
+    views.changes().iter().filter_map(|change| match change {
+        SchemaChange::Emptied { view, reason } => {
+            Some(format!("view {view}: its stored rows no longer fit and were dropped: {reason}"))
+        }
+        _ => None,
+    })
+}
+
 impl Prepared {
     /// Binds it to the store. All that can fail for the definitions' sake was tried before.
     pub(crate) fn bind(
@@ -171,6 +181,9 @@ impl Prepared {
         loaded_us: i64,
     ) -> Result<Snapshot, SnapshotError> {
         let views = store.set_views(&self.catalog)?;
+        for line in emptied(&views) {
+            tracing::warn!("{line}");
+        }
         let mut services = HashMap::with_capacity(self.catalog.services.len());
         for service in &self.catalog.services {
             let served =

@@ -45,6 +45,19 @@ async fn a_good_reload_is_served_and_a_bad_one_is_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_drops_stored_rows_says_so() {
+    let harness = Harness::start();
+    harness.ingest().await.ingest(weather("JFK", NOON, 1.0)).await.unwrap();
+    let lagging = DEFINITIONS.replace("entity: airport", "entity: airport\n    lag: 1m");
+    assert_ne!(lagging, DEFINITIONS);
+    std::fs::write(repo_file(&harness), lagging).unwrap();
+    let mut admin = harness.admin().await;
+    let answer = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
+    let dropped = |line: &String| line.contains("weather") && line.contains("were dropped");
+    assert!(answer.applied && answer.changes.iter().any(dropped), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_is_none_is_refused_at_reload() {
     let harness = Harness::start();
     std::fs::write(harness.dir.path().join("repo/plugins/double.wasm"), b"nonsense").unwrap();
