@@ -34,7 +34,6 @@ pub trait CompileCache {
 #[derive(Debug)]
 pub struct DirCache {
     dir: PathBuf,
-    written: AtomicU64,
 }
 
 /// Why a folder can't be a cache.
@@ -80,7 +79,7 @@ impl DirCache {
         if mode & 0o022 != 0 {
             return Err(DirCacheError::Writable { dir: dir.to_owned(), mode });
         }
-        let cache = Self { dir: dir.to_owned(), written: AtomicU64::new(0) };
+        let cache = Self { dir: dir.to_owned() };
         // A file of ours tells who we are.
         let (probe, file) = cache.temporary().map_err(failed)?;
         let expected = file.metadata().map_err(failed)?.uid();
@@ -96,7 +95,9 @@ impl DirCache {
     }
 
     fn temporary(&self) -> io::Result<(PathBuf, std::fs::File)> {
-        let n = self.written.fetch_add(1, Ordering::Relaxed);
+        // Counted over the process: two caches may share a folder.
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let n = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!(".{}-{n}.part", std::process::id()));
         let file = std::fs::OpenOptions::new()
             .write(true)

@@ -69,3 +69,14 @@ fn a_file_in_the_folders_place_is_an_error() {
     std::fs::write(&file, "").unwrap();
     assert!(matches!(DirCache::open(&file), Err(DirCacheError::Io { .. })));
 }
+
+#[test]
+fn caches_opened_at_once_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("cache");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..50).for_each(|_| drop(DirCache::open(&folder).unwrap())));
+        }
+    });
+}
