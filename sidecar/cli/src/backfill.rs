@@ -42,7 +42,8 @@ pub(crate) struct Args {
     /// The spine's column of times
     #[arg(long, value_name = "COLUMN", default_value = skewless_offline::EVENT_TIMESTAMP)]
     event_timestamp: String,
-    /// Memory for sorting and joining, such as 512M; more spills to disk
+    /// Memory for sorting and joining, such as 512M; more spills to disk. Chunks of rows are sized by estimate
+    /// within it; plugin instances come on top
     #[arg(long, default_value = "1G", value_parser = crate::load::bytes)]
     memory: u64,
     /// Threads that run transforms; one a core when not given
