@@ -183,6 +183,38 @@ fn a_new_feature_repo_goes_all_the_way() {
     assert!(complaint.contains("--overwrite"), "{complaint}");
     assert_eq!(std::fs::read(repo.join("training.parquet")).unwrap(), before);
     done(&skewless(&repo, &[words.as_slice(), &["--overwrite"]].concat()));
+    interrupted(&repo);
+}
+
+/// Whether a process has a handler for SIGINT, number 2: before, it would just be killed.
+fn listens_to_interrupts(id: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 0b10 != 0)
+}
+
+/// Ctrl-C in a backfill leaves nothing behind, and can't be mistaken for success.
+fn interrupted(repo: &Path) {
+    let words =
+        ["backfill", "order_risk", "--spine", "data/orders.parquet", "--out", "stopped.parquet"];
+    let before = std::fs::read_dir(repo).unwrap().count();
+    // Whether the signal comes before the end is chance, so it is tried until it did.
+    let stopped = (0..200).any(|_| {
+        let mut child =
+            command(repo, &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let id = child.id().to_string();
+        while !listens_to_interrupts(&id) && child.try_wait().unwrap().is_none() {}
+        Command::new("kill").args(["-INT", &id]).status().unwrap();
+        let code = child.wait().unwrap().code();
+        let out = repo.join("stopped.parquet");
+        match code {
+            Some(0) => std::fs::remove_file(out).unwrap(),
+            _ => assert!(!out.exists(), "ended with {code:?} and an output"),
+        }
+        code == Some(130)
+    });
+    assert!(stopped, "not one of 200 backfills was interrupted in time");
+    assert_eq!(std::fs::read_dir(repo).unwrap().count(), before, "something was left behind");
 }
 
 /// Two rows through the plugin alone.
@@ -241,6 +273,15 @@ fn served(repo: &Path) {
         let complaint = refused(&ask(&words), 1);
         assert!(complaint.contains(part), "{part}\n{complaint}");
     }
+    let definitions = repo.join("features.yaml");
+    let text = std::fs::read_to_string(&definitions).unwrap();
+    std::fs::write(&definitions, text.replace("ttl: 30d", "ttl: 30000d")).unwrap();
+    sidecar.signal("HUP");
+    let until = Instant::now() + Duration::from_secs(30);
+    while done(&ask(&["customer_id=7", "--request", "amount=120"])).contains("OUTSIDE_MAX_AGE") {
+        assert!(Instant::now() < until, "the definitions weren't read again");
+    }
+    std::fs::write(&definitions, text).unwrap();
     let unknown = skewless(repo, &[&["get", "order_risc"], at.as_slice()].concat());
     assert!(refused(&unknown, 1).contains("order_risk"));
     sidecar.stop();
@@ -269,10 +310,14 @@ impl Sidecar {
         panic!("it ended without serving: {seen}");
     }
 
+    fn signal(&self, name: &str) {
+        let (id, name) = (self.0.id().to_string(), format!("-{name}"));
+        assert!(Command::new("kill").args([&name, &id]).status().unwrap().success());
+    }
+
     /// SIGTERM; it must end by itself with 0.
     fn stop(mut self) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("TERM");
         assert_eq!(self.0.wait().unwrap().code(), Some(0));
     }
 }

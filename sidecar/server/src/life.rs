@@ -379,22 +379,28 @@ async fn idle(sidecar: &Sidecar) {
 
 /// Runs a sidecar until SIGTERM or SIGINT, reloading on SIGHUP: what the binaries do.
 pub fn run(config: Config) -> Result<Shutdown, StartError> {
+    // Signals are listened to before anything else: one that comes during the start is acted on after it.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let signals = signals.map_err(StartError::Threads)?;
+    let entered = signals.enter();
+    let listen = |kind| signal(kind).map_err(StartError::Threads);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    drop(entered);
+
     let running = Server::start(config, Clock::system())?;
     announce(&running);
     let Some(parts) = &running.parts else { return Ok(Shutdown { drained: true, flushed: true }) };
-    parts.runtime.block_on(async {
-        let listen = |kind| signal(kind).map_err(StartError::Threads);
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut hangup = listen(SignalKind::hangup())?;
+    signals.block_on(async {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok::<(), StartError>(()),
-                _ = interrupt.recv() => return Ok::<(), StartError>(()),
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
                 _ = hangup.recv() => reload_on_signal(&parts.sidecar).await,
             }
         }
-    })?;
+    });
     tracing::info!("draining");
     let shutdown = running.shutdown();
     tracing::info!(drained = shutdown.drained, flushed = shutdown.flushed, "ended");
