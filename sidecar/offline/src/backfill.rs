@@ -155,6 +155,8 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
     let spine = Spine::open(&plan, &request.spine, Path::new(""), &options.event_timestamp)?;
     let views = views(request, &plan)?;
     let schema = output_schema(&plan, &spine, options.statuses)?;
+    let inputs = views.iter().flat_map(|view| view.history.files.iter()).chain(&*spine.files);
+    refuse_input(&request.output, inputs)?;
     let output = Output::create(&request.output, options.overwrite, Arc::clone(&schema))?;
 
     let job = Job::new(
@@ -190,6 +192,20 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
         output,
     )?;
     finish(request, &spine, &views, computed, provenance, history_rows, &job)
+}
+
+/// Refuses an output in the place of a file that is read, under whatever name.
+fn refuse_input<'a>(
+    output: &Path,
+    mut inputs: impl Iterator<Item = &'a InputFile>,
+) -> Result<(), OfflineError> {
+    // An output that isn't there yet is nobody's input.
+    let Ok(output) = output.canonicalize() else { return Ok(()) };
+    let same = |file: &InputFile| file.path.canonicalize().is_ok_and(|path| path == output);
+    match inputs.any(same) {
+        true => Err(OfflineError::OutputIsInput { path: output.display().to_string() }),
+        false => Ok(()),
+    }
 }
 
 /// A view the plan reads, with all the roles under which it is asked.

@@ -161,6 +161,12 @@ pub enum OfflineError {
         /// The output.
         path: String,
     },
+    /// The output is one of the files that are read.
+    #[error("'{path}' is read by this backfill, it can't be its output as well")]
+    OutputIsInput {
+        /// The output.
+        path: String,
+    },
     /// Another process is writing the same output.
     #[error("'{path}' is being written by another backfill")]
     OutputBusy {

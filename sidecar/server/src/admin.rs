@@ -8,6 +8,7 @@ use skewless_catalog::{Diagnostic, Fingerprint, Severity, UnknownName, diff, nam
 use skewless_engine::Lane;
 use skewless_proto::v1 as pb;
 use skewless_proto::v1::admin_service_server::AdminService;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::ingest::view_of;
@@ -22,12 +23,24 @@ pub(crate) struct AdminRpc(pub(crate) Arc<Sidecar>);
 
 type Answer<T> = Result<Response<T>, Status>;
 
+impl AdminRpc {
+    /// The right to reload or flush, held until that is done even if the caller has gone.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let busy = ServeError::Busy { what: "reloads and flushes", limit: "one at a time", max: 1 };
+        Ok(Arc::clone(&self.0.gates.admin).try_acquire_owned().map_err(|_| busy)?)
+    }
+}
+
 #[tonic::async_trait]
 impl AdminService for AdminRpc {
     async fn apply(&self, request: Request<pb::ApplyRequest>) -> Answer<pb::ApplyResponse> {
         let sidecar = Arc::clone(&self.0);
-        let dry_run = request.get_ref().dry_run;
-        Ok(Response::new(blocking(move || Ok(apply(&sidecar, dry_run))).await?))
+        let (dry_run, permit) = (request.get_ref().dry_run, self.permit()?);
+        let applied = blocking(move || {
+            let _until_done = permit;
+            Ok(apply(&sidecar, dry_run))
+        });
+        Ok(Response::new(applied.await?))
     }
 
     async fn list(&self, _: Request<pb::ListRequest>) -> Answer<pb::ListResponse> {
@@ -98,8 +111,10 @@ impl AdminService for AdminRpc {
     }
 
     async fn flush(&self, _: Request<pb::FlushRequest>) -> Answer<pb::FlushResponse> {
+        let permit = self.permit()?;
         let sidecar = Arc::clone(&self.0);
         let flushed = blocking(move || {
+            let _until_done = permit;
             let store_sequence = sidecar.store.info()?.sequence;
             sidecar.store.flush()?;
             Ok(pb::FlushResponse { store_sequence })

@@ -39,6 +39,8 @@ pub(crate) struct Sidecar {
 pub(crate) struct Gates {
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) ingest_streams: Arc<Semaphore>,
+    /// Reloads and flushes by RPC: one at a time, so that a flood of them holds no thread.
+    pub(crate) admin: Arc<Semaphore>,
     /// Bulk loads: one at a time, as each sorts and writes as fast as the disk goes.
     pub(crate) load: Arc<Semaphore>,
     pub(crate) poisoned: AtomicBool,
@@ -111,6 +113,7 @@ impl Sidecar {
         let gates = Gates {
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),
+            admin: Arc::new(Semaphore::new(1)),
             load: Arc::new(Semaphore::new(1)),
             poisoned: AtomicBool::new(false),
         };
@@ -171,6 +174,7 @@ impl Sidecar {
         let (limits, gates) = (&self.config.limits, &self.gates);
         gates.in_flight.available_permits() == limits.in_flight_max
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max
+            && gates.admin.available_permits() == 1
             && gates.load.available_permits() == 1
     }
 }

@@ -31,6 +31,9 @@ pub struct StoreConfig {
     /// Bytes of rows that a bulk load collects before it writes a file. Default 64 MiB, RocksDB's
     /// usual file size: large enough to keep files few, small enough to hold in memory.
     pub stage_bytes: usize,
+    /// Bytes of stored rows that one read may copy into its frame. Default 64 MiB, the most a sidecar
+    /// answers by default: decided while reading, as a small question can ask for many large rows.
+    pub read_bytes_max: usize,
     /// Microseconds that a read's time may lie before a row already applied. Default 60 s. Only the
     /// newest row of a key is kept, so an earlier time can't be answered exactly: within this limit
     /// the read moves its time forward and says so, beyond it is refused.
@@ -61,6 +64,7 @@ impl Default for StoreConfig {
             key_bytes_max: 4_096,
             views_max: 1_024,
             stage_bytes: 64 << 20,
+            read_bytes_max: 64 << 20,
             read_behind_us_max: 60_000_000,
             expired_keep_us: 3_600_000_000,
             memtable_bytes: 16 << 20,
@@ -106,6 +110,7 @@ impl StoreConfig {
         least("value_bytes_max", 64, self.value_bytes_max);
         least("key_bytes_max", 16, self.key_bytes_max);
         least("views_max", 1, self.views_max);
+        least("read_bytes_max", 64, self.read_bytes_max);
         least("stage_bytes", 4_096, self.stage_bytes);
         least("memtable_bytes", 64 << 10, self.memtable_bytes);
         if self.wal_bytes_max == 0 {

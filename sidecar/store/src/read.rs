@@ -87,7 +87,8 @@ pub(crate) fn read(
         }
         let mut options = ReadOptions::default();
         options.set_snapshot(&snapshot);
-        let mut pass = Pass { shared, live: &live, options, as_of_us, ahead_us: as_of_us };
+        let mut pass =
+            Pass { shared, live: &live, options, as_of_us, ahead_us: as_of_us, bytes: 0 };
         for (index, lookup) in plan.lookups.iter().enumerate() {
             moment(index, LookupPhase::Start);
             pass.lookup(index, lookup, frame, scratch)?;
@@ -169,6 +170,8 @@ struct Pass<'a> {
     as_of_us: i64,
     /// The greatest due time of a row found, if it is after `as_of_us`.
     ahead_us: i64,
+    /// Bytes of the rows found so far.
+    bytes: usize,
 }
 
 impl Pass<'_> {
@@ -230,6 +233,15 @@ impl Pass<'_> {
         frame: &mut Frame,
         values: &mut RowScratch,
     ) -> Result<(), StoreError> {
+        self.bytes += bytes.map_or(0, <[u8]>::len);
+        if self.bytes > self.shared.config.read_bytes_max {
+            return Err(StoreError::OverLimit {
+                name: "read_bytes_max",
+                limit: self.shared.config.read_bytes_max as u64,
+                came: self.bytes as u64,
+                at: format!(" bytes of rows or more, in view `{}`", lookup.view.name()),
+            });
+        }
         let corrupt = |error| corrupt_row(self.shared, lookup.view.name(), &error);
         let row = bytes.map(|bytes| Row::parse(bytes, columns)).transpose().map_err(corrupt)?;
         let rule = &lookup.view.rule;

@@ -80,6 +80,17 @@ fn an_existing_output_is_kept_unless_overwriting_is_asked_for_and_succeeds() {
 }
 
 #[test]
+fn an_input_is_never_overwritten_whatever_name_it_has() {
+    let world = world();
+    let spine = std::fs::read(world.path("spine.parquet")).unwrap();
+    std::os::unix::fs::symlink(world.path("spine.parquet"), world.path("out.parquet")).unwrap();
+    let overwrite = BackfillOptions { overwrite: true, ..BackfillOptions::default() };
+    let refused = world.backfill("plain", overwrite);
+    assert!(matches!(refused, Err(OfflineError::OutputIsInput { .. })), "{refused:?}");
+    assert_eq!(std::fs::read(world.path("spine.parquet")).unwrap(), spine);
+}
+
+#[test]
 fn the_remains_of_a_killed_backfill_are_cleared_away() {
     let world = world();
     std::fs::write(world.path(".out.parquet.partial"), "half a file").unwrap();

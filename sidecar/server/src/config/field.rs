@@ -81,6 +81,7 @@ impl Config {
             ("store.key_bytes_max", Usize(&mut store.key_bytes_max, 0, MANY)),
             ("store.views_max", Usize(&mut store.views_max, 0, MANY)),
             ("store.stage_bytes", Usize(&mut store.stage_bytes, 0, MANY)),
+            ("store.read_bytes_max", Usize(&mut store.read_bytes_max, 0, MANY)),
             ("store.read_behind_us_max", I64(&mut store.read_behind_us_max, i64::MIN, i64::MAX)),
             ("store.expired_keep_us", I64(&mut store.expired_keep_us, i64::MIN, i64::MAX)),
             ("store.memtable_bytes", Usize(&mut store.memtable_bytes, 0, MANY)),

@@ -162,6 +162,26 @@ fn a_forgotten_loader_does_not_keep_the_folder_locked() {
 }
 
 #[test]
+fn a_small_question_for_large_rows_is_refused_while_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = StoreConfig { read_bytes_max: 50_000, ..config() };
+    let (store, _) = Store::open(dir.path(), small).unwrap();
+    let features = vec![("value".to_owned(), Type::Utf8)];
+    let schema = ViewSchema { keys: vec![Type::Utf8], features, ..schema("v", Rule::default()) };
+    let shop = Shop::over(store, vec![schema]).unwrap();
+    shop.store.apply(shop.view(), &texts("k", &"x".repeat(1_000), 1), 9, None).unwrap();
+    let read = |rows: usize| {
+        let mut frame = skewless_catalog::Frame::new(&shop.plan);
+        frame.reset(rows);
+        (0..rows).for_each(|_| frame.keys[0].push_utf8("k"));
+        shop.store.read(&shop.bound, 9, &mut frame, &mut skewless_store::ReadScratch::default())
+    };
+    read(40).unwrap();
+    assert_eq!(name(read(60).unwrap_err()), "read_bytes_max");
+    read(1).unwrap();
+}
+
+#[test]
 fn too_many_views_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), StoreConfig { views_max: 1, ..config() }).unwrap();
