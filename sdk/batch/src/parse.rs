@@ -64,14 +64,22 @@ impl<'a> BatchView<'a> {
     /// Column `index`: reads its descriptor. Panics if there is no such column.
     #[must_use]
     pub fn column(&self, index: usize) -> ColumnView<'a> {
+        let ty = self.column_type(index);
+        let descriptor = self.descriptor(index);
+        ColumnView::checked(ty, self.rows, u32_at(descriptor, 40), self.parts(descriptor))
+    }
+
+    /// The type of column `index`. Panics if there is no such column.
+    #[must_use]
+    pub fn column_type(&self, index: usize) -> Type {
         if index >= self.columns {
             bug("the batch has no such column");
         }
         let descriptor = self.descriptor(index);
-        let Some(ty) = Type::from_code(descriptor[0], u32_at(descriptor, 4) as u32) else {
-            bug("type codes were checked");
-        };
-        ColumnView::checked(ty, self.rows, u32_at(descriptor, 40), self.parts(descriptor))
+        match Type::from_code(descriptor[0], u32_at(descriptor, 4) as u32) {
+            Some(ty) => ty,
+            None => bug("type codes were checked"),
+        }
     }
 
     fn descriptor(&self, index: usize) -> &'a [u8; DESCRIPTOR_BYTES] {

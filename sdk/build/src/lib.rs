@@ -6,7 +6,7 @@
 //! still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
 //! dependency by its path), and the two toolchains of [`Toolchain`] against each other.
 //!
-//! Small calls inside a plugin are inlined by the engine when it compiles the module, not here.
+//! Calls inside a plugin are inlined here, when it is optimised as a whole, and once more by the engine.
 
 mod compile;
 mod component;

@@ -1,99 +1,59 @@
-//! The output batch while it grows, a row or a column at a time; the bytes are the batch crate's.
+//! The output batch: its columns once they are whole, and the messages of rows that failed; the bytes are the
+//! batch crate's.
 
 use core::fmt::{Display, Write as _};
 
 use skewless_batch::abi::CallStatus;
-use skewless_batch::{Column, ColumnView, Type, encode_iter, encoded_len_iter};
+use skewless_batch::{Column, ColumnView, Type};
 
-use crate::output::Outputs;
-use crate::signature::SignatureSpec;
-
-/// The columns a transform writes, and the messages of rows that failed.
+/// The columns a transform gives, and the messages of rows that failed.
+#[derive(Default)]
 pub struct Answer {
     columns: Vec<Column>,
-    /// One entry per row, null = fine; made when the first row fails.
+    /// One entry per row up to the last that failed, null = fine; made when the first row fails.
     errors: Option<Column>,
-    rows: usize,
     message: String,
 }
 
 impl Answer {
-    /// Empty columns with room for `rows` rows.
+    /// Nothing yet.
     #[must_use]
-    pub fn new(signature: &SignatureSpec, rows: usize) -> Answer {
-        let column = |ty| Column::with_capacity(ty, rows);
-        Answer {
-            columns: signature.outputs.iter().map(|field| column(field.ty)).collect(),
-            errors: None,
-            rows: 0,
-            message: String::new(),
-        }
+    pub fn new() -> Answer {
+        Answer::default()
     }
 
-    /// Appends a row of values.
-    #[inline]
-    pub fn row(&mut self, outputs: impl Outputs) {
-        outputs.write(&mut self.columns);
-        self.done(None);
-    }
-
-    /// Appends a row of nulls.
-    pub fn null_row(&mut self) {
-        self.columns.iter_mut().for_each(Column::push_null);
-        self.done(None);
-    }
-
-    /// Appends a row that failed.
-    pub fn failed_row(&mut self, error: impl Display) {
+    /// Notes that a row failed, and why; its outputs are the caller's to make null. Rows come in order.
+    #[cold]
+    pub fn failed(&mut self, row: usize, error: impl Display) {
         let mut message = core::mem::take(&mut self.message);
         message.clear();
         // Writing to a String can't fail; an error of Display itself leaves what it wrote.
         let _ = write!(message, "{error}");
-        self.columns.iter_mut().for_each(Column::push_null);
-        self.done(Some(&message));
+        let errors = self.errors.get_or_insert_with(|| Column::new(Type::Utf8));
+        errors.push_nulls(row.saturating_sub(errors.len()));
+        errors.push_utf8(&message);
         self.message = message;
     }
 
-    #[inline]
-    fn done(&mut self, error: Option<&str>) {
-        self.rows += 1;
-        if self.errors.is_some() || error.is_some() {
-            self.note(error);
-        }
+    /// Takes over the columns, once every row was written.
+    pub fn take(&mut self, columns: Vec<Column>) {
+        self.columns = columns;
     }
 
-    #[cold]
-    fn note(&mut self, error: Option<&str>) {
-        let errors = self.errors.get_or_insert_with(|| Column::new(Type::Utf8));
-        while errors.len() + 1 < self.rows {
-            errors.push_null();
+    /// Fills up the errors and checks that every row was answered.
+    pub(crate) fn finish(&mut self, rows: usize) -> Result<(), CallStatus> {
+        if let Some(errors) = &mut self.errors {
+            errors.push_nulls(rows.saturating_sub(errors.len()));
         }
-        match error {
-            Some(message) => errors.push_utf8(message),
-            None => errors.push_null(),
-        }
-    }
-
-    /// Checks that every row was answered.
-    pub(crate) fn finish(&self, rows: usize) -> Result<(), CallStatus> {
-        let whole = self.views().all(|column| column.len() == rows);
+        let whole = self.columns.iter().chain(&self.errors).all(|column| column.len() == rows);
         if whole { Ok(()) } else { Err(CallStatus::Failed) }
     }
 
     /// The output columns, and the errors last if there are any.
-    pub(crate) fn views(&self) -> impl ExactSizeIterator<Item = ColumnView<'_>> + Clone {
-        let all: Vec<_> = self.columns.iter().chain(&self.errors).map(Column::view).collect();
-        all.into_iter()
-    }
-
-    /// The output batch's length in bytes.
-    pub(crate) fn encoded_len(&self, rows: usize) -> usize {
-        encoded_len_iter(rows, self.views())
-    }
-
-    /// Writes the output batch; `out` is as long as [`Answer::encoded_len`] says.
-    pub(crate) fn encode(&self, rows: usize, out: &mut [u8]) -> Result<usize, CallStatus> {
-        encode_iter(rows, self.views(), out).map_err(|_| CallStatus::Failed)
+    pub(crate) fn views(&self) -> Vec<ColumnView<'_>> {
+        let mut views = Vec::with_capacity(self.columns.len() + 1);
+        views.extend(self.columns.iter().chain(&self.errors).map(Column::view));
+        views
     }
 
     /// The columns and the errors, for the native runner.

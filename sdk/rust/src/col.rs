@@ -37,13 +37,13 @@ impl<'a, T: Input<'a>> Col<'a, T> {
     /// The value of a row; `None`: null, and `T` is no `Option`.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<T> {
-        T::read(&self.view, row)
+        T::read(&T::reader(self.view), row)
     }
 
     /// The values row by row, as [`Col::get`] gives them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<T>> + Clone + use<'a, T> {
-        let view = self.view;
-        (0..view.len()).map(move |row| T::read(&view, row))
+        let (rows, reader) = (self.view.len(), T::reader(self.view));
+        (0..rows).map(move |row| T::read(&reader, row))
     }
 
     /// Everything about the column.

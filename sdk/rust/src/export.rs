@@ -80,7 +80,7 @@ macro_rules! export {
 #[cfg(target_arch = "wasm32")]
 mod guest {
     use skewless_batch::abi::CallStatus;
-    use skewless_batch::{BATCH_BYTES_MAX, BatchView};
+    use skewless_batch::{BATCH_BYTES_MAX, BatchView, encode, encoded_len};
 
     use crate::answer::Answer;
     use crate::arena;
@@ -105,17 +105,18 @@ mod guest {
         let batch = BatchView::parse(bytes).map_err(|_| CallStatus::BadBatch)?;
         plugin.check(&batch)?;
         let rows = batch.rows();
-        let mut answer = Answer::new(&plugin.spec, rows);
+        let mut answer = Answer::new();
         (plugin.run)(batch, &mut answer)?;
         answer.finish(rows)?;
-        let len = answer.encoded_len(rows);
+        let views = answer.views();
+        let len = encoded_len(rows, &views);
         let place = arena::take(len);
         if place.is_null() {
             return Err(CallStatus::OutOfMemory);
         }
         // SAFETY: the arena has just given these `len` bytes, to nobody else.
         let out = unsafe { core::slice::from_raw_parts_mut(place, len) };
-        answer.encode(rows, out)?;
+        encode(rows, &views, out).map_err(|_| CallStatus::Failed)?;
         Ok((place as u32, len as u32))
     }
 }

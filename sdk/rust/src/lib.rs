@@ -82,7 +82,7 @@ pub mod glue {
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{call, reserve};
     pub use crate::input::Input;
-    pub use crate::output::{Output, Outputs};
+    pub use crate::output::{Gather, Output, Outputs};
     pub use crate::plugin::Plugin;
     pub use crate::signature::{FieldSpec, SignatureSpec, json, json_len, outputs};
     pub use skewless_batch::BatchView;

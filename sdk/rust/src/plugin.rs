@@ -66,11 +66,12 @@ impl Plugin {
         encode(rows, &views, &mut bytes).map_err(RunError::Input)?;
         let batch = BatchView::parse(&bytes).map_err(RunError::Input)?;
         self.check(&batch).map_err(|_| self.wrong_columns(inputs))?;
-        let mut answer = Answer::new(&self.spec, rows);
+        let mut answer = Answer::new();
         (self.run)(batch, &mut answer).map_err(RunError::Status)?;
         answer.finish(rows).map_err(RunError::Status)?;
-        let mut bytes = vec![0; answer.encoded_len(rows)];
-        answer.encode(rows, &mut bytes).map_err(RunError::Status)?;
+        let views = answer.views();
+        let mut bytes = vec![0; encoded_len(rows, &views)];
+        encode(rows, &views, &mut bytes).map_err(RunError::Output)?;
         BatchView::parse(&bytes).map_err(RunError::Output)?;
         let (mut columns, errors) = answer.into_parts();
         columns.iter_mut().for_each(Column::canonicalize_nans);
@@ -85,7 +86,7 @@ impl Plugin {
     pub(crate) fn check(&self, batch: &BatchView<'_>) -> Result<(), CallStatus> {
         let inputs = self.spec.inputs;
         let same = batch.columns() == inputs.len()
-            && inputs.iter().enumerate().all(|(at, field)| batch.column(at).ty() == field.ty);
+            && inputs.iter().enumerate().all(|(at, field)| batch.column_type(at) == field.ty);
         if same { Ok(()) } else { Err(CallStatus::WrongColumns) }
     }
 

@@ -2,6 +2,7 @@
 //! cost of an append is a copy of the buffers; only foreign columns that keep values in the slots of
 //! nulls are walked row by row.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Column, Values, WRONG_TYPE, offset};
@@ -46,6 +47,44 @@ impl Column {
         bits::append(&mut self.validity, first, validity, rows.start, rows.len());
         self.rows += rows.len();
         self.null_count = bits::count_zeros(&self.validity, self.rows);
+    }
+
+    /// A column of values that were gathered elsewhere; a bit of `validity` per row, LSB first, 0 = null.
+    /// What is in the slots of nulls is zeroed. Panics if the type has offsets or is no fit for the
+    /// values, or if lengths contradict each other.
+    #[must_use]
+    pub fn of_values(ty: Type, rows: usize, values: Values, validity: Option<Vec<u8>>) -> Self {
+        let mut column = Self::new(ty);
+        let fits = core::mem::discriminant(&column.values) == core::mem::discriminant(&values);
+        if ty.has_offsets() || !fits {
+            bug(WRONG_TYPE);
+        }
+        let len = match &values {
+            Values::Bits(values) => (values.len() == bits::bytes_for(rows)).then_some(rows),
+            Values::Bytes(_) | Values::Text(_) => None,
+            Values::Int32(values) => Some(values.len()),
+            Values::Int64(values) => Some(values.len()),
+            Values::Float32(values) => Some(values.len()),
+            Values::Float64(values) => Some(values.len()),
+        };
+        let lengths = validity.as_ref().is_none_or(|bits| bits.len() == bits::bytes_for(rows));
+        if len != rows.checked_mul(ty.dim().max(1) as usize) || !lengths {
+            bug("there is a value and a bit of validity for each row");
+        }
+        column.rows = rows;
+        column.values = values;
+        if let Values::Bits(values) = &mut column.values {
+            bits::trim(values, rows);
+        }
+        if let Some(mut validity) = validity {
+            bits::trim(&mut validity, rows);
+            column.null_count = bits::count_zeros(&validity, rows);
+            (0..rows)
+                .filter(|row| !bits::get(&validity, *row))
+                .for_each(|row| column.zero_slot(row));
+            column.validity = validity;
+        }
+        column
     }
 
     /// Replaces every NaN by the canonical one: 0x7ff8000000000000 or 0x7fc00000. Columns without
@@ -136,13 +175,13 @@ impl Column {
     /// Copies values and offsets of rows that hold nothing in null slots, or that have no offsets.
     fn append_values(&mut self, view: &ColumnView<'_>, rows: Range<usize>) {
         let (mut start, mut end) = (rows.start, rows.end);
-        if self.ty.has_offsets() {
+        let base = self.elements();
+        if let Some(offsets) = &mut self.offsets {
             (start, end) = (i32_at(view.offsets, rows.start), i32_at(view.offsets, rows.end));
-            let base = self.elements();
-            self.offsets.reserve(rows.len());
+            offsets.rows.reserve(rows.len());
             for row in rows.clone() {
                 let to = i32_at(view.offsets, row + 1) - start + base;
-                self.offsets.push(offset(to));
+                offsets.rows.push(offset(to));
             }
         }
         let items = |width: usize| slice(view.values, start * width, end * width);
@@ -165,11 +204,11 @@ impl Column {
             }
             Values::Bytes(values) => values.extend_from_slice(items(1)),
             Values::Text(values) => {
-                if self.ty == Type::ListUtf8 {
+                if let (Type::ListUtf8, Some(offsets)) = (self.ty, &mut self.offsets) {
                     let from = i32_at(view.inner_offsets, start);
                     for element in start..end {
                         let to = i32_at(view.inner_offsets, element + 1) - from + values.len();
-                        self.inner_offsets.push(offset(to));
+                        offsets.inner.push(offset(to));
                     }
                     (start, end) = (from, i32_at(view.inner_offsets, end));
                 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use skewless_batch::{
     BatchView, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Column, ColumnView, Parts, Type, TypeMismatch,
-    Value, encode, encode_iter, encode_vec, encoded_len, encoded_len_iter,
+    Value, Values, encode, encode_iter, encode_vec, encoded_len, encoded_len_iter,
 };
 
 use crate::model::{Owned, assert_holds, batch, build, rows, types, value};
@@ -77,6 +77,24 @@ fn apply(step: Step, ty: Type, column: &mut Column, oracle: &mut Vec<Owned>) {
 }
 
 proptest! {
+    #[test]
+    fn values_gathered_elsewhere_are_a_column((ty, rows, nulls) in types()
+        .prop_filter("has values of one width", |ty| !ty.has_offsets())
+        .prop_flat_map(|ty| (Just(ty), rows(ty, 19), prop::collection::vec(any::<bool>(), 19)))
+    ) {
+        let (mut gathered, mut expected) = (build(ty, &rows), rows);
+        for row in (0..expected.len()).filter(|row| nulls[*row]) {
+            // Keeps its value in the slot, as a stranger's column may.
+            gathered.set_null(row);
+            expected[row] = Owned::Null;
+        }
+        let (validity, _, _, values) = gathered.into_buffers();
+        let column = Column::of_values(ty, expected.len(), values, validity);
+        assert_holds(&column.view(), ty, &expected);
+        let pushed = build(ty, &expected);
+        prop_assert_eq!(encode_vec(19, &[column.view()]), encode_vec(19, &[pushed.view()]));
+    }
+
     #[test]
     fn a_column_holds_what_was_done_to_it(
         (ty, steps) in types().prop_flat_map(|ty| {
@@ -333,4 +351,16 @@ fn type_names_and_codes_go_both_ways() {
         let error = wrong.parse::<Type>().unwrap_err().to_string();
         assert!(error.starts_with(&format!("unknown type `{wrong}`: expected bool")), "{error}");
     }
+}
+
+#[test]
+#[should_panic(expected = "a value and a bit of validity for each row")]
+fn values_of_another_number_are_refused() {
+    let _ = Column::of_values(Type::Embedding(3), 2, Values::Float32(vec![0.0; 5]), None);
+}
+
+#[test]
+#[should_panic(expected = "not the column's")]
+fn values_of_another_type_are_refused() {
+    let _ = Column::of_values(Type::Int32, 1, Values::Float32(vec![0.0]), None);
 }

@@ -31,7 +31,8 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
             "expected no generics: outputs own their values and have one type",
         ));
     }
-    let (mut specs, mut writes) = (Vec::new(), Vec::new());
+    let (mut specs, mut gathered, mut made) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut writes, mut nulls, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for (index, field) in fields.named.iter().enumerate() {
         let (ty, text) = (&field.ty, text(&field.attrs)?);
         let Some(ident) = &field.ident else { continue };
@@ -45,9 +46,15 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
                 unit: #unit,
             }
         });
-        writes.push(quote_spanned! {ty.span()=>
-            ::skewless::glue::Output::write(self.#ident, &mut columns[#index]);
-        });
+        // Every mention has the type's place, so that a mistake is reported there.
+        let (at, place) = (ty.span(), syn::Index::from(index));
+        let output = quote_spanned! {at=> <#ty as ::skewless::glue::Output> };
+        let gather = quote_spanned! {at=> <#output::Gathered as ::skewless::glue::Gather> };
+        gathered.push(quote_spanned! {at=> #output::Gathered });
+        made.push(quote_spanned! {at=> #gather::with_rows(#output::TYPE, rows) });
+        writes.push(quote_spanned! {at=> #output::write(self.#ident, &mut columns.#place, row); });
+        nulls.push(quote_spanned! {at=> #gather::null(&mut columns.#place, row); });
+        columns.push(quote_spanned! {at=> #gather::into_column(columns.#place) });
     }
     let name = &item.ident;
     Ok(quote! {
@@ -55,9 +62,25 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
         impl ::skewless::glue::Outputs for #name {
             const FIELDS: &'static [::skewless::glue::FieldSpec] = &[#(#specs),*];
 
+            type Gathered = (#(#gathered,)*);
+
             #[inline]
-            fn write(self, columns: &mut [::skewless::Column]) {
+            fn with_rows(rows: usize) -> Self::Gathered {
+                (#(#made,)*)
+            }
+
+            #[inline]
+            fn write(self, columns: &mut Self::Gathered, row: usize) {
                 #(#writes)*
+            }
+
+            #[inline]
+            fn null(columns: &mut Self::Gathered, row: usize) {
+                #(#nulls)*
+            }
+
+            fn into_columns(columns: Self::Gathered) -> ::std::vec::Vec<::skewless::Column> {
+                ::std::vec![#(#columns),*]
             }
         }
     })

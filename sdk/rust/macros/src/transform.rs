@@ -1,7 +1,7 @@
 //! `#[transform]`: a function of one row, or of whole columns, as a plugin.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{
@@ -78,6 +78,19 @@ struct Returned {
     ty: Type,
     fails: bool,
     may_be_null: bool,
+}
+
+impl Returned {
+    /// The type as outputs. Every mention has the type's place, so that a mistake is reported there, once.
+    fn of(&self) -> TokenStream {
+        let ty = &self.ty;
+        quote_spanned! {ty.span()=> <#ty as ::skewless::glue::Outputs> }
+    }
+
+    /// The variable in which they gather.
+    fn outputs(&self) -> Ident {
+        ours("outputs", &self.ty)
+    }
 }
 
 fn plugin(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
@@ -247,14 +260,22 @@ fn signature(
     }
 }
 
-fn names(prefix: &str, count: usize) -> Vec<Ident> {
-    (0..count).map(|index| format_ident!("{prefix}{index}", span = Span::mixed_site())).collect()
+/// A name of ours in the place of an author's type.
+fn ours(name: &str, ty: &Type) -> Ident {
+    Ident::new(name, Span::mixed_site().located_at(ty.span()))
+}
+
+/// One name an argument.
+fn names(prefix: &str, arguments: &[Argument]) -> Vec<Ident> {
+    let name =
+        |(index, argument): (usize, &Argument)| ours(&format!("{prefix}{index}"), &argument.ty);
+    arguments.iter().enumerate().map(name).collect()
 }
 
 /// The loop of a function of one row.
 fn rows_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> TokenStream {
-    let (columns, values) = (names("column", arguments.len()), names("value", arguments.len()));
-    let index = 0..arguments.len();
+    let (columns, values) = (names("column", arguments), names("value", arguments));
+    let (of, outputs) = (returned.of(), returned.outputs());
     let reads =
         arguments.iter().zip(columns.iter().zip(&values)).map(|(argument, (column, value))| {
             let ty = &argument.ty;
@@ -262,26 +283,34 @@ fn rows_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> 
                 let ::core::option::Option::Some(#value) =
                     <#ty as ::skewless::glue::Input>::read(&#column, row)
                 else {
-                    answer.null_row();
+                    #of::null(&mut #outputs, row);
                     continue;
                 };
             }
         });
+    let readers = arguments.iter().zip(0usize..).map(|(Argument { ty, .. }, index)| {
+        quote_spanned! {ty.span()=>
+            <#ty as ::skewless::glue::Input>::reader(batch.column(#index))
+        }
+    });
     let (call, give) = (&function.sig.ident, give(returned));
     quote! {
-        #(let #columns = batch.column(#index);)*
+        #(let #columns = #readers;)*
+        let mut #outputs = #of::with_rows(batch.rows());
         for row in 0..batch.rows() {
             #(#reads)*
             let returned = #call(#(#values),*);
             #give
         }
+        answer.take(#of::into_columns(#outputs));
     }
 }
 
 /// The one call of a function of whole columns.
 fn columns_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> TokenStream {
-    let columns = names("column", arguments.len());
-    let index = 0..arguments.len();
+    let columns = names("column", arguments);
+    let (index, of) = (0..arguments.len(), returned.of());
+    let outputs = returned.outputs();
     let types: Vec<&Type> = arguments.iter().map(|argument| &argument.ty).collect();
     let (call, give) = (&function.sig.ident, give(returned));
     quote! {
@@ -290,26 +319,30 @@ fn columns_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) 
         if returned.len() != batch.rows() {
             return ::core::result::Result::Err(::skewless::glue::CallStatus::Failed);
         }
+        let mut #outputs = #of::with_rows(batch.rows());
         for (row, returned) in returned.into_iter().enumerate() {
             let skipped = false
                 #(|| (!<#types as ::skewless::glue::Input>::NULLABLE && #columns.is_null(row)))*;
             if skipped {
-                answer.null_row();
+                #of::null(&mut #outputs, row);
                 continue;
             }
             #give
         }
+        answer.take(#of::into_columns(#outputs));
     }
 }
 
-/// Unwraps what the function returned and appends it.
+/// Unwraps what the function returned and writes it.
 fn give(returned: &Returned) -> TokenStream {
+    let (of, outputs) = (returned.of(), returned.outputs());
     let fails = returned.fails.then(|| {
         quote! {
             let returned = match returned {
                 ::core::result::Result::Ok(returned) => returned,
                 ::core::result::Result::Err(error) => {
-                    answer.failed_row(error);
+                    answer.failed(row, error);
+                    #of::null(&mut #outputs, row);
                     continue;
                 }
             };
@@ -318,10 +351,10 @@ fn give(returned: &Returned) -> TokenStream {
     let may_be_null = returned.may_be_null.then(|| {
         quote! {
             let ::core::option::Option::Some(returned) = returned else {
-                answer.null_row();
+                #of::null(&mut #outputs, row);
                 continue;
             };
         }
     });
-    quote! { #fails #may_be_null answer.row(returned); }
+    quote! { #fails #may_be_null #of::write(returned, &mut #outputs, row); }
 }
