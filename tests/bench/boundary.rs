@@ -188,7 +188,7 @@ impl Ours {
             frame.slots.iter_mut().enumerate().take(plugin.signature().inputs.len())
         {
             fill(&mut slot.column, input, rows);
-            slot.status.resize(rows, Status::Present);
+            slot.status.push_many(Status::Present, rows);
         }
         let mut ours = Self { program, worker: Worker::new(engine), frame };
         ours.execute()?;

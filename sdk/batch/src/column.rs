@@ -182,17 +182,24 @@ impl Column {
         self.null_count > 0 && !bits::get(&self.validity, row)
     }
 
+    /// The values as bytes, as [`ColumnView::values_bytes`] gives them.
+    #[inline]
+    #[must_use]
+    pub fn values_bytes(&self) -> &[u8] {
+        match &self.values {
+            Values::Bits(values) | Values::Bytes(values) => values,
+            Values::Int32(values) => cast::bytes_of(values),
+            Values::Int64(values) => cast::bytes_of(values),
+            Values::Float32(values) => cast::bytes_of(values),
+            Values::Float64(values) => cast::bytes_of(values),
+            Values::Text(values) => values.as_bytes(),
+        }
+    }
+
     /// The column as it is now.
     #[must_use]
     pub fn view(&self) -> ColumnView<'_> {
-        let (values, text) = match &self.values {
-            Values::Bits(values) | Values::Bytes(values) => (values.as_slice(), ""),
-            Values::Int32(values) => (cast::bytes_of(values), ""),
-            Values::Int64(values) => (cast::bytes_of(values), ""),
-            Values::Float32(values) => (cast::bytes_of(values), ""),
-            Values::Float64(values) => (cast::bytes_of(values), ""),
-            Values::Text(values) => (values.as_bytes(), values.as_str()),
-        };
+        let text = if let Values::Text(values) = &self.values { values.as_str() } else { "" };
         ColumnView {
             ty: self.ty,
             rows: self.rows,
@@ -200,7 +207,7 @@ impl Column {
             validity: (self.null_count > 0).then_some(self.validity.as_slice()),
             offsets: self.offsets.as_ref().map_or(&[], |of| cast::bytes_of(&of.rows)),
             inner_offsets: self.offsets.as_ref().map_or(&[], |of| cast::bytes_of(&of.inner)),
-            values,
+            values: self.values_bytes(),
             text,
             clean: !self.touched,
         }

@@ -13,7 +13,11 @@
 
 use skewless_batch::{Column, Value};
 
+pub use statuses::Statuses;
+
 use crate::plan::{Constant, Plan};
+
+mod statuses;
 
 /// Most failures kept with their message; the rest are only counted.
 ///
@@ -45,7 +49,7 @@ pub struct FrameSlot {
     /// The values; a null wherever the status is not [`Status::Present`].
     pub column: Column,
     /// One status per row.
-    pub status: Vec<Status>,
+    pub status: Statuses,
 }
 
 /// Why a step failed, for a person to read.
@@ -116,7 +120,7 @@ impl Frame {
     /// An empty frame with the plan's columns.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let slot = |ty| FrameSlot { column: Column::new(ty), status: Vec::new() };
+        let slot = |ty| FrameSlot { column: Column::new(ty), status: Statuses::new() };
         Self {
             rows: 0,
             keys: plan.keys.iter().map(|key| Column::new(key.ty)).collect(),
@@ -203,6 +207,10 @@ impl FrameSlot {
     pub fn derive_status(&mut self) {
         self.status.clear();
         let status = |null| if null { Status::NullValue } else { Status::Present };
+        if self.column.null_count() == 0 {
+            self.status.push_many(Status::Present, self.column.len());
+            return;
+        }
         self.status.extend((0..self.column.len()).map(|row| status(self.column.is_null(row))));
     }
 
@@ -230,7 +238,7 @@ impl FrameSlot {
         }
         let status =
             if matches!(constant, Constant::Null) { Status::NullValue } else { Status::Present };
-        self.status.resize(rows, status);
+        self.status.push_many(status, rows);
     }
 }
 

@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use skewless_batch::{BatchView, Column, ColumnView};
-use skewless_catalog::frame::FAILURES_MAX;
+use skewless_catalog::frame::{FAILURES_MAX, Statuses};
 use skewless_catalog::{Frame, FrameSlot, Status};
 
 use crate::error::{CallError, bounded};
@@ -156,9 +156,9 @@ impl Worker {
 /// Whether any row has a failed input; then `given` has the rows without one.
 fn select(step: &BoundStep, frame: &Frame, given: &mut Vec<u32>) -> bool {
     let failed = |slot: usize, row: usize| {
-        frame.slots[slot].status.get(row) == Some(&Status::TransformFailed)
+        frame.slots[slot].status.get(row) == Some(Status::TransformFailed)
     };
-    let any = |&slot: &usize| frame.slots[slot].status.contains(&Status::TransformFailed);
+    let any = |&slot: &usize| frame.slots[slot].status.contains(Status::TransformFailed);
     if !step.fallible.iter().any(any) {
         return false;
     }
@@ -300,7 +300,7 @@ impl Outputs {
     fn of(step: &BoundStep, frame: &mut Frame, mut slots: Vec<FrameSlot>) -> Self {
         let take = |&(_, slot): &(usize, usize)| {
             let slot = &mut frame.slots[slot];
-            let empty = FrameSlot { column: Column::new(slot.column.ty()), status: Vec::new() };
+            let empty = FrameSlot { column: Column::new(slot.column.ty()), status: Statuses::new() };
             let mut taken = std::mem::replace(slot, empty);
             taken.column.clear();
             taken.status.clear();
@@ -369,7 +369,7 @@ impl Outputs {
         for slot in &mut self.slots {
             let missing = row.saturating_sub(slot.status.len());
             slot.column.push_nulls(missing);
-            slot.status.resize(slot.status.len() + missing, Status::TransformFailed);
+            slot.status.push_many(Status::TransformFailed, missing);
         }
     }
 
@@ -392,7 +392,7 @@ impl Outputs {
 fn append(slot: &mut FrameSlot, view: &ColumnView<'_>, rows: Range<usize>) {
     slot.column.append(view, rows.clone());
     if view.null_count() == 0 {
-        slot.status.resize(slot.status.len() + rows.len(), Status::Present);
+        slot.status.push_many(Status::Present, rows.len());
     } else {
         let status = |row| if view.is_null(row) { Status::NullValue } else { Status::Present };
         slot.status.extend(rows.map(status));

@@ -13,7 +13,7 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use skewless_batch::{Column, ColumnView, Parts, Type};
-use skewless_catalog::Status;
+use skewless_catalog::frame::Statuses;
 
 use crate::OfflineError;
 use crate::cast::{arrow_type, element};
@@ -196,8 +196,8 @@ pub(crate) fn array(view: &ColumnView<'_>, name: &str) -> Result<ArrayRef, Offli
 }
 
 /// Statuses as the uint8 column an output has for them.
-pub(crate) fn statuses(statuses: &[Status]) -> ArrayRef {
-    Arc::new(UInt8Array::from_iter_values(statuses.iter().map(|status| *status as u8)))
+pub(crate) fn statuses(statuses: &Statuses) -> ArrayRef {
+    Arc::new(UInt8Array::from_iter_values(statuses.iter().map(|status| status as u8)))
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: Buffer, nulls: Option<NullBuffer>) -> ArrayRef {

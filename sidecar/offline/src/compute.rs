@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
     fn count(&mut self, first: u64, frame: &Frame) {
         let outputs = &self.run.program.plan().outputs;
         for (counts, output) in self.computed.features.iter_mut().zip(outputs) {
-            for status in &frame.slots[output.slot].status {
+            for status in frame.slots[output.slot].status.iter() {
                 *match status {
                     Status::Present => &mut counts.present,
                     Status::NullValue => &mut counts.null_value,

@@ -9,7 +9,7 @@
 
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
-use skewless_batch::{ColumnView, Type};
+use skewless_batch::{Column, ColumnView, Type};
 use skewless_catalog::{Frame, Plan, Status};
 use skewless_proto::v1 as pb;
 
@@ -34,6 +34,46 @@ struct Head {
     bytes: Vec<u8>,
     /// First number of a row of the float32 block.
     offset: usize,
+    /// How a single row that is present is written; none if its length depends on the value.
+    single: Option<Single>,
+}
+
+/// A feature of one row whose encoded length is always the same: everything before the value. Asking for one
+/// entity is the commonest question, and then this is two copies a feature.
+#[derive(Debug)]
+struct Single {
+    opening: Vec<u8>,
+    /// Bytes of the value.
+    width: usize,
+}
+
+impl Single {
+    /// `head` is the encoded name and type.
+    fn new(ty: Type, head: &[u8]) -> Option<Self> {
+        let (field, width) = match ty {
+            Type::Bool => (5, 1),
+            Type::Float32 => (8, 4),
+            Type::Embedding(dim) => (8, dim as usize * 4),
+            Type::Float64 => (9, 8),
+            Type::Timestamp => (12, 8),
+            _ => return None,
+        };
+        let column = head.len() + 1 + delimited(width);
+        let mut opening = Vec::new();
+        put_length(2, 1 + delimited(column), &mut opening);
+        put_length(1, column, &mut opening);
+        opening.extend_from_slice(head);
+        put_length(field, width, &mut opening);
+        Some(Self { opening, width })
+    }
+
+    fn put(&self, column: &Column, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.opening);
+        match column.values_bytes() {
+            bits if column.ty() == Type::Bool => out.push(bits[0] & 1),
+            bytes => out.extend_from_slice(bytes),
+        }
+    }
 }
 
 /// What the caller asked to be in the answer.
@@ -47,7 +87,8 @@ pub(crate) struct Wanted {
 /// Lengths measured in the first pass; reused.
 #[derive(Default, Debug)]
 pub(crate) struct Sizes {
-    columns: Vec<ColumnSize>,
+    /// None: the feature is written by its [`Single`].
+    columns: Vec<Option<ColumnSize>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,12 +116,9 @@ impl Layout {
                 dim: output.ty.dim(),
                 ..pb::Column::default()
             };
-            heads.push(Head {
-                slot: output.slot,
-                ty: output.ty,
-                bytes: head.encode_to_vec(),
-                offset,
-            });
+            let bytes = head.encode_to_vec();
+            let single = Single::new(output.ty, &bytes);
+            heads.push(Head { slot: output.slot, ty: output.ty, bytes, offset, single });
             match numbers(output.ty) {
                 Some(numbers) => offset += numbers,
                 None if width.is_ok() => {
@@ -125,7 +163,10 @@ pub(crate) fn encode(
     if wanted.columns {
         for head in &layout.heads {
             let size = measure(head, frame);
-            len += 1 + delimited(size.feature);
+            len += match (&size, &head.single) {
+                (None, Some(single)) => single.opening.len() + single.width,
+                (size, _) => size.map_or(0, |size| 1 + delimited(size.feature)),
+            };
             sizes.columns.push(size);
         }
     }
@@ -143,7 +184,10 @@ pub(crate) fn encode(
     head.encode_raw_into(&mut out);
     if wanted.columns {
         for (head, size) in layout.heads.iter().zip(&sizes.columns) {
-            put_feature(head, *size, frame, &mut out);
+            match (size, &head.single) {
+                (None, Some(single)) => single.put(&frame.slots[head.slot].column, &mut out),
+                (size, _) => size.iter().for_each(|size| put_feature(head, *size, frame, &mut out)),
+            }
         }
     }
     if let Some(block) = block {
@@ -187,17 +231,21 @@ fn delimited(len: usize) -> usize {
     encoded_len_varint(len as u64) + len
 }
 
-fn measure(head: &Head, frame: &Frame) -> ColumnSize {
+/// The feature's lengths; none if its [`Single`] knows them.
+fn measure(head: &Head, frame: &Frame) -> Option<ColumnSize> {
     let slot = &frame.slots[head.slot];
+    if frame.rows == 1 && head.single.is_some() && slot.status.all(Status::Present) {
+        return None;
+    }
     let view = slot.column.view();
     let validity = view
         .validity_bytes()
         .filter(|_| view.null_count() > 0)
         .map_or(0, |_| 1 + delimited(frame.rows.div_ceil(8)));
     let column = head.bytes.len() + validity + values_len(&view);
-    let present = slot.status.iter().all(|status| *status == Status::Present);
+    let present = slot.status.all(Status::Present);
     let statuses = if present { 0 } else { 1 + delimited(slot.status.len()) };
-    ColumnSize { column, feature: 1 + delimited(column) + statuses, present }
+    Some(ColumnSize { column, feature: 1 + delimited(column) + statuses, present })
 }
 
 fn put_feature(head: &Head, size: ColumnSize, frame: &Frame, out: &mut Vec<u8>) {
@@ -214,7 +262,7 @@ fn put_feature(head: &Head, size: ColumnSize, frame: &Frame, out: &mut Vec<u8>) 
     put_values(&view, out);
     if !size.present {
         put_length(2, slot.status.len(), out);
-        out.extend(slot.status.iter().map(|status| *status as u8));
+        out.extend(slot.status.iter().map(|status| status as u8));
     }
 }
 

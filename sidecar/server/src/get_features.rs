@@ -14,6 +14,7 @@
 //! the plugins.
 //! Frame, worker and buffers come from pools and go back; the answer is one allocation of its exact size.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +66,8 @@ fn answer_inner(
     let mut call =
         Call { sidecar, snapshot: &snapshot, served: &served, request, deadline, now_us, start };
     let rows = call.rows_claimed();
-    let answer = if served.cost.in_place(rows) {
+    let in_place = served.cost.in_place(rows);
+    let answer = if in_place {
         call.run(&mut frame, &mut scratch)
     } else {
         tokio::task::block_in_place(|| call.run(&mut frame, &mut scratch))
@@ -73,12 +75,31 @@ fn answer_inner(
     if answer.is_ok() {
         served.cost.learn(rows, start.elapsed());
     }
-    scratch.worker.tidy();
     snapshot.workers.give_back(scratch);
     if frame.rows <= FRAME_ROWS_KEPT_MAX {
         served.frames.give_back(frame);
     }
+    // A thread that handed over its duties may not come back to them for long.
+    if in_place {
+        LEFT_UNTIDY.set(Some(snapshot));
+    } else {
+        snapshot.workers.with_mine(|scratch| scratch.worker.tidy());
+    }
     answer
+}
+
+thread_local! {
+    /// The snapshot whose worker this thread used last and left untidy.
+    static LEFT_UNTIDY: Cell<Option<Arc<Snapshot>>> = const { Cell::new(None) };
+}
+
+/// Restores the plugin instances that this thread's last calls left used. Called when the thread has nothing
+/// else to do: answers are on their way by then, and the next call finds everything ready. A thread that is
+/// never idle restores each instance before its next use instead.
+pub(crate) fn tidy() {
+    if let Some(snapshot) = LEFT_UNTIDY.take() {
+        snapshot.workers.with_mine(|scratch| scratch.worker.tidy());
+    }
 }
 
 fn plan_of(

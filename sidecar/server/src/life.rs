@@ -24,6 +24,7 @@ use tonic_health::server::HealthReporter;
 use crate::admin::AdminRpc;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::get_features;
 use crate::guard::GuardLayer;
 use crate::http::{ProbeThread, Probes};
 use crate::listen::{self, Bound};
@@ -147,7 +148,8 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let period = Duration::from_micros(sidecar.config.life.tick_us);
     let ticker = Ticker::start(sidecar.engine.clone(), period)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all().build();
+    runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all();
+    let runtime = runtime.on_thread_park(get_features::tidy).build();
     let runtime = runtime.map_err(StartError::Threads)?;
     let (health, serving) = serve(&runtime, &sidecar, bound)?;
     let weak = Arc::downgrade(&sidecar);

@@ -1,5 +1,7 @@
 //! Tests of `columns.rs`: every type there and back, whole and sliced, with and without nulls.
 
+use skewless_catalog::Status;
+
 use super::*;
 
 const TYPES: [Type; 12] = [
@@ -74,7 +76,8 @@ fn another_type_is_refused_with_the_columns_name() {
 
 #[test]
 fn statuses_become_their_numbers() {
-    let all = [Status::Present, Status::NullValue, Status::TransformFailed];
+    let mut all = Statuses::new();
+    all.extend([Status::Present, Status::NullValue, Status::TransformFailed]);
     let codes = statuses(&all);
     assert_eq!(codes.as_primitive::<arrow::datatypes::UInt8Type>().values(), &[1, 2, 5]);
 }

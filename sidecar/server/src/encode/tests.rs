@@ -86,7 +86,7 @@ fn every_type_is_written_as_the_contract_says() {
             let mut got = Column::new(slot.column.ty());
             wire::decode_column(column, rows, &mut got).unwrap();
             assert_eq!(got, slot.column);
-            let statuses: Vec<u8> = slot.status.iter().map(|status| *status as u8).collect();
+            let statuses: Vec<u8> = slot.status.iter().map(|status| status as u8).collect();
             let expected = if nulls > 0 { statuses } else { vec![] };
             assert_eq!(feature.statuses, expected);
         }
