@@ -3,6 +3,7 @@
 //! afterwards. What a broken guest is to the engine alone is tested there.
 
 mod guests;
+mod halved;
 mod killed;
 mod loading;
 mod reload;

@@ -8,6 +8,7 @@ use skewless_batch::{BatchError, Type};
 use skewless_catalog::Digest;
 
 use crate::config::MESSAGE_BYTES_MAX;
+use crate::execute::Undecided;
 
 /// Why an engine couldn't be built.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -336,12 +337,9 @@ pub enum CallError {
     /// The plugin belongs to another engine than the worker.
     #[error("expected a plugin loaded by this worker's engine")]
     OtherEngine,
-    /// The caller's budget was spent before this row was tried.
-    #[error("not tried: the budget of {what} was spent")]
-    Budget {
-        /// What ran out: calls a step or ticks in all.
-        what: &'static str,
-    },
+    /// The caller's budget was spent before this row was decided.
+    #[error("not decided: the time for the whole request was spent")]
+    Budget,
 }
 
 impl CallError {
@@ -356,7 +354,7 @@ impl CallError {
             Self::Instances { .. } | Self::Instantiate(_) => "instance",
             Self::InputBytes { .. } | Self::Input { .. } | Self::OtherEngine => "input",
             Self::Status { .. } | Self::Guest(_) | Self::NoRoom { .. } => "refused",
-            Self::Budget { .. } => "budget",
+            Self::Budget => "budget",
             Self::OutputBytes { .. } => "output_bytes",
             Self::Reserve { .. }
             | Self::OutputAddress { .. }
@@ -377,8 +375,18 @@ impl CallError {
     pub(crate) fn may_split(&self) -> bool {
         !matches!(
             self,
-            Self::Instances { .. } | Self::OtherEngine | Self::Input { .. } | Self::Budget { .. }
+            Self::Instances { .. } | Self::OtherEngine | Self::Input { .. } | Self::Budget
         )
+    }
+
+    /// Whether this says nothing about the rows, as it isn't the plugin's doing.
+    pub(crate) fn undecided(&self) -> Option<Undecided> {
+        match self {
+            Self::Budget => Some(Undecided::Ticks),
+            // A plugin that can never be instantiated isn't served, as every one is started when it is loaded.
+            Self::Instances { .. } | Self::Instantiate(_) => Some(Undecided::Instances),
+            _ => None,
+        }
     }
 }
 

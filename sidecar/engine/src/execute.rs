@@ -5,8 +5,11 @@
 //! failed input is left out and fails, and a call that fails with several rows is halved until every row
 //! has either passed or failed alone. So one bad row in a backfill chunk of 8,192 fails exactly where it
 //! would fail online in a request of one. Halving costs calls: `b` bad rows of `n` cost at most about
-//! `2 b log2(n)` more. Online that is bounded by a [`Budget`], the one deliberate exception: rows that
-//! weren't tried when it was spent fail too, and their message says so.
+//! `2 b log2(n)` more, and never more than `2 n - 1` in all, as halving makes a tree with `n` leaves.
+//!
+//! A [`Budget`] bounds the time of it. Rows that couldn't be decided within it fail in the frame, too, but
+//! their step says so ([`StepReport::undecided`]): such a frame isn't what a backfill would give, and
+//! whoever asked for it must not answer with it.
 //!
 //! Cost a step, beyond the call: no allocation once a frame is warm, one pass over the inputs' statuses
 //! (only those other steps wrote), one copy of the outputs from guest memory into the frame, one pass for
@@ -24,24 +27,31 @@ use crate::error::{CallError, bounded};
 use crate::program::{BoundStep, Program};
 use crate::worker::Worker;
 
-/// What an execution may spend beyond one call a step.
+/// What an execution may spend. Calls need no bound of their own: `2 n - 1` is the most that `n` rows take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
-    /// Plugin calls of one step. Online default 64: one bad row in 8,192 needs about 27.
-    pub calls_max: u32,
     /// Ticks of the whole execution; each call's deadline is cut to what is left.
     pub ticks_max: u64,
 }
 
 impl Budget {
     /// No bound but the deadline of each call: for backfills, where every row must be decided.
-    pub const UNBOUNDED: Self = Self { calls_max: u32::MAX, ticks_max: u64::MAX };
+    pub const UNBOUNDED: Self = Self { ticks_max: u64::MAX };
 
     /// For a request that may last `ticks_max` ticks in all.
     #[must_use]
     pub const fn online(ticks_max: u64) -> Self {
-        Self { calls_max: 64, ticks_max }
+        Self { ticks_max }
     }
+}
+
+/// Why rows weren't decided. Neither is the plugin's doing: asked again, the same rows may pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Undecided {
+    /// The budget's ticks were spent.
+    Ticks,
+    /// The host had no instance for a call (`instances_max`).
+    Instances,
 }
 
 /// A moment in a step's life, for whoever has a clock.
@@ -66,6 +76,8 @@ pub struct StepReport {
     pub rows_failed: usize,
     /// The last break's kind, see [`CallError::word`]; none if the plugin only failed rows by its own word.
     pub broke: Option<&'static str>,
+    /// Whether some of the failed rows weren't decided, and why; then the step's outputs aren't an answer.
+    pub undecided: Option<Undecided>,
 }
 
 /// A few rows' input columns, wherever they are.
@@ -107,7 +119,7 @@ impl Worker {
         let start = self.engine().ticks();
         for (number, step) in program.steps.iter().enumerate() {
             watch(number, Phase::Start);
-            let spend = Spend { calls: 0, budget, start };
+            let spend = Spend { budget, start };
             let report = self.step(number, step, frame, spend);
             self.steps.push(report);
             watch(number, Phase::End);
@@ -247,20 +259,27 @@ impl Run<'_> {
     ) -> Result<(), CallError> {
         debug_assert_eq!(first, range.start, "inputs hold the range");
         let engine = self.worker.engine();
-        let ticks = self.spend.call(engine.ticks(), engine.config().deadline_ticks)?;
+        let deadline_ticks = engine.config().deadline_ticks;
+        let ticks = self.spend.call(engine.ticks(), deadline_ticks)?;
         self.report.calls += 1;
         let Self { worker, step, given, outputs, report, .. } = self;
         let read = |batch: &BatchView<'_>, errors: Option<ColumnView<'_>>| {
             report.rows_failed += outputs.answered(step, *given, range, batch, errors);
         };
-        let cost =
-            worker.call(&step.plugin, step.policy, ticks, range.len(), inputs.views(), read)?;
+        let called =
+            worker.call(&step.plugin, step.policy, ticks, range.len(), inputs.views(), read);
+        let cost = called.map_err(|error| match error {
+            // Cut short by the budget, it may have passed in the time that every call has.
+            CallError::Deadline { .. } if ticks < deadline_ticks => CallError::Budget,
+            error => error,
+        })?;
         self.report.instances += u32::from(cost.fresh);
         Ok(())
     }
 
     fn failed(&mut self, range: Range<usize>, error: &CallError) {
         self.report.broke = Some(error.word());
+        self.report.undecided = error.undecided().or(self.report.undecided);
         self.report.rows_failed += range.len();
         self.outputs.failed(self.given, range, error);
     }
@@ -268,23 +287,17 @@ impl Run<'_> {
 
 /// What is left of a budget.
 struct Spend {
-    calls: u32,
     budget: Budget,
     start: u64,
 }
 
 impl Spend {
     /// The deadline of one more call, if there may be one.
-    fn call(&mut self, now: u64, deadline_ticks: u64) -> Result<u64, CallError> {
-        let left = self.budget.ticks_max.saturating_sub(now - self.start);
-        if left == 0 {
-            return Err(CallError::Budget { what: "ticks" });
+    fn call(&self, now: u64, deadline_ticks: u64) -> Result<u64, CallError> {
+        match self.budget.ticks_max.saturating_sub(now - self.start) {
+            0 => Err(CallError::Budget),
+            left => Ok(deadline_ticks.min(left)),
         }
-        if self.calls == self.budget.calls_max {
-            return Err(CallError::Budget { what: "calls a step" });
-        }
-        self.calls += 1;
-        Ok(deadline_ticks.min(left))
     }
 }
 

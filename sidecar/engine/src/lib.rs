@@ -30,7 +30,7 @@ pub use cache::{CompileCache, DirCache, DirCacheError};
 pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::{BindError, CallError, EngineError, PluginError};
-pub use execute::{Budget, Phase, StepReport};
+pub use execute::{Budget, Phase, StepReport, Undecided};
 pub use inspect::{Lane, PluginFacts, State};
 pub use plugin::Plugin;
 pub use program::Program;

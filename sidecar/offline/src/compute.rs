@@ -58,6 +58,10 @@ struct Task {
     frame: Frame,
 }
 
+/// Why rows weren't decided.
+const NO_INSTANCE: &str = "expected a plugin instance for every call, all were in use \
+    (engine.instances_max); use fewer workers or transforms at once";
+
 /// A chunk on its way to the writer.
 struct Done {
     number: u64,
@@ -173,8 +177,14 @@ fn work(run: &Run<'_>, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { number, rows, mut frame }) = task else { return };
-        worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
-        let batch = output_batch(run, &rows, &frame);
+        let reports = worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+        // Such rows might pass in the next run: to write them as failed would be a lie.
+        let undecided = reports.iter().any(|report| report.undecided.is_some());
+        let batch = if undecided {
+            Err(OfflineError::Worker(NO_INSTANCE.to_owned()))
+        } else {
+            output_batch(run, &rows, &frame)
+        };
         if done.send(Done { number, first: rows.first, frame, batch }).is_err() {
             return;
         }

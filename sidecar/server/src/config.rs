@@ -13,6 +13,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use skewless_catalog::limit;
 use skewless_engine::EngineConfig;
 use skewless_store::StoreConfig;
 
@@ -85,8 +86,26 @@ pub struct Limits {
     pub response_bytes_max: usize,
     /// Bytes of one Ingest message. Default 16 MiB.
     pub ingest_bytes_max: usize,
-    /// Requests being worked on at once, of all connections. Default 256: decided before anything is
-    /// decoded, so that a flood costs a rejection each and no memory.
+    /// GetFeatures calls being received or worked on at once, of all connections. Default 64: computing is
+    /// bounded by cores, the rest leaves room for messages that are still arriving. One more waits.
+    pub requests_in_flight_max: usize,
+    /// GetFeatures calls waiting to be begun; one more is refused at once, before it is decoded. Default
+    /// 1,024: a burst, not a backlog. A waiting call holds its headers only.
+    pub queue_max: usize,
+    /// Time a GetFeatures call may wait to be begun, milliseconds; then it is refused. Default 1,000: a
+    /// longer queue would make every answer late, and the client may ask another sidecar.
+    pub queue_wait_ms_max: u64,
+    /// Time a message may take to arrive once its call is begun, milliseconds. Default 5,000: 4 MiB at 1
+    /// MB/s. A client that sends slowly, or nothing, holds no place for longer.
+    pub receive_ms_max: u64,
+    /// Time a client may take to take a whole answer, milliseconds; then its connection is closed, which
+    /// frees what the answer holds. Default 10,000: 64 MiB at 7 MB/s.
+    pub send_ms_max: u64,
+    /// Bytes of all answers that clients haven't taken yet; beyond it calls are refused. Default 256 MiB:
+    /// four of the largest answers, which clients that read at once never see together.
+    pub unsent_bytes_max: usize,
+    /// Unary calls of the other services being worked on at once, of all connections. Default 256: decided
+    /// before anything is decoded, so that a flood costs a rejection each and no memory.
     pub in_flight_max: usize,
     /// IngestStream calls at once. Default 64: they live long, so they are counted apart.
     pub ingest_streams_max: usize,
@@ -109,10 +128,20 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Longest time a client's deadline may ask for, milliseconds; a longer one is cut. Default 60,000.
     pub deadline_ms_max: u64,
-    /// Bytes of one definition file. Default 4 MiB.
+    /// Bytes of one definition file. Default 4 MiB, and never more: the checker's own limit
+    /// (`FILE_BYTES_MAX`).
     pub definition_bytes_max: u64,
-    /// Definition files in the feature repo. Default 10,000.
+    /// Definition files in the feature repo. Default 1,000, and never more: the checker's own limit
+    /// (`FILES_MAX`).
     pub definition_files_max: usize,
+    /// Connections of the HTTP port at once. Default 64: a few probes and scrapers. One more ends the
+    /// oldest, so that no slow client can keep a probe out.
+    pub http_connections_max: usize,
+    /// Time of one connection of the HTTP port, from its first byte to its last, milliseconds; each answers one
+    /// request. Default 5,000.
+    pub http_ms_max: u64,
+    /// Bytes of a request to the HTTP port. Default 16 KiB, as for gRPC; at least 8 KiB, hyper's least.
+    pub http_header_bytes_max: usize,
 }
 
 /// Starting, ending, threads.
@@ -127,9 +156,12 @@ pub struct Life {
     /// Interval of the plugin host's deadline clock, microseconds. Default 1,000: `engine.deadline_ticks`
     /// counts in it.
     pub tick_us: u64,
-    /// Silence after which a connection is asked whether it lives, milliseconds. Default 30,000; closed
-    /// after 10 s more without an answer. Ends connections of clients that vanished.
+    /// Silence after which a connection is asked whether it lives, milliseconds. Default 30,000. Ends
+    /// connections of clients that vanished.
     pub keepalive_ms: u64,
+    /// Time a silent client has to answer that, milliseconds; then its connection is closed. Default
+    /// 10,000: longer than a network's worst hiccup.
+    pub keepalive_timeout_ms: u64,
     /// Time between two looks for rows that have become due, milliseconds. Default 1,000; a read finds
     /// them by itself, this only keeps them few.
     pub promote_ms: u64,
@@ -172,6 +204,12 @@ impl Default for Limits {
             request_bytes_max: 4 << 20,
             response_bytes_max: 64 << 20,
             ingest_bytes_max: 16 << 20,
+            requests_in_flight_max: 64,
+            queue_max: 1_024,
+            queue_wait_ms_max: 1_000,
+            receive_ms_max: 5_000,
+            send_ms_max: 10_000,
+            unsent_bytes_max: 256 << 20,
             in_flight_max: 256,
             ingest_streams_max: 64,
             connections_max: 1_024,
@@ -182,8 +220,11 @@ impl Default for Limits {
             ad_hoc_plans_max: 256,
             deadline_ms: 10_000,
             deadline_ms_max: 60_000,
-            definition_bytes_max: 4 << 20,
-            definition_files_max: 10_000,
+            definition_bytes_max: limit::FILE_BYTES_MAX as u64,
+            definition_files_max: limit::FILES_MAX,
+            http_connections_max: 64,
+            http_ms_max: 5_000,
+            http_header_bytes_max: 16 << 10,
         }
     }
 }
@@ -195,6 +236,7 @@ impl Default for Life {
             threads: 0,
             tick_us: 1_000,
             keepalive_ms: 30_000,
+            keepalive_timeout_ms: 10_000,
             promote_ms: 1_000,
         }
     }

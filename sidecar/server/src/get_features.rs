@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::{Frame, Plan, names};
-use skewless_engine::{Budget, Phase, Worker};
+use skewless_engine::{Budget, Phase, Undecided, Worker};
 use skewless_proto::v1 as pb;
 use skewless_store::{LookupPhase, ReadScratch, StoreError};
 
@@ -146,7 +146,7 @@ impl Call<'_> {
         let sequence = self.read(frame, &mut scratch.read, &mut scratch.lookups)?;
         let read = Instant::now();
         self.deadline.check("while the store was read")?;
-        self.compute(frame, &mut scratch.worker);
+        self.compute(frame, &mut scratch.worker)?;
         let computed = Instant::now();
         self.deadline.check("while transforms ran")?;
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -203,8 +203,9 @@ impl Call<'_> {
     }
 
     /// Runs the transforms with the time that is left, and times each. A plan without one is executed all
-    /// the same: it is the engine that makes NaNs canonical, here as in a backfill.
-    fn compute(&self, frame: &mut Frame, worker: &mut Worker) {
+    /// the same: it is the engine that makes NaNs canonical, here as in a backfill. Rows that couldn't be
+    /// decided fail the request: a backfill would give them, so an answer without them would be a skew.
+    fn compute(&self, frame: &mut Frame, worker: &mut Worker) -> Result<(), ServeError> {
         let metrics = &self.served.metrics;
         let tick_us = self.sidecar.config.life.tick_us.max(1);
         let left_us = u64::try_from(self.deadline.left().as_micros()).unwrap_or(u64::MAX);
@@ -222,6 +223,15 @@ impl Call<'_> {
             if let Some(word) = report.broke {
                 step.broke(word);
             }
+        }
+        match reports.iter().find_map(|report| report.undecided) {
+            None => Ok(()),
+            Some(Undecided::Ticks) => Err(self.deadline.passed("while transforms ran")),
+            Some(Undecided::Instances) => Err(ServeError::Busy {
+                what: "plugin instances",
+                limit: "engine.instances_max",
+                max: self.sidecar.config.engine.instances_max as usize,
+            }),
         }
     }
 }

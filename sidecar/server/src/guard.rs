@@ -2,23 +2,29 @@
 //! asked.
 //!
 //! The gRPC library's own limits are per connection, and its deadline becomes CANCELLED. So this layer
-//! decides for all connections together, at the top, where a refusal costs no decoding: a call that finds
-//! `limits.in_flight_max` others in work is refused at once rather than queued, as a queue would only make
-//! every answer late. Health and reflection pass freely. It also mends the library's status codes
-//! (`status.rs`) and counts every call by method and status.
+//! decides for all connections together, at the top, where a refusal costs no decoding. GetFeatures calls
+//! pass a gate with a short queue (`admission.rs`). Another service's unary call that finds
+//! `limits.in_flight_max` others in work is refused at once. Health and reflection pass freely. It also mends the
+//! library's status codes (`status.rs`), counts every call by method and status, and keeps track of answers
+//! until they are sent (`outbox.rs`).
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Layer;
 
+use crate::admission::{Begun, Place};
 use crate::config::Reach;
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, Ticket};
 use crate::rpc::BoxFuture;
 use crate::sidecar::Sidecar;
 use crate::status::{ServeError, mend};
@@ -31,15 +37,19 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    fn after(wait: Duration) -> Self {
-        let deadline_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Self { at: Instant::now() + wait, deadline_ms }
+    /// One that begins now; for tests and as a last resort.
+    pub(crate) fn after(wait: Duration) -> Self {
+        Self::from(Instant::now(), wait)
     }
 
-    /// The deadline the guard gave to a call.
-    pub(crate) fn of(extensions: &tonic::Extensions) -> Self {
-        // Every call passes the guard; a minute is a bound should that ever change.
-        extensions.get().copied().unwrap_or_else(|| Self::after(Duration::from_secs(60)))
+    fn from(arrived: Instant, wait: Duration) -> Self {
+        let deadline_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self { at: arrived + wait, deadline_ms }
+    }
+
+    /// When it passes.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
     }
 
     /// Fails if it has passed.
@@ -52,9 +62,33 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    fn passed(&self, during: &'static str) -> ServeError {
+    pub(crate) fn passed(&self, during: &'static str) -> ServeError {
         ServeError::Deadline { deadline_ms: self.deadline_ms, during }
     }
+}
+
+/// What a call that passed the guard carries on.
+#[derive(Clone)]
+pub(crate) struct Passed {
+    pub(crate) deadline: Deadline,
+    pub(crate) ticket: Arc<Ticket>,
+}
+
+impl Passed {
+    /// What the guard gave to a call.
+    pub(crate) fn of(extensions: &tonic::Extensions, sidecar: &Sidecar) -> Self {
+        // Every call passes the guard; a minute is a bound should that ever change.
+        extensions.get().cloned().unwrap_or_else(|| Self {
+            deadline: Deadline::after(Duration::from_secs(60)),
+            ticket: Ticket::of(None, &sidecar.metrics),
+        })
+    }
+}
+
+/// Where a call may wait, and what it holds of a limit until it ends.
+enum Seat {
+    Request(Place),
+    Other { _permit: OwnedSemaphorePermit },
 }
 
 /// What the guard knows about a method.
@@ -157,40 +191,102 @@ impl Service<http::Request<Body>> for Guard {
                 Ok(answer)
             });
         }
-        let deadline = deadline(&sidecar, request.headers());
-        request.extensions_mut().insert(deadline);
-        let Ok(permit) = Arc::clone(&sidecar.gates.in_flight).try_acquire_owned() else {
-            let max = sidecar.config.limits.in_flight_max;
-            let busy = ServeError::Busy { what: "calls", limit: "limits.in_flight_max", max };
-            sidecar.metrics.call(method.name, busy.code());
-            return Box::pin(std::future::ready(Ok(Status::from(busy).into_http())));
+        let arrived = Instant::now();
+        let seat = match self.layer.seat(method, arrived) {
+            Ok(seat) => seat,
+            Err(full) => {
+                sidecar.metrics.call(method.name, full.code());
+                return Box::pin(std::future::ready(Ok(Status::from(full).into_http())));
+            }
         };
+        let deadline = deadline(&sidecar, request.headers(), arrived);
+        let ticket = Ticket::of(request.extensions().get::<Arc<Outbox>>(), &sidecar.metrics);
+        request.extensions_mut().insert(Passed { deadline, ticket: Arc::clone(&ticket) });
         let answer = self.inner.call(request);
         Box::pin(async move {
-            sidecar.metrics.in_flight.inc();
-            let in_flight = InFlight(&sidecar);
-            let answer = match tokio::time::timeout_at(deadline.at.into(), answer).await {
-                Ok(answer) => mended(&sidecar, method, answer?),
-                Err(_) => Status::from(deadline.passed("while the call was received or waited"))
-                    .into_http(),
+            let answer = match work(&sidecar, seat, deadline, answer).await {
+                Ok(answer) => mended(&sidecar, method, answer),
+                Err(error) => Status::from(error).into_http(),
             };
-            drop((permit, in_flight));
-            sidecar.metrics.call(method.name, code_of(&answer));
-            Ok(answer)
+            let code = code_of(&answer);
+            sidecar.metrics.call(method.name, code);
+            if code != Code::Ok {
+                return Ok(answer);
+            }
+            // Of the other services' answers the length isn't known here; they are small.
+            ticket.ready(0);
+            Ok(ticket.hold(answer))
         })
     }
 }
 
-/// Counts a call until it is dropped, however it ends.
-struct InFlight<'a>(&'a Sidecar);
+/// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
+/// it ends.
+async fn work(
+    sidecar: &Sidecar,
+    seat: Seat,
+    deadline: Deadline,
+    answer: impl Future<Output = Result<http::Response<Body>, Infallible>>,
+) -> Result<http::Response<Body>, ServeError> {
+    let mut until = deadline.at;
+    let begun = match &seat {
+        Seat::Request(place) => {
+            let begun = place.begin(deadline).await?;
+            // A GetFeatures call computes as soon as its message is there and never waits after that: as long
+            // as it is pending, it is being received.
+            let receive = Duration::from_millis(sidecar.config.limits.receive_ms_max);
+            until = until.min(Instant::now() + receive);
+            Some(begun)
+        }
+        Seat::Other { .. } => None,
+    };
+    let _in_work = InWork::begin(&sidecar.metrics, begun);
+    match tokio::time::timeout_at(until.into(), answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(never)) => match never {},
+        Err(_) => {
+            deadline.check("while the call was received or waited")?;
+            Err(ServeError::Slow { max_ms: sidecar.config.limits.receive_ms_max })
+        }
+    }
+}
 
-impl Drop for InFlight<'_> {
+/// Counts a call until it is dropped.
+struct InWork<'a> {
+    metrics: &'a Metrics,
+    /// Of a GetFeatures call.
+    begun: Option<Begun>,
+}
+
+impl<'a> InWork<'a> {
+    fn begin(metrics: &'a Metrics, begun: Option<Begun>) -> Self {
+        metrics.work_begins(begun.is_some());
+        Self { metrics, begun }
+    }
+}
+
+impl Drop for InWork<'_> {
     fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
+        // Before the permit is free, so that the count never exceeds the limit.
+        self.metrics.work_ends(self.begun.is_some());
     }
 }
 
 impl GuardLayer {
+    /// A place for the call within the limits on calls at once.
+    fn seat(&self, method: Method, arrived: Instant) -> Result<Seat, ServeError> {
+        let gates = &self.sidecar.gates;
+        if method.service == Kind::Features {
+            return gates.requests.arrive(arrived).map(Seat::Request);
+        }
+        let permit = Arc::clone(&gates.in_flight).try_acquire_owned();
+        permit.map(|permit| Seat::Other { _permit: permit }).map_err(|_| ServeError::Busy {
+            what: "calls",
+            limit: "limits.in_flight_max",
+            max: self.sidecar.config.limits.in_flight_max,
+        })
+    }
+
     fn admit(&self, method: Method) -> Result<(), ServeError> {
         let listen = &self.sidecar.config.listen;
         let (reach, service, key) = match method.service {
@@ -213,11 +309,11 @@ impl GuardLayer {
 }
 
 /// The client's deadline, cut to the longest allowed; or the default.
-fn deadline(sidecar: &Sidecar, headers: &http::HeaderMap) -> Deadline {
+fn deadline(sidecar: &Sidecar, headers: &http::HeaderMap, arrived: Instant) -> Deadline {
     let limits = &sidecar.config.limits;
     let asked = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
     let wait = asked.unwrap_or(Duration::from_millis(limits.deadline_ms));
-    Deadline::after(wait.min(Duration::from_millis(limits.deadline_ms_max)))
+    Deadline::from(arrived, wait.min(Duration::from_millis(limits.deadline_ms_max)))
 }
 
 /// Reads a `grpc-timeout`: at most 8 digits and a unit (H M S m u n), by gRPC's PROTOCOL-HTTP2.

@@ -3,21 +3,36 @@
 //!
 //! `/livez`: the process runs. `/readyz`: it should be sent calls (200) or not (503, with the reason).
 //! `/metrics`: OpenMetrics text.
+//!
+//! A connection answers one request within `limits.http_ms_max`, whoever is slow. Of
+//! `limits.http_connections_max` the oldest makes room for a new one: however many clients dawdle, a probe
+//! that doesn't is answered, as it is never the oldest for long.
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Limits;
+use crate::listen::ACCEPT_PAUSE;
 use crate::metrics::Metrics;
 use crate::sidecar::Sidecar;
 
+/// The least buffer that hyper reads a head into.
+const HEADER_BYTES_LEAST: usize = 8_192;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the probes know; the sidecar joins when it is built.
@@ -34,7 +49,11 @@ pub(crate) struct ProbeThread {
 }
 
 impl ProbeThread {
-    pub(crate) fn start(listener: TcpListener, probes: Arc<Probes>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        probes: Arc<Probes>,
+        limits: &Limits,
+    ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -47,14 +66,12 @@ impl ProbeThread {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state(probes);
+        let door = Door::new(limits);
         let serve = move || {
             runtime.block_on(async {
-                let served = axum::serve(listener, routes).into_future();
                 tokio::select! {
                     () = stopped.cancelled() => {}
-                    result = served => if let Err(error) = result {
-                        tracing::error!(%error, "probes and metrics ended");
-                    }
+                    () = door.serve(&listener, &routes) => {}
                 }
             });
         };
@@ -71,6 +88,54 @@ impl Drop for ProbeThread {
         {
             tracing::error!("the thread for probes and metrics panicked");
         }
+    }
+}
+
+/// The limits of the port.
+struct Door {
+    connections_max: usize,
+    time: Duration,
+    http: http1::Builder,
+}
+
+impl Door {
+    fn new(limits: &Limits) -> Self {
+        let time = Duration::from_millis(limits.http_ms_max);
+        let mut http = http1::Builder::new();
+        // The connection's own time bounds this one, too; said so that no default of the library is shorter.
+        http.timer(TokioTimer::new()).header_read_timeout(time).keep_alive(false);
+        http.max_buf_size(limits.http_header_bytes_max.max(HEADER_BYTES_LEAST));
+        Self { connections_max: limits.http_connections_max, time, http }
+    }
+
+    /// Answers until it is dropped.
+    async fn serve(&self, listener: &tokio::net::TcpListener, routes: &Router) {
+        let mut open: VecDeque<AbortHandle> = VecDeque::new();
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    open.retain(|connection| !connection.is_finished());
+                    if open.len() >= self.connections_max
+                        && let Some(oldest) = open.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    open.push_back(self.connection(stream, routes.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection to the HTTP port couldn't be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, routes: Router) -> AbortHandle {
+        let served =
+            self.http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        let within = tokio::time::timeout(self.time, served);
+        // Whatever became of it is the client's doing.
+        tokio::spawn(async move { drop(within.await) }).abort_handle()
     }
 }
 

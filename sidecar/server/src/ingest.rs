@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prost::Message;
 use skewless_catalog::{UnknownName, View, names};
@@ -112,6 +113,7 @@ async fn follow(
     _permit: OwnedSemaphorePermit,
 ) {
     let max = sidecar.config.limits.ingest_bytes_max;
+    let send_max = Duration::from_millis(sidecar.config.limits.send_ms_max);
     loop {
         let next = tokio::select! {
             biased;
@@ -130,7 +132,9 @@ async fn follow(
             }
         };
         let last = answer.is_err();
-        if answers.send(answer).await.is_err() || last {
+        // A client that takes no answers doesn't keep its place.
+        let sent = tokio::time::timeout(send_max, answers.send(answer)).await;
+        if !matches!(sent, Ok(Ok(()))) || last {
             return;
         }
     }

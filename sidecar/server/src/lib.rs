@@ -17,6 +17,7 @@ pub mod status;
 pub mod wire;
 
 mod admin;
+mod admission;
 mod cost;
 mod encode;
 mod get_features;
@@ -25,6 +26,7 @@ mod http;
 mod ingest;
 mod listen;
 mod load;
+mod outbox;
 mod pool;
 mod rows;
 mod rpc;

@@ -107,7 +107,6 @@ struct RunningParts {
     runtime: Runtime,
     serving: Vec<JoinHandle<()>>,
     health: HealthReporter,
-    _ticker: Ticker,
     probes: Option<ProbeThread>,
 }
 
@@ -140,13 +139,12 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
     let thread = match http {
         Some(listener) => {
-            Some(ProbeThread::start(listener, Arc::clone(&probes)).map_err(StartError::Threads)?)
+            let thread = ProbeThread::start(listener, Arc::clone(&probes), &config.limits);
+            Some(thread.map_err(StartError::Threads)?)
         }
         None => None,
     };
     let (sidecar, opened, threads) = build(config, clock.clone(), metrics)?;
-    let period = Duration::from_micros(sidecar.config.life.tick_us);
-    let ticker = Ticker::start(sidecar.engine.clone(), period)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all();
     let runtime = runtime.on_thread_park(get_features::tidy).build();
@@ -154,7 +152,7 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let (health, serving) = serve(&runtime, &sidecar, bound)?;
     let weak = Arc::downgrade(&sidecar);
     probes.sidecar.get_or_init(|| weak);
-    let parts = RunningParts { sidecar, runtime, serving, health, _ticker: ticker, probes: thread };
+    let parts = RunningParts { sidecar, runtime, serving, health, probes: thread };
     Ok(Running { addresses, opened, clock, parts: Some(parts) })
 }
 
@@ -197,7 +195,9 @@ fn build(
     let repo = read_repo(&config)?;
     let engine = Engine::new(config.engine.clone())?;
     let cache = Some(DirCache::open(&config.cache_dir)?);
-    let foundation = Foundation { engine, cache, metrics, threads };
+    let period = Duration::from_micros(config.life.tick_us);
+    let ticker = Ticker::start(engine.clone(), period)?;
+    let foundation = Foundation { engine, cache, metrics, threads, ticker };
     let prepared = foundation.prepare(&config, &repo)?;
     make_dir(&config.store_dir)?;
     let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
@@ -235,8 +235,8 @@ fn serve(
     for socket in bound {
         let local = socket.local();
         let stop = sidecar.draining.clone();
-        let max = sidecar.config.limits.connections_max;
-        let connections = listen::accept(socket, max, Arc::clone(&sidecar.metrics), stop.clone());
+        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
+        let connections = listen::accept(socket, limits, metrics, stop.clone());
         let connections = connections.map_err(StartError::Threads)?;
         let guard = GuardLayer { sidecar: Arc::clone(sidecar), local };
         let server = listen::http2(&sidecar.config).layer(guard).add_routes(routes.clone());
@@ -331,7 +331,7 @@ impl Drop for Running {
 
 impl RunningParts {
     fn end(self) -> Shutdown {
-        let Self { sidecar, runtime, serving, health, _ticker, probes } = self;
+        let Self { sidecar, runtime, serving, health, probes } = self;
         let grace = Duration::from_millis(sidecar.config.life.grace_ms);
         let drained = runtime.block_on(async {
             for name in HEALTH_NAMES {

@@ -14,21 +14,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 
 /// Who may use the Unix socket: owner and group.
 const SOCKET_MODE: u32 = 0o660;
 /// Pause after an accept that failed, as when file descriptors have run out: trying at once would only burn
 /// the core that could free one.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Time a silent client has to answer a keepalive ping.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound socket that nobody is accepted on yet.
 pub(crate) enum Bound {
@@ -94,6 +94,32 @@ pub(crate) struct Connection {
     io: Io,
     _permit: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
+    outbox: Arc<Outbox>,
+    /// When to look whether the outbox is stuck.
+    look: Interval,
+}
+
+impl Connection {
+    fn new(io: Io, permit: OwnedSemaphorePermit, metrics: Arc<Metrics>, send: Duration) -> Self {
+        metrics.connections.inc();
+        let outbox = Arc::new(Outbox::new(send));
+        let mut look = tokio::time::interval(outbox.look_every());
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { io, _permit: permit, metrics, outbox, look }
+    }
+
+    /// What a read or write gives that must wait: an error, which closes the connection, if its client takes no
+    /// answers. Asked whenever it must wait, and woken up to be asked.
+    fn waits<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        while self.look.poll_tick(context).is_ready() {
+            if self.outbox.stuck() {
+                self.metrics.stuck.inc();
+                let why = "the client took no answer for too long (limits.send_ms_max)";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+        }
+        Poll::Pending
+    }
 }
 
 enum Io {
@@ -108,16 +134,18 @@ impl Drop for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Arc<Outbox>;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
+    }
 }
 
-/// Accepts until `stop`, at most `connections_max` at once: one more is closed at once. Must be called
+/// Accepts until `stop`, at most `limits.connections_max` at once: one more is closed at once. Must be called
 /// within the runtime that shall accept.
 pub(crate) fn accept(
     bound: Bound,
-    connections_max: usize,
+    limits: &Limits,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> io::Result<ReceiverStream<io::Result<Connection>>> {
@@ -128,6 +156,8 @@ pub(crate) fn accept(
         }
     };
     let (connections, accepted) = channel(1);
+    let connections_max = limits.connections_max;
+    let send = Duration::from_millis(limits.send_ms_max);
     let permits = Arc::new(Semaphore::new(connections_max));
     tokio::spawn(async move {
         let _file = file;
@@ -145,9 +175,7 @@ pub(crate) fn accept(
                         );
                         continue;
                     };
-                    metrics.connections.inc();
-                    let connection =
-                        Connection { io, _permit: permit, metrics: Arc::clone(&metrics) };
+                    let connection = Connection::new(io, permit, Arc::clone(&metrics), send);
                     if connections.send(Ok(connection)).await.is_err() {
                         return;
                     }
@@ -190,7 +218,7 @@ pub(crate) fn http2(config: &Config) -> Server {
         .http2_max_local_error_reset_streams(Some(limits.local_reset_streams_max))
         .http2_max_pending_accept_reset_streams(Some(limits.pending_reset_streams_max))
         .http2_keepalive_interval(Some(Duration::from_millis(config.life.keepalive_ms)))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_keepalive_timeout(Some(Duration::from_millis(config.life.keepalive_timeout_ms)))
         .http2_adaptive_window(Some(false))
 }
 
@@ -200,10 +228,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        let read = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
             Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
-        }
+        };
+        if read.is_pending() { this.waits(context) } else { read }
     }
 }
 
@@ -213,10 +243,12 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        let written = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
             Io::Unix(io) => Pin::new(io).poll_write(context, bytes),
-        }
+        };
+        if written.is_pending() { this.waits(context) } else { written }
     }
 
     fn poll_write_vectored(
@@ -224,10 +256,12 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        let written = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_write_vectored(context, parts),
             Io::Unix(io) => Pin::new(io).poll_write_vectored(context, parts),
-        }
+        };
+        if written.is_pending() { this.waits(context) } else { written }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,7 +7,7 @@
 //! Cost on the hot path: about ten `observe` calls, some 20 ns each, and one more per lookup.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -77,6 +77,22 @@ pub struct Metrics {
     ended: CallCounters,
     ingested: Counters,
     reloads: Counters,
+    /// Plans of ad hoc lists that were compiled.
+    pub(crate) ad_hoc_plans: Counter,
+    /// GetFeatures calls that were begun.
+    pub(crate) admitted: Counter,
+    /// Of those that came, how many had to wait.
+    pub(crate) queued: Counter,
+    refused: Counters,
+    /// GetFeatures calls that wait to be begun.
+    pub(crate) waiting: Gauge<i64, AtomicI64>,
+    /// Most GetFeatures calls that were worked on at once.
+    in_flight_peak: Gauge<i64, AtomicI64>,
+    requests_in_flight: Gauge<i64, AtomicI64>,
+    /// Bytes of answers that clients haven't taken.
+    pub(crate) unsent_bytes: Gauge<i64, AtomicI64>,
+    /// Connections closed because their client took no answer.
+    pub(crate) stuck: Counter,
     pub(crate) in_flight: Gauge<i64, AtomicI64>,
     pub(crate) connections: Gauge<i64, AtomicI64>,
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
@@ -200,6 +216,11 @@ impl Metrics {
             (Counters::default(), Counters::default(), Counters::default(), Counters::default());
         let (calls, ingested, reloads) =
             (Counters::default(), Counters::default(), Counters::default());
+        let (ad_hoc_plans, stuck) = (Counter::default(), Counter::default());
+        let (admitted, queued, refused) =
+            (Counter::default(), Counter::default(), Counters::default());
+        let (waiting, in_flight_peak, requests_in_flight, unsent_bytes) =
+            (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
         let (snapshot, store_sequence, store_background_errors) =
             (Gauge::default(), Gauge::default(), Gauge::default());
@@ -235,6 +256,27 @@ impl Metrics {
             ingested.clone(),
         );
         registry.register("reloads", "Reloads of the definitions, by outcome", reloads.clone());
+        registry.register(
+            "ad_hoc_plans",
+            "Plans compiled for ad hoc lists; rising steadily: limits.ad_hoc_plans_max is too low",
+            ad_hoc_plans.clone(),
+        );
+        let help = "GetFeatures calls that were begun";
+        registry.register("requests_admitted", help, admitted.clone());
+        let help = "GetFeatures calls that had to wait before they were begun or refused";
+        registry.register("requests_queued", help, queued.clone());
+        let help = "GetFeatures calls that were refused before they were begun, by reason";
+        registry.register("requests_refused", help, refused.clone());
+        let help = "GetFeatures calls that wait to be begun";
+        registry.register("requests_waiting", help, waiting.clone());
+        let help = "GetFeatures calls being received or worked on";
+        registry.register("requests_in_flight", help, requests_in_flight.clone());
+        let help = "Most GetFeatures calls that were worked on at once since the start";
+        registry.register("requests_in_flight_peak", help, in_flight_peak.clone());
+        let help = "Bytes of answers that clients haven't taken yet";
+        registry.register("unsent_bytes", help, unsent_bytes.clone());
+        let help = "Connections closed as their client took no answer (limits.send_ms_max)";
+        registry.register("connections_stuck", help, stuck.clone());
         registry.register("in_flight", "Calls being worked on", in_flight.clone());
         registry.register("connections", "Open gRPC connections", connections.clone());
         registry.register("snapshot", "Number of the definitions being served", snapshot.clone());
@@ -266,6 +308,15 @@ impl Metrics {
             calls,
             ingested,
             reloads,
+            ad_hoc_plans,
+            admitted,
+            queued,
+            refused,
+            waiting,
+            in_flight_peak,
+            requests_in_flight,
+            unsent_bytes,
+            stuck,
             in_flight,
             connections,
             snapshot,
@@ -330,6 +381,30 @@ impl Metrics {
         if rows > 0 {
             let labels = vec![("view", view.to_owned()), ("verdict", verdict.to_owned())];
             self.ingested.get_or_create(&labels).inc_by(rows);
+        }
+    }
+
+    /// The counter of GetFeatures calls refused for a reason.
+    pub(crate) fn refused(&self, reason: &'static str) -> Counter {
+        self.refused.get_or_create_owned(&vec![("reason", reason.to_owned())])
+    }
+
+    /// A call is in work; of GetFeatures, the most at once are remembered.
+    pub(crate) fn work_begins(&self, request: bool) {
+        self.in_flight.inc();
+        if request {
+            let now = self.requests_in_flight.inc() + 1;
+            if now > self.in_flight_peak.get() {
+                self.in_flight_peak.inner().fetch_max(now, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A call is no longer in work.
+    pub(crate) fn work_ends(&self, request: bool) {
+        self.in_flight.dec();
+        if request {
+            self.requests_in_flight.dec();
         }
     }
 

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use skewless_catalog::{Catalog, Diagnostic, Digest, PluginInfo, Plugins, SourceFile};
+use skewless_catalog::{Catalog, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit};
 use skewless_engine::{EngineConfig, inspect};
 
 /// A checked feature repo.
@@ -39,7 +39,10 @@ pub struct RepoLimits {
 
 impl Default for RepoLimits {
     fn default() -> Self {
-        Self { definition_bytes_max: 4 << 20, definition_files_max: 10_000 }
+        Self {
+            definition_bytes_max: limit::FILE_BYTES_MAX as u64,
+            definition_files_max: limit::FILES_MAX,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::guard::Deadline;
+use crate::guard::Passed;
 use crate::sidecar::Sidecar;
 use crate::status::ServeError;
 use crate::wire::{ScanLimits, WireError, scan};
@@ -142,8 +142,11 @@ impl UnaryService<pb::GetFeaturesRequest> for GetFeatures {
     type Future = std::future::Ready<Result<Response<Vec<u8>>, Status>>;
 
     fn call(&mut self, request: Request<pb::GetFeaturesRequest>) -> Self::Future {
-        let deadline = Deadline::of(request.extensions());
+        let Passed { deadline, ticket } = Passed::of(request.extensions(), &self.0);
         let answer = get_features::answer(&self.0, request.get_ref(), deadline);
+        if let Ok(answer) = &answer {
+            ticket.ready(answer.len());
+        }
         std::future::ready(answer.map(Response::new).map_err(Status::from))
     }
 }

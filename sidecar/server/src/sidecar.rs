@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use skewless_engine::{DirCache, Engine};
+use skewless_engine::{DirCache, Engine, Ticker};
 use skewless_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -33,10 +34,14 @@ pub(crate) struct Sidecar {
     cache: Option<DirCache>,
     threads: usize,
     reloading: Mutex<()>,
+    /// Ticks for as long as anything can run a plugin: a call that outlives the shutdown ends by it, too.
+    _ticker: Ticker,
 }
 
 /// How much is being worked on at once.
 pub(crate) struct Gates {
+    pub(crate) requests: Arc<Admission>,
+    /// Unary calls of the other services.
     pub(crate) in_flight: Arc<Semaphore>,
     pub(crate) ingest_streams: Arc<Semaphore>,
     /// Reloads and flushes by RPC: one at a time, so that a flood of them holds no thread.
@@ -67,6 +72,8 @@ pub(crate) struct Foundation {
     pub(crate) cache: Option<DirCache>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) threads: usize,
+    /// Ticks before the first plugin is started: start functions have a deadline, too.
+    pub(crate) ticker: Ticker,
 }
 
 impl Foundation {
@@ -110,14 +117,16 @@ impl Sidecar {
     ) -> Result<Self, SnapshotError> {
         let snapshot = prepared.bind(&store, &foundation.parts(&config), 1, clock.now_us())?;
         foundation.metrics.snapshot.set(1);
+        let requests = Admission::new(&config.limits, Arc::clone(&foundation.metrics));
         let gates = Gates {
+            requests: Arc::new(requests),
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),
             admin: Arc::new(Semaphore::new(1)),
             load: Arc::new(Semaphore::new(1)),
             poisoned: AtomicBool::new(false),
         };
-        let Foundation { engine, cache, metrics, threads } = foundation;
+        let Foundation { engine, cache, metrics, threads, ticker } = foundation;
         let current = ArcSwap::from_pointee(snapshot);
         let draining = CancellationToken::new();
         let reloading = Mutex::new(());
@@ -133,6 +142,7 @@ impl Sidecar {
             cache,
             threads,
             reloading,
+            _ticker: ticker,
         })
     }
 
@@ -172,7 +182,8 @@ impl Sidecar {
     /// Whether no call is in work.
     pub(crate) fn idle(&self) -> bool {
         let (limits, gates) = (&self.config.limits, &self.gates);
-        gates.in_flight.available_permits() == limits.in_flight_max
+        gates.requests.idle()
+            && gates.in_flight.available_permits() == limits.in_flight_max
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max
             && gates.admin.available_permits() == 1
             && gates.load.available_permits() == 1

@@ -269,6 +269,7 @@ impl Snapshot {
         let plan = self.catalog.plan_of(&names)?;
         let served =
             Arc::new(Served::bind(&plan, &self.plugins, &self.views, metrics, self.threads)?);
+        metrics.ad_hoc_plans.inc();
         self.ad_hoc_plans().keep(features, Arc::clone(&served), self.ad_hoc_max);
         Ok(served)
     }

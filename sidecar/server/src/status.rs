@@ -62,6 +62,20 @@ pub enum ServeError {
         /// The limit.
         max: usize,
     },
+    /// Feature requests come faster than they are answered.
+    #[error("{why}; try again in {retry_ms} ms or ask another sidecar")]
+    Overload {
+        /// Which bound was reached.
+        why: Overload,
+        /// When trying again makes sense, milliseconds.
+        retry_ms: u64,
+    },
+    /// The message didn't arrive in its time.
+    #[error("expected the message within {max_ms} ms of the call's begin (limits.receive_ms_max)")]
+    Slow {
+        /// The limit, milliseconds.
+        max_ms: u64,
+    },
     /// The call's deadline passed.
     #[error("the deadline of {deadline_ms} ms passed {during}")]
     Deadline {
@@ -102,6 +116,33 @@ pub enum ServeError {
     Panic(String),
 }
 
+/// Which bound feature requests have reached together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Overload {
+    /// All places are taken.
+    #[error(
+        "{in_flight_max} requests are being worked on (limits.requests_in_flight_max) and {queue_max} wait (limits.queue_max)"
+    )]
+    Queue {
+        /// Requests worked on at once.
+        in_flight_max: usize,
+        /// Requests waiting at once.
+        queue_max: usize,
+    },
+    /// It had a place, but its turn didn't come in time.
+    #[error("the request waited for {wait_ms} ms to be begun (limits.queue_wait_ms_max)")]
+    Wait {
+        /// The longest wait, milliseconds.
+        wait_ms: u64,
+    },
+    /// Clients don't take their answers.
+    #[error("{max} bytes of answers weren't taken by their clients yet (limits.unsent_bytes_max)")]
+    Unsent {
+        /// The limit in bytes.
+        max: usize,
+    },
+}
+
 impl ServeError {
     /// The status code this becomes.
     #[must_use]
@@ -116,9 +157,11 @@ impl ServeError {
             | Self::Frame(_)
             | Self::Field(_)
             | Self::NotANumber { .. } => Code::InvalidArgument,
-            Self::OverLimit { .. } | Self::Busy { .. } => Code::ResourceExhausted,
+            Self::OverLimit { .. } | Self::Busy { .. } | Self::Overload { .. } => {
+                Code::ResourceExhausted
+            }
             Self::Store(error) => store_code(error),
-            Self::Deadline { .. } => Code::DeadlineExceeded,
+            Self::Deadline { .. } | Self::Slow { .. } => Code::DeadlineExceeded,
             Self::NotReady { .. } => Code::Unavailable,
             Self::Denied { .. } | Self::Off { .. } => Code::PermissionDenied,
             Self::Bind(_) | Self::Panic(_) => Code::Internal,
@@ -148,7 +191,54 @@ fn store_code(error: &StoreError) -> Code {
 
 impl From<ServeError> for Status {
     fn from(error: ServeError) -> Self {
-        Self::new(error.code(), cut(error.to_string()))
+        let (code, message) = (error.code(), cut(error.to_string()));
+        match error {
+            ServeError::Overload { retry_ms, .. } => retry::status(code, message, retry_ms),
+            _ => Self::new(code, message),
+        }
+    }
+}
+
+/// Says when to try again in both ways that clients know: `google.rpc.RetryInfo` in the status's details, for
+/// people and libraries, and the metadata that gRPC's own retries obey (gRFC A6).
+mod retry {
+    use prost::Message;
+    use prost_types::{Any, Duration};
+    use tonic::metadata::{MetadataMap, MetadataValue};
+    use tonic::{Code, Status};
+
+    /// google.rpc.RetryInfo.
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct RetryInfo {
+        #[prost(message, optional, tag = "1")]
+        pub(super) retry_delay: Option<Duration>,
+    }
+
+    /// google.rpc.Status.
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct RpcStatus {
+        #[prost(int32, tag = "1")]
+        pub(super) code: i32,
+        #[prost(string, tag = "2")]
+        pub(super) message: String,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) details: Vec<Any>,
+    }
+
+    pub(super) const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+    pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+    pub(super) fn status(code: Code, message: String, retry_ms: u64) -> Status {
+        let seconds = i64::try_from(retry_ms / 1_000).unwrap_or(i64::MAX);
+        let nanos = (retry_ms % 1_000) as i32 * 1_000_000;
+        let info = RetryInfo { retry_delay: Some(Duration { seconds, nanos }) };
+        let detail = Any { type_url: RETRY_INFO.to_owned(), value: info.encode_to_vec() };
+        let details =
+            RpcStatus { code: code as i32, message: message.clone(), details: vec![detail] };
+        let mut metadata = MetadataMap::new();
+        metadata.insert(PUSHBACK, MetadataValue::from(retry_ms));
+        let details = details.encode_to_vec().into();
+        Status::with_details_and_metadata(code, message, details, metadata)
     }
 }
 
@@ -200,6 +290,25 @@ mod tests {
         let status = Status::from(error);
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.message(), "expected at most 1 rows (limits.rows_max), came 2");
+    }
+
+    #[test]
+    fn an_overload_says_when_to_try_again_in_words_details_and_metadata() {
+        use prost::Message;
+        let why = Overload::Wait { wait_ms: 1_500 };
+        let status = Status::from(ServeError::Overload { why, retry_ms: 1_500 });
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().ends_with("try again in 1500 ms or ask another sidecar"));
+        assert_eq!(
+            status.metadata().get(retry::PUSHBACK).map(|ms| ms.as_bytes()),
+            Some(&b"1500"[..])
+        );
+        let details = retry::RpcStatus::decode(status.details()).expect("a google.rpc.Status");
+        assert_eq!((details.code, details.message.as_str()), (8, status.message()));
+        assert_eq!(details.details[0].type_url, retry::RETRY_INFO);
+        let info = retry::RetryInfo::decode(&*details.details[0].value).expect("a RetryInfo");
+        let delay = info.retry_delay.expect("a delay");
+        assert_eq!((delay.seconds, delay.nanos), (1, 500_000_000));
     }
 
     #[test]

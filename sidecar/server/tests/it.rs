@@ -2,11 +2,16 @@
 //! through the generated clients. The harness is here; behaviours are in the modules.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "it/frames.rs"]
+mod frames;
+
 mod it {
     mod bad_input;
     mod happy;
+    mod http;
     mod lifecycle;
     mod limits;
+    mod overload;
 }
 
 use std::path::Path;
@@ -91,12 +96,7 @@ impl Harness {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let repo = dir.path().join("repo");
-        std::fs::create_dir_all(repo.join("plugins")).unwrap();
-        std::fs::write(repo.join("features.yaml"), DEFINITIONS).unwrap();
-        std::fs::write(repo.join("plugins/double.wasm"), wat::parse_str(DOUBLE).unwrap()).unwrap();
-        std::fs::write(repo.join("plugins/loops.wasm"), wat::parse_str(LOOPS).unwrap()).unwrap();
+        let dir = folder();
         let mut config = config(dir.path());
         change(&mut config);
         let running =
@@ -136,10 +136,28 @@ impl Harness {
         AdminServiceClient::new(self.tcp().await)
     }
 
+    /// The sample of a metric whose line begins like this; 0 if there is none yet.
+    pub(crate) fn metric(&self, begins: &str) -> i64 {
+        let (_, text) = self.http("/metrics");
+        let line = text.lines().find(|line| line.starts_with(begins));
+        line.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+    }
+
     /// A plain HTTP/1 GET of probes and metrics: status line and body.
     pub(crate) fn http(&self, path: &str) -> (String, String) {
         http(self.running().addresses().http.unwrap(), path).unwrap()
     }
+}
+
+/// A folder with a feature repo in it.
+pub(crate) fn folder() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    std::fs::create_dir_all(repo.join("plugins")).unwrap();
+    std::fs::write(repo.join("features.yaml"), DEFINITIONS).unwrap();
+    std::fs::write(repo.join("plugins/double.wasm"), wat::parse_str(DOUBLE).unwrap()).unwrap();
+    std::fs::write(repo.join("plugins/loops.wasm"), wat::parse_str(LOOPS).unwrap()).unwrap();
+    dir
 }
 
 pub(crate) fn http(address: std::net::SocketAddr, path: &str) -> std::io::Result<(String, String)> {

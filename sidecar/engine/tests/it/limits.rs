@@ -1,7 +1,9 @@
 //! Each limit of the engine is hit once, by name.
 
 use skewless_catalog::InstancePolicy::{Reset, Reused};
-use skewless_engine::{Budget, CallError, Engine, EngineConfig, EngineError, PluginError, Worker};
+use skewless_engine::{
+    Budget, CallError, Engine, EngineConfig, EngineError, PluginError, Undecided, Worker,
+};
 
 use crate::harness::{
     Cell, call, cells, config, doubles, frame, load, program, run, ticking, value, wasm,
@@ -142,51 +144,60 @@ fn deadline_ticks() {
 }
 
 #[test]
-fn a_budget_of_calls_leaves_rows_untried_and_says_so() {
+fn however_many_rows_break_every_row_is_decided_in_fewer_than_two_calls_a_row() {
     let engine = with(|_| ());
     let plugin = load(&engine, "traps_on_negative");
-    let program = program(&[(&plugin, Reset, [0, 1]), (&plugin, Reset, [1, 1])]);
-    let rows: Vec<_> =
-        (0..8).map(|row| (Some(if row == 0 { -1.0 } else { 1.0 }), Some(2.0))).collect();
-    let mut frame = frame(&program, &rows);
-    let budget = Budget { calls_max: 5, ..Budget::UNBOUNDED };
+    let program = program(&[(&plugin, Reset, [0, 1])]);
     let mut worker = Worker::new(&engine);
-    let reports = worker.execute(&program, &mut frame, budget, &mut |_, _| {});
-    assert_eq!(
-        (reports[0].calls, reports[1].calls),
-        (5, 1),
-        "8, 4, 2, 1, 1 rows; the budget is per step"
-    );
-    let (failed, good) = (Cell::Failed, value(3.0));
-    assert_eq!(cells(&frame, 2), [failed, good, failed, failed, failed, failed, failed, failed]);
-    assert_eq!(cells(&frame, 3), [value(4.0); 8]);
-    let messages: Vec<_> =
-        frame.failures.iter().map(|failure| (failure.row, &*failure.message)).collect();
-    assert!(messages[0].1.starts_with("plugin trapped"), "{messages:?}");
-    let untried = "not tried: the budget of calls a step was spent";
-    assert_eq!(messages[1..], [(None, untried), (None, untried)]);
-    assert_eq!(frame.failures_total, 7);
+    for (rows, every) in [(1_usize, 1), (64, 1), (100, 1), (500, 2), (1_000, 25)] {
+        let bad = |row: usize| row.is_multiple_of(every);
+        let values: Vec<_> =
+            (0..rows).map(|row| (Some(if bad(row) { -1.0 } else { 1.0 }), Some(2.0))).collect();
+        let mut frame = frame(&program, &values);
+        let budget = Budget::online(u64::MAX);
+        let report = worker.execute(&program, &mut frame, budget, &mut |_, _| {})[0];
+        let expected: Vec<_> =
+            (0..rows).map(|row| if bad(row) { Cell::Failed } else { value(3.0) }).collect();
+        assert_eq!(cells(&frame, 2), expected, "{rows} rows, every {every}th bad");
+        assert_eq!((report.rows_failed, report.undecided), (rows.div_ceil(every), None));
+        let calls_max = 2 * rows - 1;
+        let calls = report.calls as usize;
+        assert!(calls <= calls_max && (every > 1 || calls == calls_max), "{calls} of {calls_max}");
+    }
 }
 
 #[test]
-fn a_budget_of_ticks_bounds_the_whole_execution() {
+fn a_budget_of_ticks_bounds_the_whole_execution_and_says_what_was_not_decided() {
     let (engine, _ticker) = ticking(config());
     let (loops, adds) = (load(&engine, "loops_on_negative"), load(&engine, "adds"));
     let program = program(&[(&loops, Reset, [0, 1]), (&adds, Reset, [0, 1])]);
-    let mut frame = frame(&program, &[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))]);
     let mut worker = Worker::new(&engine);
-    let before = engine.ticks();
-    let reports = worker.execute(&program, &mut frame, Budget::online(50), &mut |_, _| {});
-    assert_eq!((reports[0].calls, reports[1].calls), (1, 0));
-    assert!(engine.ticks() - before >= 50);
-    assert_eq!(cells(&frame, 2), [Cell::Failed; 2]);
-    assert_eq!(cells(&frame, 3), [Cell::Failed; 2]);
-    assert!(
-        frame
-            .failures
-            .iter()
-            .all(|failure| failure.message == "not tried: the budget of ticks was spent")
-    );
+    for rows in [&[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))][..], &[(Some(-1.0), None)]] {
+        let mut frame = frame(&program, rows);
+        let before = engine.ticks();
+        let reports = worker.execute(&program, &mut frame, Budget::online(50), &mut |_, _| {});
+        assert_eq!((reports[0].calls, reports[1].calls), (1, 0));
+        assert_eq!([reports[0].undecided, reports[1].undecided], [Some(Undecided::Ticks); 2]);
+        assert!(engine.ticks() - before >= 50);
+        assert!(cells(&frame, 2).iter().chain(&cells(&frame, 3)).all(|cell| *cell == Cell::Failed));
+        let says = "not decided: the time for the whole request was spent";
+        assert!(frame.failures.iter().all(|failure| failure.message == says), "a cut call, too");
+    }
+}
+
+#[test]
+fn rows_without_an_instance_are_not_decided() {
+    let engine = with(|config| config.instances_max = 1);
+    let (plugin, other) = (load(&engine, "adds"), load(&engine, "traps_on_negative"));
+    let mut first = Worker::new(&engine);
+    call(&mut first, &plugin, Reset, ONE).unwrap();
+    let program = program(&[(&other, Reset, [0, 1])]);
+    let mut frame = frame(&program, &[(Some(1.0), Some(2.0)), (Some(2.0), Some(2.0))]);
+    let report = run(&mut Worker::new(&engine), &program, &mut frame)[0];
+    assert_eq!((report.undecided, report.rows_failed), (Some(Undecided::Instances), 2));
+    first.clear();
+    let report = run(&mut Worker::new(&engine), &program, &mut frame)[0];
+    assert_eq!((report.undecided, cells(&frame, 2)), (None, vec![value(3.0), value(4.0)]));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use skewless_catalog::limit;
+
 use super::{Config, Reach};
 
 /// Where a value goes and what it may be.
@@ -46,6 +48,15 @@ impl Config {
             ("limits.request_bytes_max", Usize(&mut limits.request_bytes_max, 1_024, 1 << 30)),
             ("limits.response_bytes_max", Usize(&mut limits.response_bytes_max, 1_024, 1 << 31)),
             ("limits.ingest_bytes_max", Usize(&mut limits.ingest_bytes_max, 1_024, 1 << 30)),
+            (
+                "limits.requests_in_flight_max",
+                Usize(&mut limits.requests_in_flight_max, 1, 1 << 16),
+            ),
+            ("limits.queue_max", Usize(&mut limits.queue_max, 0, 1 << 20)),
+            ("limits.queue_wait_ms_max", U64(&mut limits.queue_wait_ms_max, 1, DAY_MS)),
+            ("limits.receive_ms_max", U64(&mut limits.receive_ms_max, 1, DAY_MS)),
+            ("limits.send_ms_max", U64(&mut limits.send_ms_max, 1, DAY_MS)),
+            ("limits.unsent_bytes_max", Usize(&mut limits.unsent_bytes_max, 1, MANY)),
             ("limits.in_flight_max", Usize(&mut limits.in_flight_max, 1, 1 << 20)),
             ("limits.ingest_streams_max", Usize(&mut limits.ingest_streams_max, 1, 1 << 16)),
             ("limits.connections_max", Usize(&mut limits.connections_max, 1, 1 << 20)),
@@ -65,12 +76,25 @@ impl Config {
             ("limits.ad_hoc_plans_max", Usize(&mut limits.ad_hoc_plans_max, 1, 1 << 16)),
             ("limits.deadline_ms", U64(&mut limits.deadline_ms, 1, DAY_MS)),
             ("limits.deadline_ms_max", U64(&mut limits.deadline_ms_max, 1, DAY_MS)),
-            ("limits.definition_bytes_max", U64(&mut limits.definition_bytes_max, 1_024, 1 << 30)),
-            ("limits.definition_files_max", Usize(&mut limits.definition_files_max, 1, 1 << 20)),
+            (
+                "limits.definition_bytes_max",
+                U64(&mut limits.definition_bytes_max, 1_024, limit::FILE_BYTES_MAX as u64),
+            ),
+            (
+                "limits.definition_files_max",
+                Usize(&mut limits.definition_files_max, 1, limit::FILES_MAX),
+            ),
+            ("limits.http_connections_max", Usize(&mut limits.http_connections_max, 1, 1 << 16)),
+            ("limits.http_ms_max", U64(&mut limits.http_ms_max, 1, DAY_MS)),
+            (
+                "limits.http_header_bytes_max",
+                Usize(&mut limits.http_header_bytes_max, 8_192, 1 << 20),
+            ),
             ("life.grace_ms", U64(&mut life.grace_ms, 0, DAY_MS)),
             ("life.threads", Usize(&mut life.threads, 0, 1_024)),
             ("life.tick_us", U64(&mut life.tick_us, 100, 1_000_000)),
             ("life.keepalive_ms", U64(&mut life.keepalive_ms, 100, DAY_MS)),
+            ("life.keepalive_timeout_ms", U64(&mut life.keepalive_timeout_ms, 100, DAY_MS)),
             ("life.promote_ms", U64(&mut life.promote_ms, 1, DAY_MS)),
             ("store.cache_bytes", Usize(&mut store.cache_bytes, 0, MANY)),
             ("store.sync", Bool(&mut store.sync)),

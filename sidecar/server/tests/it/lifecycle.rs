@@ -115,6 +115,46 @@ async fn a_call_in_flight_ends_while_the_sidecar_drains() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_outlives_the_grace_period_is_left_but_the_store_is_flushed_and_freed() {
+    let mut harness = Harness::with(|config| {
+        config.life.grace_ms = 50;
+        config.engine.deadline_ticks = 3_000;
+    });
+    harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
+    let mut client = harness.features().await;
+    let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
+    let slow = tokio::spawn(async move { client.get_features(stuck).await });
+    until("the call is in work", || harness.metric("skewless_in_flight ") == 1).await;
+    let running = harness.running.take().unwrap();
+    let ended = tokio::task::spawn_blocking(move || running.shutdown()).await.unwrap();
+    assert!(!ended.drained && ended.flushed, "{ended:?}");
+    assert!(slow.await.unwrap().is_err(), "nobody is there to answer");
+    // The plugin's own deadline ends the call that was left, and with it the store is free again.
+    until("another sidecar starts on the store", || {
+        let started = Server::start(config(harness.dir.path()), Clock::manual(NOON));
+        harness.running = started.ok();
+        harness.running.is_some()
+    })
+    .await;
+    let answer = harness.features().await.get_features(ask("numbers", &[Some("JFK")])).await;
+    assert_eq!(float64s(&answer.unwrap().into_inner(), 0), [4.5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_fall_due_are_promoted_without_a_read() {
+    let harness = Harness::with(|config| config.life.promote_ms = 1);
+    let later = weather("JFK", NOON + SECOND, 3.0);
+    let answer = harness.ingest().await.ingest(later).await.unwrap().into_inner();
+    assert_eq!((answer.pending, answer.applied), (1, 0));
+    let sequence = || harness.metric("skewless_store_sequence ");
+    let before = sequence();
+    harness.running().clock().advance(NOON + SECOND);
+    until("the row is promoted", || sequence() > before).await;
+    let answer = harness.features().await.get_features(ask("numbers", &[Some("JFK")])).await;
+    assert_eq!(float64s(&answer.unwrap().into_inner(), 0), [3.0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_ingested_is_there_after_a_restart() {
     let mut harness = Harness::start();
     harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
@@ -149,6 +189,11 @@ fn a_start_that_can_t_work_says_why() {
     let socket = harness.dir.path().join("s.sock");
     let error = start(&|config| config.listen.unix = Some(socket.clone()));
     assert!(error.to_string().contains("another process answers"), "{error}");
+    let error = start(&|config| config.limits.definition_bytes_max = 100);
+    assert!(error.to_string().contains("limits.definition_bytes_max"), "{error}");
+    std::fs::write(harness.dir.path().join("repo/more.yaml"), "entities: []\n").unwrap();
+    let error = start(&|config| config.limits.definition_files_max = 1);
+    assert!(error.to_string().contains("limits.definition_files_max"), "{error}");
     let error = start(&|config| {
         config.repo_dir = "nowhere".into();
         config.limits.deadline_ms = 100_000;
@@ -157,4 +202,18 @@ fn a_start_that_can_t_work_says_why() {
         error.to_string().contains("repo_dir") && error.to_string().contains("deadline_ms"),
         "{error}"
     );
+}
+
+#[test]
+fn a_plugin_whose_start_never_ends_is_refused_when_its_time_is_up() {
+    let dir = folder();
+    let looping = DOUBLE.replace(
+        "(func (export \"skewless_reserve\")",
+        "(func $start (loop (br 0))) (start $start)\n  (func (export \"skewless_reserve\")",
+    );
+    assert_ne!(looping, DOUBLE);
+    let plugin = dir.path().join("repo/plugins/double.wasm");
+    std::fs::write(plugin, wat::parse_str(looping).unwrap()).unwrap();
+    let error = Server::start(config(dir.path()), Clock::manual(NOON)).err().unwrap().to_string();
+    assert!(error.contains("doubled") && error.contains("deadline_ticks"), "{error}");
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use skewless_proto::v1 as pb;
 use skewless_server::config::Reach;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
 use tonic::Request;
 
+use crate::frames::*;
 use crate::*;
 
 const EXHAUSTED: Code = Code::ResourceExhausted;
@@ -64,24 +66,20 @@ async fn rows_columns_and_bytes_have_limits() {
     );
 }
 
+/// Those of GetFeatures are limited apart (`overload.rs`): neither can keep the other out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_in_flight_are_limited_before_they_are_decoded() {
-    let harness = Harness::with(|config| {
-        config.limits.in_flight_max = 1;
-        config.engine.deadline_ticks = 1_500;
-        config.limits.deadline_ms = 60_000;
-    });
-    let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
-    let mut slow = harness.features().await;
-    let slow = tokio::spawn(async move { slow.get_features(stuck).await });
-    until("the slow call is in work", || {
-        harness.http("/metrics").1.contains("skewless_in_flight 1\n")
-    })
-    .await;
-    let second = harness.features().await.get_features(ask("numbers", &[None])).await;
-    refused(second, EXHAUSTED, &["limits.in_flight_max"]);
-    slow.await.unwrap().unwrap();
+async fn calls_of_other_services_are_limited_before_they_are_decoded() {
+    let harness = Harness::with(|config| config.limits.in_flight_max = 1);
+    let mut client = Client::connect(&harness, 65_535).await;
+    let held = client.begin("IngestService/Ingest", None).await;
+    until("the call is in work", || harness.metric("skewless_in_flight ") == 1).await;
+    let mut ingest = harness.ingest().await;
+    refused(ingest.ingest(weather("JFK", NOON, 1.0)).await, EXHAUSTED, &["limits.in_flight_max"]);
+    let list = harness.admin().await.list(pb::ListRequest {}).await;
+    refused(list, EXHAUSTED, &["limits.in_flight_max"]);
     harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+    assert_eq!(held.finish(&weather("JFK", NOON, 1.0)).await, Ended::ok());
+    ingest.ingest(weather("JFK", NOON + 1, 1.0)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,6 +93,79 @@ async fn a_deadline_that_passes_is_deadline_exceeded() {
     let passed = client.get_features(stuck).await;
     refused(passed, Code::DeadlineExceeded, &["60 ms", "transforms"]);
     client.get_features(ask("numbers", &[None])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_s_deadline_is_cut_to_the_longest_allowed() {
+    let harness = Harness::with(|config| {
+        config.engine.deadline_ticks = 10_000;
+        config.limits.deadline_ms = 50;
+        config.limits.deadline_ms_max = 60;
+    });
+    let mut long = Request::new(pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) });
+    long.set_timeout(Duration::from_secs(3_600));
+    let passed = harness.features().await.get_features(long).await;
+    refused(passed, Code::DeadlineExceeded, &["deadline of 60 ms"]);
+}
+
+/// Three rows in a plugin that never ends take longer to halve than the request has: a backfill would decide
+/// them, so there is no answer without them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_not_decided_in_time_fail_the_request() {
+    let harness = Harness::with(|config| {
+        config.engine.deadline_ticks = 40;
+        config.limits.deadline_ms = 100;
+    });
+    let stuck = |rows| pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &vec![None; rows]) };
+    let mut client = harness.features().await;
+    let passed = client.get_features(stuck(50)).await;
+    refused(passed, Code::DeadlineExceeded, &["100 ms", "transforms"]);
+}
+
+/// Two calls hold both warm workers; a third needs an instance of its own, and there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_without_a_plugin_instance_is_refused_rather_than_answered_with_failed_rows() {
+    let harness = Harness::with(|config| {
+        config.life.threads = 2;
+        config.engine.instances_max = 4;
+        config.engine.deadline_ticks = 2_000;
+    });
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let address = harness.running().addresses().tcp.unwrap();
+            tokio::spawn(async move {
+                let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await;
+                let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
+                FeatureServiceClient::new(channel.unwrap()).get_features(stuck).await
+            })
+        })
+        .collect();
+    until("both calls are in work", || harness.metric("skewless_in_flight ") == 2).await;
+    let third = harness.features().await.get_features(ask("departure", &[None])).await;
+    refused(third, EXHAUSTED, &["engine.instances_max"]);
+    for call in slow {
+        call.await.unwrap().unwrap();
+    }
+    harness.features().await.get_features(ask("departure", &[None])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_of_ad_hoc_lists_are_kept_up_to_a_limit_and_the_oldest_is_forgotten() {
+    let harness = Harness::with(|config| config.limits.ad_hoc_plans_max = 2);
+    let mut client = harness.features().await;
+    let compiled = || harness.metric("skewless_ad_hoc_plans_total ");
+    let (one, two, three) = ("weather.wind", "weather.sky", "doubled.y");
+    for (number, (feature, expected)) in
+        [(one, 1), (two, 2), (one, 2), (three, 3), (one, 3), (two, 4), (one, 4), (three, 5)]
+            .into_iter()
+            .enumerate()
+    {
+        let features = vec![feature.to_owned()];
+        let wanted = Some(Wanted::Features(pb::FeatureList { features }));
+        let list = pb::GetFeaturesRequest { wanted, ..ask("numbers", &[None]) };
+        client.get_features(list).await.unwrap();
+        assert_eq!(compiled(), expected, "after list {number}, {feature}");
+    }
 }
 
 /// By hand, as the generated client would give up by itself.
@@ -158,22 +229,59 @@ async fn http2_streams_and_headers_are_limited() {
     client.get_features(ask("numbers", &[None])).await.unwrap();
 }
 
+/// A stream that is reset before it was looked at costs the server work and the client nothing. All frames are
+/// sent at once, so that they are read before any stream is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_streams_that_are_reset_at_once_ends_its_connection() {
+    let harness = Harness::with(|config| config.limits.pending_reset_streams_max = 5);
+    for (resets, closed) in [(5_u32, false), (6, true)] {
+        let mut bytes = PREFACE.to_vec();
+        for number in 0..resets {
+            let id = 2 * number + 1;
+            // A POST to / of x, its message yet to come; then CANCEL.
+            frame(&mut bytes, HEADERS, 4, id, b"\x83\x84\x86\x41\x01x");
+            frame(&mut bytes, RST_STREAM, 0, id, &8_u32.to_be_bytes());
+        }
+        frame(&mut bytes, PING, 0, 0, b"are you?");
+        let mut stream = raw(&harness).await;
+        stream.write_all(&bytes).await.unwrap();
+        let goodbye = |frame: &Frame| frame.kind == GOAWAY;
+        let alive = |frame: &Frame| frame.kind == PING && frame.flags == ACK;
+        let answer = next_frame(&mut stream, |frame| goodbye(frame) || alive(frame)).await.unwrap();
+        assert_eq!(goodbye(&answer), closed, "{resets} resets: {answer:?}");
+        // ENHANCE_YOUR_CALM.
+        assert!(!closed || answer.payload[4..8] == 11_u32.to_be_bytes(), "{answer:?}");
+    }
+    harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_vanished_is_asked_whether_it_lives_and_its_connection_is_closed() {
+    let harness = Harness::with(|config| {
+        config.life.keepalive_ms = 100;
+        config.life.keepalive_timeout_ms = 100;
+    });
+    let mut stream = raw(&harness).await;
+    stream.write_all(PREFACE).await.unwrap();
+    next_frame(&mut stream, |frame| frame.kind == PING && frame.flags != ACK).await.unwrap();
+    // It never answers.
+    while next_frame(&mut stream, |_| true).await.is_some() {}
+    until("its connection is closed", || harness.metric("skewless_connections ") == 0).await;
+}
+
 /// Malformed calls make the server reset streams; more than the limit must end the connection. The library's
 /// own default is no limit at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_broken_streams_ends_its_connection() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let harness = Harness::with(|config| config.limits.local_reset_streams_max = 10);
-    let mut stream =
-        tokio::net::TcpStream::connect(harness.running().addresses().tcp.unwrap()).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut stream = raw(&harness).await;
+    stream.write_all(PREFACE).await.unwrap();
     // A header block with the forbidden header `connection: x` after the pseudo-headers of a POST to /.
     let block = b"\x83\x84\x86\x41\x01x\x00\x0aconnection\x01x";
     for number in 0..200u32 {
-        let mut frame = vec![0, 0, block.len() as u8, 1, 5];
-        frame.extend_from_slice(&(2 * number + 1).to_be_bytes());
-        frame.extend_from_slice(block);
-        if stream.write_all(&frame).await.is_err() {
+        let mut bytes = Vec::new();
+        frame(&mut bytes, HEADERS, 5, 2 * number + 1, block);
+        if stream.write_all(&bytes).await.is_err() {
             break;
         }
     }
