@@ -5,6 +5,7 @@
 mod guests;
 mod halved;
 mod killed;
+mod limits;
 mod loading;
 mod reload;
 

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use skewless_batch::Type;
 use skewless_catalog::{Catalog, Digest, Plan, PluginInfo, Plugins, SourceFile};
 use skewless_engine::{Engine, EngineConfig, Program, Ticker};
 use skewless_offline::{
-    BackfillOptions, BackfillRequest, CancelFlag, LoadOptions, LoadRequest, Silent, backfill, load,
+    BACKFILL_TICK, BackfillOptions, BackfillRequest, CancelFlag, LoadOptions, LoadRequest, Silent,
+    backfill, load,
 };
 use skewless_store::{CommitMode, Store, StoreConfig};
 
@@ -50,6 +50,17 @@ pub fn tell(
     options: &BackfillOptions,
     change: impl Fn(&PluginFile) -> Option<Vec<u8>>,
 ) -> Result<Vec<Written>> {
+    tell_under(story, folder, options, EngineConfig::default(), change)
+}
+
+/// As [`tell`], by an engine with these limits.
+pub fn tell_under(
+    story: &Story,
+    folder: &Path,
+    options: &BackfillOptions,
+    limits: EngineConfig,
+    change: impl Fn(&PluginFile) -> Option<Vec<u8>>,
+) -> Result<Vec<Written>> {
     let repo = folder.join("repo");
     write_repo(&repo, story)?;
     let spine = folder.join("spine.parquet");
@@ -61,8 +72,8 @@ pub fn tell(
     let plugins: Vec<PluginFile> = story.plugins.iter().map(changed).collect();
     let catalog = check(story, &plugins)?;
     let plan = catalog.plan(&story.service)?;
-    let engine = Engine::new(EngineConfig::default())?;
-    let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    let engine = Engine::new(limits)?;
+    let _ticker = Ticker::start(engine.clone(), BACKFILL_TICK)?;
     let program = bind(&engine, &plan, &plugins)?;
     let output: PathBuf = folder.join("features.parquet");
     backfill(&BackfillRequest {

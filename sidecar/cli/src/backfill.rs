@@ -5,17 +5,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use skewless_offline::{BackfillOptions, BackfillReport, BackfillRequest};
+use skewless_server::{Config, Override};
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::Outcome;
 use crate::progress::Bar;
-use crate::repo::{Repo, offline_failure};
-use crate::{interrupt, show};
+use crate::repo::Repo;
+use crate::settings::Settings;
+use crate::{data, interrupt, show};
 
 /// Compute a service's features for every row of a spine
 ///
 /// A spine is Parquet with the service's keys, an event_timestamp and its request values. Each row is answered as
 /// the sidecar would have answered at that time; other columns (such as labels) are carried through. One output row a
 /// spine row, in the same order. The output appears when it is whole and says in its footer what it was made of.
+///
+/// Plugins run under the limits of the sidecar (engine.memory_bytes_max and so on), so a row that reaches one fails
+/// here as it does served: give the sidecar's configuration as `serve` gets it, with --config, SKEWLESS_CONFIG or
+/// --set. Only time is generous, 30 s a call or ten times the sidecar's deadline, since whether a row is in time
+/// depends on the machine.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
@@ -27,9 +34,11 @@ pub(crate) struct Args {
     /// Parquet file to write
     #[arg(long)]
     out: PathBuf,
-    /// Folder of the feature repo
-    #[arg(long, default_value = ".")]
-    repo: PathBuf,
+    /// Folder of the feature repo [default: the configuration's repo_dir, which is . when it says nothing]
+    #[arg(long)]
+    repo: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Replace the output if it exists
     #[arg(long)]
     overwrite: bool,
@@ -42,8 +51,8 @@ pub(crate) struct Args {
     /// The spine's column of times
     #[arg(long, value_name = "COLUMN", default_value = skewless_offline::EVENT_TIMESTAMP)]
     event_timestamp: String,
-    /// Memory for sorting and joining, such as 512M; more spills to disk. Chunks of rows are sized by estimate
-    /// within it; plugin instances come on top
+    /// Memory for sorts, chunks of rows and the writer, such as 512M; what doesn't fit is spilled to disk or cut
+    /// smaller. Single rows are never cut, and plugin instances come on top
     #[arg(long, default_value = "1G", value_parser = crate::load::bytes)]
     memory: u64,
     /// Threads that run transforms; one a core when not given
@@ -57,8 +66,9 @@ Example (in the folder that `skewless init` made):
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
-    let repo = Repo::open(&args.repo)?;
-    let engine = repo.engine_for_backfill()?;
+    let (repo, config) = open(args)?;
+    let workers = args.workers.unwrap_or_else(cores);
+    let engine = repo.engine_for_backfill(&config, workers)?;
     let program = repo.program(&engine, &args.service)?;
     let started = Instant::now();
     let bar = Arc::new(Bar::new());
@@ -72,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         options: BackfillOptions {
             event_timestamp: args.event_timestamp.clone(),
             memory_bytes: args.memory,
-            workers: args.workers.unwrap_or_else(cores),
+            workers,
             statuses: args.statuses,
             as_known_now: args.as_known_now,
             overwrite: args.overwrite,
@@ -82,15 +92,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
         cancel,
     });
     bar.clear();
-    let report = report.map_err(|error| match error {
-        skewless_offline::OfflineError::OutputExists { .. } => {
-            Failure::new(error, "give another --out, or --overwrite to replace it")
-        }
-        error => offline_failure(error),
-    })?;
+    let report = report.map_err(data::failure)?;
     print(&report, started.elapsed().as_secs_f64());
     println!("written to {}", args.out.display());
     Ok(())
+}
+
+/// The repo and the sidecar's configuration.
+fn open(args: &Args) -> Outcome<(Repo, Config)> {
+    // A folder that isn't there is explained by reading the repo, not as a mistake in the configuration.
+    let repo = args.repo.as_ref().filter(|folder| folder.is_dir());
+    let config =
+        args.settings.read(repo.map(|folder| Override::path("--repo", "repo_dir", folder)))?;
+    let repo = Repo::open_under(args.repo.as_ref().unwrap_or(&config.repo_dir), &config)?;
+    Ok((repo, config))
 }
 
 /// Threads for a job that may have the machine.

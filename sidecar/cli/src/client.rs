@@ -1,5 +1,7 @@
 //! The connection of this command to a sidecar. Not a client library: programs use the gRPC contract.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +12,9 @@ use crate::exit::{Failure, Next, Outcome};
 /// Bytes of one answer this command takes: what a sidecar sends at most by default.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Where a sidecar listens unless it is configured otherwise.
+const DEFAULT: &str = "127.0.0.1:7667";
+
 /// How long to wait for a connection: a sidecar is on the same machine or near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -17,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(clap::Args, Debug)]
 pub(crate) struct Address {
     /// Where the sidecar listens: host:port, or unix:PATH
-    #[arg(long, value_name = "ADDRESS", env = "SKEWLESS_AT", default_value = "127.0.0.1:7667")]
+    #[arg(long, value_name = "ADDRESS", env = "SKEWLESS_AT", default_value = DEFAULT)]
     pub(crate) at: String,
 }
 
@@ -61,8 +66,12 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// What a sidecar refused, in its own words, with what to do.
-pub(crate) fn refused(status: &tonic::Status) -> Failure {
+/// Why a call to the sidecar at `address` failed: in the sidecar's own words, with what to do; or that no sidecar is
+/// there.
+pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
+    if let Some(error) = std::error::Error::source(status) {
+        return no_sidecar(address, error);
+    }
     let next = match status.code() {
         tonic::Code::NotFound => "see what is served with `skewless check` in the feature repo",
         tonic::Code::InvalidArgument => "give the keys and request values the service declares",
@@ -70,9 +79,50 @@ pub(crate) fn refused(status: &tonic::Status) -> Failure {
             "ask for less at once, or raise the limit in the configuration"
         }
         tonic::Code::Unavailable => "is the sidecar ready? ask its /readyz, then try again",
+        tonic::Code::PermissionDenied => {
+            "ask on the sidecar's Unix socket or on loopback, or change the key named above"
+        }
+        tonic::Code::Unimplemented => {
+            "is it a sidecar of this version that listens there? give its address with --at"
+        }
         _ => "look into the sidecar's log",
     };
-    Failure::new(format!("the sidecar refused: {} ({:?})", status.message(), status.code()), next)
+    let (message, code) = (status.message(), status.code());
+    Failure::new(format!("the sidecar at {address} refused: {message} ({code:?})"), next)
+}
+
+/// Something listens at `address`, but the call broke below gRPC.
+fn no_sidecar(address: &str, error: &dyn std::error::Error) -> Failure {
+    if speaks_http1(address) {
+        return Failure::new(
+            format!("expected a sidecar's gRPC at {address}, came a server of HTTP/1"),
+            format!(
+                "is that the port for metrics and probes (listen.http)? give the one for gRPC (listen.tcp, {DEFAULT} \
+                 unless configured) with --at"
+            ),
+        );
+    }
+    Failure::new(
+        format!("expected a sidecar's gRPC at {address}, came: {}", innermost(error)),
+        format!(
+            "see that the sidecar still runs, and give the address it names in its log at the start ({DEFAULT} unless \
+             configured) with --at"
+        ),
+    )
+}
+
+/// Whether a plain HTTP request gets a plain HTTP answer there.
+fn speaks_http1(address: &str) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let host = address.trim_start_matches("http://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut start = [0; 5];
+        stream.read_exact(&mut start)?;
+        Ok(&start == b"HTTP/")
+    };
+    !address.starts_with("unix:") && ask().unwrap_or(false)
 }
 
 #[cfg(test)]

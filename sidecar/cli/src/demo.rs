@@ -17,8 +17,8 @@ use skewless_store::{CommitMode, Store, StoreConfig};
 
 use crate::exit::{Failure, Outcome};
 use crate::progress::Bar;
-use crate::repo::{Repo, offline_failure};
-use crate::{interrupt, show};
+use crate::repo::Repo;
+use crate::{data, interrupt, show};
 
 /// The service that is shown.
 const SERVICE: &str = "departure_delay";
@@ -131,7 +131,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
             progress: bar.clone(),
             cancel: interrupt::flag()?,
         })
-        .map_err(offline_failure)?;
+        .map_err(data::failure)?;
         rows += report.read.rows_read;
         keys += report.commit.keys;
     }
@@ -148,7 +148,8 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
 
 fn backfill(repo: &Repo, places: &Places) -> Outcome {
     let started = Instant::now();
-    let engine = repo.engine_for_backfill()?;
+    let workers = crate::backfill::cores();
+    let engine = repo.engine_for_backfill(&skewless_server::Config::default(), workers)?;
     let program = repo.program(&engine, SERVICE)?;
     let bar = Arc::new(Bar::new());
     let report = skewless_offline::backfill(&BackfillRequest {
@@ -159,7 +160,7 @@ fn backfill(repo: &Repo, places: &Places) -> Outcome {
         spine: vec![prepare::spine(&places.repo).display().to_string()],
         output: places.output.clone(),
         options: BackfillOptions {
-            workers: crate::backfill::cores(),
+            workers,
             statuses: true,
             overwrite: true,
             ..BackfillOptions::default()
@@ -167,7 +168,7 @@ fn backfill(repo: &Repo, places: &Places) -> Outcome {
         progress: bar.clone(),
         cancel: interrupt::flag()?,
     })
-    .map_err(offline_failure)?;
+    .map_err(data::failure)?;
     bar.clear();
     println!(
         "{} rows, {} features, in {:.1} s",

@@ -20,7 +20,11 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Definitions have this many mistakes; each was already shown.
-    Definitions { mistakes: usize },
+    Definitions {
+        mistakes: usize,
+        /// What to do about it, if it isn't to mend the definitions.
+        next: Option<String>,
+    },
     /// The person stopped it.
     Interrupted,
     /// Anything else.
@@ -61,9 +65,10 @@ impl<T, E: Into<anyhow::Error>> Next<T> for Result<T, E> {
 pub(crate) fn code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Definitions { mistakes }) => {
+        Err(Failure::Definitions { mistakes, next }) => {
             let s = if mistakes == 1 { "mistake" } else { "mistakes" };
             eprintln!("{mistakes} {s}; nothing was changed");
+            show_next(next.as_deref());
             ExitCode::from(DEFINITIONS)
         }
         Err(Failure::Interrupted) => {
@@ -76,11 +81,15 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
                 return ExitCode::from(FAILED);
             }
             eprintln!("error: {error:#}");
-            if let Some(next) = next {
-                eprintln!(" next: {next}");
-            }
+            show_next(next.as_deref());
             ExitCode::from(FAILED)
         }
+    }
+}
+
+fn show_next(next: Option<&str>) {
+    if let Some(next) = next {
+        eprintln!(" next: {next}");
     }
 }
 

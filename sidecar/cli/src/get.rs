@@ -62,12 +62,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (answer, request) = runtime.block_on(async {
         let channel = args.address.connect().await?;
-        let described = describe(channel.clone(), &args.service).await?;
+        let described = describe(args, channel.clone()).await?;
         let request = question(args, &described)?;
         let mut client =
             FeatureServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         let answer = client.get_features(request.clone()).await;
-        Ok::<_, Failure>((answer.map_err(|status| refused(&status))?.into_inner(), request))
+        let answer = answer.map_err(|status| refused(&args.address.at, &status))?;
+        Ok::<_, Failure>((answer.into_inner(), request))
     })?;
     let columns = columns(&answer)?;
     let mut out = std::io::stdout().lock();
@@ -82,11 +83,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-async fn describe(channel: Channel, service: &str) -> Outcome<v1::ServiceDescription> {
-    let of = v1::describe_request::Of::Service(service.to_owned());
+async fn describe(args: &Args, channel: Channel) -> Outcome<v1::ServiceDescription> {
+    let of = v1::describe_request::Of::Service(args.service.clone());
     let mut client = AdminServiceClient::new(channel);
     let answer = client.describe(v1::DescribeRequest { of: Some(of) }).await;
-    match answer.map_err(|status| refused(&status))?.into_inner().described {
+    let answer = answer.map_err(|status| refused(&args.address.at, &status))?;
+    match answer.into_inner().described {
         Some(v1::describe_response::Described::Service(service)) => Ok(service),
         _ => Err(Failure::new("the sidecar described no service", VERSIONS)),
     }

@@ -12,8 +12,8 @@ use skewless_store::{CommitMode, SchemaChange, Store, StoreConfig};
 
 use crate::exit::{Failure, Next, Outcome};
 use crate::progress::Bar;
-use crate::repo::{Repo, offline_failure};
-use crate::{interrupt, show};
+use crate::repo::Repo;
+use crate::{data, interrupt, show};
 
 /// Load views' history into the online store
 ///
@@ -127,7 +127,7 @@ fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) ->
             progress: bar.clone(),
             cancel: cancel.clone(),
         });
-        let report = report.map_err(offline_failure)?;
+        let report = report.map_err(data::failure)?;
         bar.clear();
         print(view, &report.read, report.commit.keys, report.commit.pending);
     }

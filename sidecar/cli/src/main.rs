@@ -7,6 +7,7 @@ mod backfill;
 mod check;
 mod client;
 mod completions;
+mod data;
 mod demo;
 mod diff;
 mod exit;
@@ -19,6 +20,7 @@ mod progress;
 mod repo;
 mod report;
 mod serve;
+mod settings;
 mod show;
 mod typed;
 

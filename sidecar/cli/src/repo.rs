@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skewless_catalog::Catalog;
-use skewless_engine::{DirCache, Engine, EngineConfig, Plugin, Program, Ticker};
-use skewless_offline::OfflineError;
+use skewless_engine::{DirCache, Engine, Plugin, Program, Ticker};
+use skewless_offline::{BACKFILL_TICK, backfill_limits};
+use skewless_server::Config;
 use skewless_server::repo::{self, RepoError, RepoLimits};
 
 use crate::exit::{Failure, Next, Outcome};
@@ -15,10 +16,6 @@ use crate::report;
 
 /// Compiled plugins are kept here, in the repo; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
-
-/// Ticks of a plugin call in a backfill, of 1 ms: far above serving's, so that no row fails because a
-/// machine is slow, and still an end to a plugin that loops.
-const BACKFILL_DEADLINE_TICKS: u64 = 30_000;
 
 /// A checked feature repo.
 pub(crate) struct Repo {
@@ -43,14 +40,22 @@ impl Ticking {
 impl Repo {
     /// Reads and checks a feature repo; shows every mistake and every warning.
     pub(crate) fn open(dir: &Path) -> Outcome<Self> {
-        match repo::read(dir, RepoLimits::default(), &EngineConfig::default()) {
+        Self::open_under(dir, &Config::default())
+    }
+
+    /// As [`Repo::open`], under the limits of a sidecar.
+    pub(crate) fn open_under(dir: &Path, config: &Config) -> Outcome<Self> {
+        let limits = RepoLimits {
+            definition_bytes_max: config.limits.definition_bytes_max,
+            definition_files_max: config.limits.definition_files_max,
+        };
+        match repo::read(dir, limits, &config.engine) {
             Ok(read) => {
                 report::print(&read.catalog.warnings, &read.files);
                 Ok(Self { root: dir.to_owned(), catalog: Arc::clone(&read.catalog), read })
             }
             Err(RepoError::Definitions { diagnostics, files }) => {
-                report::print(&diagnostics, &files);
-                Err(Failure::Definitions { mistakes: diagnostics.len() })
+                Err(report::failure(&diagnostics, &files, dir))
             }
             Err(error @ RepoError::Empty { .. }) => Err(error.into()),
             Err(error @ RepoError::Read { .. }) => Err(Failure::new(
@@ -60,12 +65,11 @@ impl Repo {
         }
     }
 
-    /// An engine that gives plugins time enough for whole chunks of rows.
-    pub(crate) fn engine_for_backfill(&self) -> Outcome<Ticking> {
-        let config =
-            EngineConfig { deadline_ticks: BACKFILL_DEADLINE_TICKS, ..EngineConfig::default() };
-        let engine = Engine::new(config)?;
-        let ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    /// An engine that gives `workers` threads what a sidecar with this configuration would.
+    pub(crate) fn engine_for_backfill(&self, config: &Config, workers: usize) -> Outcome<Ticking> {
+        let serving_tick = Duration::from_micros(config.life.tick_us);
+        let engine = Engine::new(backfill_limits(&config.engine, serving_tick, workers))?;
+        let ticker = Ticker::start(engine.clone(), BACKFILL_TICK)?;
         Ok(Ticking { engine, _ticker: ticker })
     }
 
@@ -90,12 +94,4 @@ impl Repo {
         let find = |digest: &_| plugins.iter().find(|plugin| plugin.digest() == digest).cloned();
         Ok(Program::bind(&plan, &find)?)
     }
-}
-
-/// What offline refused, with what to do.
-pub(crate) fn offline_failure(error: OfflineError) -> Failure {
-    if matches!(error, OfflineError::Cancelled) {
-        return Failure::Interrupted;
-    }
-    error.into()
 }

@@ -1,10 +1,13 @@
 //! Mistakes in definitions as a person reads them: the line, the place, what was meant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use skewless_catalog::{Diagnostic, Severity, SourceFile};
+
+use crate::exit::Failure;
 
 /// Prints every finding to standard error, each with the line it is about.
 pub(crate) fn print(findings: &[Diagnostic], files: &[SourceFile]) {
@@ -12,6 +15,39 @@ pub(crate) fn print(findings: &[Diagnostic], files: &[SourceFile]) {
         files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
     for finding in findings {
         eprintln!("{}", render(finding, texts.get(finding.file.as_str()).copied(), color()));
+    }
+}
+
+/// Prints the mistakes of the definitions in `dir`, and says how the command ends for them.
+pub(crate) fn failure(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) -> Failure {
+    print(mistakes, files);
+    Failure::Definitions { mistakes: mistakes.len(), next: missing_plugins(mistakes, files, dir) }
+}
+
+/// How to get the plugins that the definitions name and that aren't there: a plugin that wasn't built yet is
+/// the commonest mistake in a new feature repo, and none of the definitions.
+fn missing_plugins(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) -> Option<String> {
+    let named = mistakes.iter().filter_map(|mistake| {
+        let file = files.iter().find(|file| file.path == mistake.file)?;
+        let text = file.text.get(mistake.offset..mistake.offset + mistake.len)?;
+        let plugin = Path::new(text.trim_matches(['"', '\'']));
+        (plugin.extension()? == "wasm" && plugin.is_relative()).then(|| dir.join(plugin))
+    });
+    let missing: BTreeSet<_> = named.filter(|path| !path.exists()).collect();
+    let shown = |path: &Path| path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let builds: Vec<String> = missing
+        .iter()
+        .map(|path| path.with_extension(""))
+        .filter(|folder| folder.join("Cargo.toml").is_file())
+        .map(|folder| format!("skewless plugin build {}", shown(&folder)))
+        .collect();
+    match (missing.first(), builds.is_empty()) {
+        (None, _) => None,
+        (Some(_), false) => Some(builds.join(" && ")),
+        (Some(path), true) => Some(format!(
+            "put the plugin at {}: `skewless plugin build CRATE` makes one of a crate in that folder",
+            shown(path)
+        )),
     }
 }
 

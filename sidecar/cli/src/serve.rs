@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use skewless_server::{Config, Override, StartError};
 use tracing_subscriber::EnvFilter;
 
-use crate::exit::{Failure, Next, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::report;
+use crate::settings::Settings;
 
 /// Serve features over gRPC until SIGTERM or Ctrl-C
 ///
@@ -19,9 +19,8 @@ use crate::report;
     after_help = "Example:\n  skewless serve --repo my-features --unix /run/skewless.sock --set limits.rows_max=1000"
 )]
 pub(crate) struct Args {
-    /// Configuration file (TOML); every key has a default
-    #[arg(long, env = "SKEWLESS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Folder of the feature repo [default: .]
     #[arg(long)]
     repo: Option<PathBuf>,
@@ -37,9 +36,6 @@ pub(crate) struct Args {
     /// Metrics and probes over HTTP; empty for none [default: 127.0.0.1:7668]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
-    /// Any key of the configuration, such as limits.rows_max=1000; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Override::from_flag)]
-    set: Vec<Override>,
     /// Log as JSON lines
     #[arg(long)]
     log_json: bool,
@@ -48,15 +44,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     log(args.log_json);
     let config = configuration(args)?;
+    let repo = config.repo_dir.clone();
     match skewless_server::run(config) {
         Ok(_) => Ok(()),
         Err(StartError::Repo(skewless_server::repo::RepoError::Definitions {
             diagnostics,
             files,
-        })) => {
-            report::print(&diagnostics, &files);
-            Err(Failure::Definitions { mistakes: diagnostics.len() })
-        }
+        })) => Err(report::failure(&diagnostics, &files, &repo)),
         Err(error @ StartError::Bind { .. }) => {
             Err(Failure::new(error, "give another address with --tcp, --unix or --http"))
         }
@@ -69,13 +63,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn configuration(args: &Args) -> Outcome<Config> {
-    let file = args.config.clone().unwrap_or_default();
-    let text = match &args.config {
-        None => String::new(),
-        Some(file) => std::fs::read_to_string(file)
-            .with_context(|| format!("can't read {}", file.display()))?,
-    };
-    let mut overrides = Override::from_environment();
+    let mut overrides = Vec::new();
     let paths = [
         ("--repo", "repo_dir", &args.repo),
         ("--store", "store_dir", &args.store),
@@ -89,9 +77,7 @@ fn configuration(args: &Args) -> Outcome<Config> {
     {
         overrides.extend(address.as_ref().map(|address| Override::new(flag, key, address)));
     }
-    overrides.extend(args.set.iter().cloned());
-    Config::parse(&text, &file, &overrides)
-        .or_next(|| "mend the settings named above; every one is shown")
+    args.settings.read(overrides)
 }
 
 fn log(json: bool) {

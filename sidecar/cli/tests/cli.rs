@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cli {
+    mod backfill;
+    mod messages;
+}
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -24,13 +29,37 @@ const SUBCOMMANDS: [&str; 13] = [
     "completions",
 ];
 
+/// A feature repo of the template's data and these definitions, with a plugin that is `tests/programs/adds.wat` but for
+/// the sum, in plugins/adds.wasm.
+fn repo_that_adds(definitions: &str, sum: &str) -> tempfile::TempDir {
+    const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+    let folder = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let adds = std::fs::read_to_string(here.join("../../tests/programs/adds.wat")).unwrap();
+    assert!(adds.contains(SUM));
+    let wasm = wat::parse_str(adds.replace(SUM, sum)).unwrap();
+    for made in ["plugins", "data"] {
+        std::fs::create_dir(folder.path().join(made)).unwrap();
+    }
+    std::fs::write(folder.path().join("plugins/adds.wasm"), wasm).unwrap();
+    std::fs::write(folder.path().join("features.yaml"), definitions).unwrap();
+    for name in ["orders.parquet", "customer_orders.parquet"] {
+        let data = here.join("template/data").join(name);
+        std::fs::copy(data, folder.path().join("data").join(name)).unwrap();
+    }
+    folder
+}
+
 fn skewless(folder: &Path, words: &[&str]) -> Output {
     command(folder, words).stdin(Stdio::null()).output().unwrap()
 }
 
 fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skewless"));
-    command.args(words).current_dir(folder).env_remove("SKEWLESS_AT").env("NO_COLOR", "1");
+    command.args(words).current_dir(folder).env("NO_COLOR", "1");
+    for name in ["SKEWLESS_AT", "SKEWLESS_CONFIG"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -293,7 +322,12 @@ struct Sidecar(Child);
 impl Sidecar {
     /// Starts it and waits until it says that it serves.
     fn start(repo: &Path) -> Self {
-        let words = ["serve", "--tcp", "", "--http", "", "--unix", "sidecar.sock"];
+        Self::start_with(repo, &["--http", ""])
+    }
+
+    /// As [`Sidecar::start`], with more words on the command line.
+    fn start_with(repo: &Path, more: &[&str]) -> Self {
+        let words = [&["serve", "--tcp", "", "--unix", "sidecar.sock"], more].concat();
         let mut child = command(repo, &words).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let sidecar = Self(child);

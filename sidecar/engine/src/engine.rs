@@ -39,6 +39,8 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     config: EngineConfig,
     ticks: AtomicU64,
+    /// Length of a tick, microseconds; 0 if nobody said.
+    tick_us: AtomicU64,
     plugins: AtomicU64,
     compatibility: Digest,
 }
@@ -52,8 +54,9 @@ impl Engine {
         let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
         let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config)).map_err(host)?;
         let compatibility = compatibility(&wasmtime);
-        let (ticks, plugins) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { inner: Arc::new(Inner { wasmtime, config, ticks, plugins, compatibility }) })
+        let (ticks, tick_us, plugins) = Default::default();
+        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, compatibility };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The limits.
@@ -72,6 +75,16 @@ impl Engine {
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.inner.ticks.load(Ordering::Relaxed)
+    }
+
+    /// How long a tick is, microseconds, as far as a [`crate::Ticker`] said; for messages only.
+    #[must_use]
+    pub fn tick_us(&self) -> Option<u64> {
+        Some(self.inner.tick_us.load(Ordering::Relaxed)).filter(|us| *us > 0)
+    }
+
+    pub(crate) fn set_tick_us(&self, tick_us: u64) {
+        self.inner.tick_us.store(tick_us, Ordering::Relaxed);
     }
 
     /// Reads a plugin file without running or compiling it, under this engine's limits.

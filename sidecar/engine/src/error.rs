@@ -192,10 +192,12 @@ pub enum CallError {
     #[error("plugin trapped: {0}")]
     Trap(String),
     /// It ran past its deadline.
-    #[error("plugin ran past its deadline of {ticks} ticks (deadline_ticks)")]
+    #[error("plugin ran past its deadline of {}", deadline_text(*ticks, *tick_us))]
     Deadline {
         /// Ticks the call had.
         ticks: u64,
+        /// How long a tick is, microseconds, if somebody said.
+        tick_us: Option<u64>,
     },
     /// It overflowed its stack.
     #[error("plugin needed more than {max} bytes of stack (stack_bytes_max)")]
@@ -366,6 +368,14 @@ impl CallError {
         }
     }
 
+    /// With the length of a tick, where that says more.
+    pub(crate) fn with_tick(self, tick_us: Option<u64>) -> Self {
+        match self {
+            Self::Deadline { ticks, .. } => Self::Deadline { ticks, tick_us },
+            error => error,
+        }
+    }
+
     /// Whether the instance may live on: the plugin said no in the contract's own words.
     pub(crate) fn keeps_instance(&self) -> bool {
         matches!(self, Self::Status { .. } | Self::Guest(_))
@@ -390,6 +400,17 @@ impl CallError {
     }
 }
 
+/// A deadline in the unit that people think in, and in the one it is configured in.
+fn deadline_text(ticks: u64, tick_us: Option<u64>) -> String {
+    match tick_us {
+        None => format!("{ticks} ticks (deadline_ticks)"),
+        Some(tick_us) => {
+            let ms = ticks.saturating_mul(tick_us) / 1_000;
+            format!("{ms} ms (deadline_ticks: {ticks} ticks of {tick_us} us)")
+        }
+    }
+}
+
 /// The documented meaning of a core lane's status code.
 fn status_text(code: i64) -> &'static str {
     CallStatus::from_code(code).map_or("no status of this abi", CallStatus::meaning)
@@ -407,6 +428,18 @@ pub(crate) fn bounded(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_is_told_in_milliseconds_where_the_tick_is_known() {
+        let told = |tick_us| CallError::Deadline { ticks: 250, tick_us }.to_string();
+        let start = "plugin ran past its deadline of ";
+        assert_eq!(told(None), format!("{start}250 ticks (deadline_ticks)"));
+        assert_eq!(
+            told(Some(1_000)),
+            format!("{start}250 ms (deadline_ticks: 250 ticks of 1000 us)")
+        );
+        assert_eq!(told(Some(100)), format!("{start}25 ms (deadline_ticks: 250 ticks of 100 us)"));
+    }
 
     #[test]
     fn messages_are_cut_at_a_character_and_never_longer_than_the_limit() {

@@ -95,7 +95,7 @@ impl Instance {
             }
         };
         called.map_err(|error| match error {
-            CallError::Deadline { .. } => CallError::Deadline { ticks },
+            CallError::Deadline { tick_us, .. } => CallError::Deadline { ticks, tick_us },
             error => error,
         })
     }
@@ -154,8 +154,10 @@ pub(crate) fn failure(
         return refused;
     }
     match error.downcast_ref::<Trap>() {
-        // The caller knows how many ticks the call had.
-        Some(Trap::Interrupt) => CallError::Deadline { ticks: config.deadline_ticks },
+        // The callers know how many ticks the call had, and how long one is.
+        Some(Trap::Interrupt) => {
+            CallError::Deadline { ticks: config.deadline_ticks, tick_us: None }
+        }
         Some(Trap::StackOverflow) => CallError::Stack { max: config.stack_bytes_max },
         Some(trap) => {
             CallError::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned())
@@ -175,7 +177,7 @@ fn failure_new(
         return CallError::Instances { max: config.instances_max };
     }
     match failure(store, config, error) {
-        CallError::Deadline { .. } => CallError::Deadline { ticks },
+        CallError::Deadline { tick_us, .. } => CallError::Deadline { ticks, tick_us },
         CallError::Trap(message) if error.downcast_ref::<Trap>().is_none() => {
             CallError::Instantiate(message)
         }

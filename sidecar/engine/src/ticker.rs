@@ -20,6 +20,7 @@ pub struct Ticker {
 impl Ticker {
     /// Starts to call [`Engine::tick`] once every `period`.
     pub fn start(engine: Engine, period: Duration) -> Result<Self, EngineError> {
+        engine.set_tick_us(u64::try_from(period.as_micros()).unwrap_or(u64::MAX));
         let (stop, stopped) = channel::<()>();
         let tick = move || {
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {

@@ -112,6 +112,39 @@ impl Worker {
         self.run_plugin_as(plugin, InstancePolicy::Reset, rows, inputs)
     }
 
+    /// As [`Worker::run_plugin`], but a row fails only if it fails alone, as in [`Worker::execute`]: what
+    /// breaks is halved, and the failed rows have their message. Fails only for what no row is to blame for.
+    pub fn run_rows(
+        &mut self,
+        plugin: &Plugin,
+        rows: usize,
+        inputs: &[ColumnView<'_>],
+    ) -> Result<PluginOutput, CallError> {
+        check_inputs(plugin, rows, inputs)?;
+        let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
+        let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
+        let mut left = vec![0..rows];
+        while let Some(range) = left.pop() {
+            let copy = |view: &ColumnView<'_>| {
+                let mut column = Column::with_capacity(view.ty(), range.len());
+                column.append(view, range.clone());
+                column
+            };
+            let columns: Vec<Column> = inputs.iter().map(copy).collect();
+            let views: Vec<_> = columns.iter().map(Column::view).collect();
+            match self.run_plugin(plugin, range.len(), &views) {
+                Ok(part) => output.append(part),
+                Err(error) if !error.may_split() => return Err(error),
+                Err(error) if range.len() == 1 => output.fail(&error),
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    left.extend([middle..range.end, range.start..middle]);
+                }
+            }
+        }
+        Ok(output)
+    }
+
     /// As [`Worker::run_plugin`], under a policy of choice: for `plugin certify`.
     pub fn run_plugin_as(
         &mut self,
@@ -164,6 +197,7 @@ impl Worker {
         if answered.as_ref().map_or_else(CallError::keeps_instance, |()| true) {
             self.give_back(plugin, policy, instance);
         }
+        let answered = answered.map_err(|error| error.with_tick(self.engine.tick_us()));
         answered.map(|()| CallCost { fresh })
     }
 
@@ -184,7 +218,8 @@ impl Worker {
                 return Ok((warm.instance, false));
             }
         }
-        let mut instance = Instance::new(plugin, ticks)?;
+        let made = Instance::new(plugin, ticks);
+        let mut instance = made.map_err(|error| error.with_tick(self.engine.tick_us()))?;
         if plugin.treatment(policy) == Treatment::Restore {
             plugin.set_image(|| instance.image(self.engine.config().reset_bytes_max));
         }
@@ -223,6 +258,19 @@ impl Warm {
 }
 
 impl PluginOutput {
+    fn append(&mut self, part: Self) {
+        for (column, part) in self.columns.iter_mut().zip(&part.columns) {
+            column.append(&part.view(), 0..part.len());
+        }
+        self.errors.extend(part.errors);
+    }
+
+    /// Adds a row that failed.
+    fn fail(&mut self, error: &CallError) {
+        self.columns.iter_mut().for_each(Column::push_null);
+        self.errors.push(Some(bounded(&error.to_string()).to_owned()));
+    }
+
     fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
         for row in 0..batch.rows() {
             let message =

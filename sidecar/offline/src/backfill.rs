@@ -23,7 +23,8 @@ use crate::config::{
 use crate::files::{Digester, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
 use crate::join::{Found, answer_schema, join};
-use crate::memory::Budget;
+use crate::limits::{self, LimitsUsed};
+use crate::memory::{Budget, Ledger};
 use crate::parquet_in::BadRows;
 use crate::parquet_out::{Output, hidden};
 use crate::progress::{CancelFlag, Phase, Progress};
@@ -37,8 +38,7 @@ pub struct BackfillRequest<'a> {
     pub catalog: &'a Catalog,
     /// The plan with its plugins: what a service computes.
     pub program: &'a Program,
-    /// The engine of those plugins. Its deadline should be generous: a row that runs out of time
-    /// fails, and whether it does depends on the machine.
+    /// The engine of those plugins, with the limits of [`backfill_limits`](crate::backfill_limits).
     pub engine: &'a Engine,
     /// The folder that relative source paths of the definitions start from.
     pub repo: &'a Path,
@@ -152,21 +152,24 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
     let options = &request.options;
     check(options)?;
     let plan = Arc::clone(request.program.plan());
+    limits::check_instances(request.engine.config(), &plan, options.workers)?;
     let spine = Spine::open(&plan, &request.spine, Path::new(""), &options.event_timestamp)?;
     let views = views(request, &plan)?;
     let schema = output_schema(&plan, &spine, options.statuses)?;
     let inputs = views.iter().flat_map(|view| view.history.files.iter()).chain(&*spine.files);
     refuse_input(&request.output, inputs)?;
-    let output = Output::create(&request.output, options.overwrite, Arc::clone(&schema))?;
+    let ledger = Arc::new(Ledger::default());
+    let output = Output::create(&request.output, options.overwrite, Arc::clone(&schema), &ledger)?;
 
     let job = Job::new(
         &spill_folder(request),
         options.spill_bytes_max,
+        ledger,
         request.cancel.clone(),
         Arc::clone(&request.progress),
     )?;
     let provenance = describe(request, &plan, &spine, &views)?;
-    let budget = Budget::split(options.memory_bytes, views.len());
+    let budget = Budget::split(options.memory_bytes, views.len(), options.workers);
     let (mut joined, mut history_rows) = (Vec::new(), 0);
     for view in views.iter() {
         let (found, rows) = join_view(&job, &spine, &plan, view, &budget)?;
@@ -186,7 +189,8 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
             schema,
             statuses: options.statuses,
             workers: options.workers,
-            chunk_rows: options.chunk_rows.min(budget.chunk_rows(&plan, options.workers)),
+            chunk_rows: options.chunk_rows,
+            budget: budget.chunks,
         },
         joined,
         output,
@@ -361,6 +365,7 @@ fn describe(
         plan_fingerprint: plan.fingerprint.to_string(),
         catalog_fingerprint: request.catalog.fingerprint.to_string(),
         transforms: plan.steps.iter().map(transform).collect(),
+        limits: LimitsUsed::of(request.engine),
         event_timestamp: request.options.event_timestamp.clone(),
         as_of: if request.options.as_known_now { AsOf::AsKnownNow } else { AsOf::AsServed },
         views: used,

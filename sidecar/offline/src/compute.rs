@@ -1,10 +1,13 @@
 //! The last pass of a backfill: the spine chunk by chunk, each made a frame, run by a worker, written
-//! in order. One thread reads and fills, some run the plan, one writes; a fixed number of frames goes
-//! round among them, which bounds what is in flight and who waits for whom.
+//! in order. One thread reads and fills, some run the plan, one writes. A fixed number of frames goes
+//! round among them, and a chunk takes off only when its bytes have room: that bounds what is in flight
+//! and who waits for whom. How large a chunk is, is `cut.rs`'s.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -14,13 +17,15 @@ use skewless_engine::{Budget, Engine, Program, Worker};
 use crate::OfflineError;
 use crate::backfill::{FeatureCounts, TransformFailure};
 use crate::columns;
-use crate::config::FAILURES_KEPT_MAX;
+use crate::config::{FAILURES_KEPT_MAX, WORKER_STACK_BYTES};
+use crate::cut::{Cutter, OutputBytes, frame_bytes};
 use crate::fill::fill_lookups;
 use crate::join::Found;
+use crate::memory::{ChunkBudget, Flight, Seat};
 use crate::parquet_out::Output;
 use crate::progress::Phase;
 use crate::sort::Job;
-use crate::spine::{Chunks, Spine, SpineRows};
+use crate::spine::{Chunks, ReadMost, Spine, SpineRows};
 
 /// What the last pass needs.
 pub(crate) struct Run<'a> {
@@ -32,6 +37,7 @@ pub(crate) struct Run<'a> {
     pub(crate) statuses: bool,
     pub(crate) workers: usize,
     pub(crate) chunk_rows: usize,
+    pub(crate) budget: ChunkBudget,
 }
 
 /// The answers of one view, in spine order.
@@ -56,6 +62,7 @@ struct Task {
     number: u64,
     rows: SpineRows,
     frame: Frame,
+    seat: Seat,
 }
 
 /// Why rows weren't decided.
@@ -68,6 +75,7 @@ struct Done {
     first: u64,
     frame: Frame,
     batch: Result<RecordBatch, OfflineError>,
+    seat: Seat,
 }
 
 /// Runs the plan over the whole spine.
@@ -85,17 +93,26 @@ pub(crate) fn run(
         frames.send(Frame::new(plan)).map_err(|_| stopped("frames"))?;
     }
     let tasks_in = Mutex::new(tasks_in);
-    let run = &run;
+    let flight = Flight::new(run.budget.in_flight, &run.job.ledger);
+    let outputs = OutputBytes::new(plan);
+    let (run, flight, outputs) = (&run, &flight, &outputs);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..run.workers)
+        let workers: Vec<ScopedJoinHandle<'_, ()>> = (0..run.workers)
             .map(|_| {
                 let (tasks_in, done) = (&tasks_in, done.clone());
-                scope.spawn(move || work(run, tasks_in, &done))
+                // Guests run on the thread's own stack.
+                let stack = WORKER_STACK_BYTES + run.engine.config().stack_bytes_max;
+                let thread = std::thread::Builder::new().stack_size(stack);
+                thread.spawn_scoped(scope, move || work(run, outputs, tasks_in, &done))
             })
-            .collect();
+            .collect::<Result<_, _>>()
+            .map_err(|error| OfflineError::Worker(format!("can't start a thread: {error}")))?;
         drop(done);
-        let writer = scope.spawn(move || Writer::new(run, output).run(&done_in, &frames));
-        let read = read(run, &mut views, tasks, &frames_in);
+        let writer = scope.spawn(move || {
+            let _closes = Closes(flight);
+            Writer::new(run, output).run(&done_in, &frames)
+        });
+        let read = read(run, &mut views, outputs, flight, tasks, &frames_in);
         let mut panicked = None;
         for worker in workers {
             panicked = worker.join().err().or(panicked);
@@ -117,21 +134,42 @@ fn stopped(what: &str) -> OfflineError {
     OfflineError::Worker(format!("{what} stopped early"))
 }
 
+/// Sends everybody away who waits for room, however the writer ends.
+struct Closes<'a>(&'a Flight);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Reads the spine and fills frames until either ends.
 fn read(
     run: &Run<'_>,
     views: &mut [ViewFound],
+    outputs: &OutputBytes,
+    flight: &Arc<Flight>,
     tasks: Sender<Task>,
     frames: &Receiver<Frame>,
 ) -> Result<(), OfflineError> {
     let plan = run.program.plan();
-    let mut chunks = run.spine.chunks(plan, run.chunk_rows);
+    let most = ReadMost { rows: run.chunk_rows, bytes: run.budget.read };
+    let mut chunks = run.spine.chunks(plan, most, &run.job.ledger);
+    let cutter = Cutter { run, outputs };
     let mut number = 0;
-    while let Some(rows) = chunks.next()? {
+    while let Some((first, sizes)) = chunks.peek()? {
         run.job.cancel.check()?;
         let Ok(mut frame) = frames.recv() else { return Ok(()) };
+        if !outputs.known() {
+            // One at a time, until it shows how large a plugin's outputs are.
+            flight.wait_until_empty();
+        }
+        let cut = cutter.cut(first, sizes, views)?;
+        let Some(mut seat) = flight.board(cut.bytes) else { return Ok(()) };
+        let rows = chunks.take(cut.rows)?;
         fill(run, plan, &chunks, &rows, views, &mut frame)?;
-        if tasks.send(Task { number, rows, frame }).is_err() {
+        seat.set(cut.bytes.max(rows.carried.get_array_memory_size() + frame_bytes(&frame)));
+        if tasks.send(Task { number, rows, frame, seat }).is_err() {
             return Ok(());
         }
         number += 1;
@@ -172,20 +210,28 @@ fn fill(
 }
 
 /// Runs the plan over frames until there are no more.
-fn work(run: &Run<'_>, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
+fn work(run: &Run<'_>, outputs: &OutputBytes, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
     let mut worker = Worker::new(run.engine);
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { number, rows, mut frame }) = task else { return };
-        let reports = worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
-        // Such rows might pass in the next run: to write them as failed would be a lie.
-        let undecided = reports.iter().any(|report| report.undecided.is_some());
-        let batch = if undecided {
-            Err(OfflineError::Worker(NO_INSTANCE.to_owned()))
-        } else {
+        let Ok(Task { number, rows, mut frame, mut seat }) = task else { return };
+        // A chunk that went missing would be waited for, for ever.
+        let computed = catch_unwind(AssertUnwindSafe(|| {
+            let reports =
+                worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+            // Such rows might pass in the next run: to write them as failed would be a lie.
+            if reports.iter().any(|report| report.undecided.is_some()) {
+                return Err(OfflineError::Worker(NO_INSTANCE.to_owned()));
+            }
+            outputs.note(run.program.plan(), &frame);
             output_batch(run, &rows, &frame)
-        };
-        if done.send(Done { number, first: rows.first, frame, batch }).is_err() {
+        }));
+        let batch = computed.unwrap_or_else(|_| Err(stopped("a worker that panicked")));
+        let written = batch.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        seat.set(written + frame_bytes(&frame));
+        let first = rows.first;
+        drop(rows);
+        if done.send(Done { number, first, frame, batch, seat }).is_err() {
             return;
         }
     }
@@ -246,8 +292,11 @@ impl<'a> Writer<'a> {
                     self.computed.output.rows(),
                     self.total,
                 );
+                let kept = frame_bytes(&chunk.frame) <= self.run.budget.frame_kept;
+                let frame = if kept { chunk.frame } else { Frame::new(self.run.program.plan()) };
+                drop(chunk.seat);
                 // Nobody waits for frames any more once the spine is read.
-                let _ = frames.send(chunk.frame);
+                let _ = frames.send(frame);
             }
         }
         Ok(self.computed)

@@ -23,6 +23,18 @@ pub const WORKERS_DEFAULT: usize = 2;
 /// Most worker threads. Every worker holds its own plugin instances, so this bounds guest memory.
 pub const WORKERS_MAX: usize = 64;
 
+/// Least time a plugin call may take in a backfill, microseconds. Far above serving's 100 ms, so that no
+/// row fails because a machine is slow, and still an end to a plugin that loops.
+pub const DEADLINE_US_MIN: u64 = 30_000_000;
+
+/// A backfill's deadline is at least this many times the sidecar's: the machine that backfills may be
+/// slower, and busy with as many calls as it has cores.
+pub const DEADLINE_FACTOR: u64 = 10;
+
+/// Stack of a worker thread beside the `stack_bytes_max` that guests have on it, bytes: what the standard
+/// library gives a thread.
+pub const WORKER_STACK_BYTES: usize = 2 << 20;
+
 /// Most Parquet files one input may consist of. The file's index is the upper part of a row's
 /// position, see [`POSITION_ROW_BITS`].
 pub const FILES_MAX: usize = 1 << 20;
@@ -47,6 +59,21 @@ pub const ROW_GROUP_ROWS_MAX: usize = 131_072;
 /// Rows handed to the Parquet writer at once, at most. Fixed, so that page borders and with them
 /// the output's bytes do not depend on how the work was cut.
 pub const WRITE_ROWS_MAX: usize = 8192;
+
+/// Memory that a row group of the output may take before it is written, bytes: rows may be far larger
+/// than their types let expect. Above [`ROW_GROUP_BYTES`], so that it only cuts where that estimate is
+/// wrong; fixed for the same reason.
+pub const ROW_GROUP_BYTES_MAX: usize = 24 << 20;
+
+/// Bytes of rows, by their values, after which they are handed to the Parquet writer. Twice what is
+/// expected of [`WRITE_ROWS_MAX`] rows by their types, and fixed like them.
+pub const WRITE_BYTES_MAX: usize = 2 << 20;
+
+/// Rows of a spine read at once when nothing says how large they are; more, or less, once some were seen.
+pub const READ_ROWS_UNKNOWN: usize = 256;
+
+/// Rows of the first chunk when a plugin's outputs may be of any size; the next are cut by what it gave.
+pub const CHUNK_ROWS_UNKNOWN: usize = 64;
 
 /// Bytes a value of variable length is taken to have when only its type is known.
 pub const VARIABLE_BYTES_GUESS: usize = 32;

@@ -161,6 +161,14 @@ pub enum OfflineError {
         /// The output.
         path: String,
     },
+    /// The folder that the output shall be put into isn't there.
+    #[error("'{path}' can't be written: expected a folder '{folder}', came none")]
+    NoFolder {
+        /// The output.
+        path: String,
+        /// Its folder.
+        folder: String,
+    },
     /// The output is one of the files that are read.
     #[error("'{path}' is read by this backfill, it can't be its output as well")]
     OutputIsInput {

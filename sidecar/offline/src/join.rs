@@ -8,6 +8,7 @@
 //! Cost: two comparisons of key bytes a spine row, one a history row, one gather of the features
 //! per batch of answers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -22,6 +23,7 @@ use skewless_catalog::visibility::{Judged, Newest, Rule, Stamp};
 
 use crate::OfflineError;
 use crate::order::{HistoryOrder, SpineOrder};
+use crate::row_bytes;
 use crate::sort::{Batches, Job, Sorted};
 
 /// Most history batches that answers not yet given out may point into; bounds what the join holds.
@@ -263,8 +265,15 @@ impl Cursor {
 /// Answers of one view sorted by id, given out range by range.
 pub(crate) struct Found {
     sorted: Sorted,
-    head: Option<RecordBatch>,
+    /// Read but not given out.
+    ahead: VecDeque<RecordBatch>,
     ended: bool,
+}
+
+/// See [`Found::reach`].
+pub(crate) struct Reach {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Found {
@@ -272,29 +281,66 @@ impl Found {
     /// free again.
     pub(crate) fn start(job: &Job, mut sorted: Sorted) -> Result<Found, OfflineError> {
         let head = job.next(&mut sorted)?;
-        Ok(Found { sorted, ended: head.is_none(), head })
+        Ok(Found { sorted, ended: head.is_none(), ahead: head.into_iter().collect() })
+    }
+
+    /// How many of the `rows` spine rows from `first` on have answers of at most `bytes_max` together, at
+    /// least one; and their bytes. Their answers are read, so that [`Found::until`] needs no more.
+    pub(crate) fn reach(
+        &mut self,
+        job: &Job,
+        first: u64,
+        rows: usize,
+        roles: usize,
+        bytes_max: usize,
+    ) -> Result<Reach, OfflineError> {
+        let roles = roles as u64;
+        let (mut end, mut bytes) = ((first + rows as u64) * roles, 0);
+        for at in 0.. {
+            if at == self.ahead.len() && !self.read(job)? {
+                break;
+            }
+            let ids = self.ahead[at].column(0).as_primitive::<UInt64Type>().values();
+            for (id, size) in ids.iter().zip(row_bytes::of(&self.ahead[at])) {
+                if bytes + size > bytes_max {
+                    end = end.min((id / roles).max(first + 1) * roles);
+                }
+                if *id >= end {
+                    return Ok(Reach { rows: (end / roles - first) as usize, bytes });
+                }
+                bytes += size;
+            }
+        }
+        Ok(Reach { rows: (end / roles - first) as usize, bytes })
     }
 
     /// The answers with an id below `end` that were not given out yet.
     pub(crate) fn until(&mut self, job: &Job, end: u64) -> Result<Vec<RecordBatch>, OfflineError> {
         let mut all = Vec::new();
-        while !self.ended {
-            let Some(head) = self.head.take().filter(|head| head.num_rows() > 0) else {
-                self.head = job.next(&mut self.sorted)?;
-                self.ended = self.head.is_none();
-                continue;
-            };
+        while !self.ahead.is_empty() || self.read(job)? {
+            let Some(head) = self.ahead.pop_front() else { break };
             let ids = head.column(0).as_primitive::<UInt64Type>().values();
             let below = ids.partition_point(|id| *id < end);
             if below > 0 {
                 all.push(head.slice(0, below));
             }
             if below < head.num_rows() {
-                self.head = Some(head.slice(below, head.num_rows() - below));
+                self.ahead.push_front(head.slice(below, head.num_rows() - below));
                 break;
             }
         }
         Ok(all)
+    }
+
+    /// Reads the next batch of answers; false at the end.
+    fn read(&mut self, job: &Job) -> Result<bool, OfflineError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let next = job.next(&mut self.sorted)?;
+        self.ended = next.is_none();
+        self.ahead.extend(next);
+        Ok(!self.ended)
     }
 }
 

@@ -13,12 +13,14 @@ mod cast;
 mod columns;
 mod compute;
 pub mod config;
+mod cut;
 mod error;
 mod features_in;
 mod files;
 mod fill;
 mod history;
 mod join;
+mod limits;
 mod load;
 mod memory;
 mod order;
@@ -26,6 +28,7 @@ mod parquet_in;
 mod parquet_out;
 mod progress;
 mod provenance;
+mod row_bytes;
 mod sort;
 mod spine;
 
@@ -34,8 +37,11 @@ pub use backfill::{
     status_column,
 };
 pub use error::OfflineError;
-pub use features_in::{FeatureColumn, FeatureReader, Features, read_columns, read_features};
+pub use features_in::{
+    FeatureColumn, FeatureReader, Features, column_names, read_columns, read_features,
+};
 pub use files::{FileDigest, InputFile, expand};
+pub use limits::{BACKFILL_TICK, LimitsUsed, backfill_limits};
 pub use load::{
     HistoryRead, HistoryRequest, LoadOptions, LoadReport, LoadRequest, load, sorted_history,
 };

@@ -139,6 +139,7 @@ pub fn sorted_history(
     let job = Job::new(
         &spill_folder(request),
         SPILL_BYTES_MAX_DEFAULT,
+        Arc::default(),
         request.cancel.clone(),
         Arc::clone(&request.progress),
     )?;

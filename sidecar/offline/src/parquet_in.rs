@@ -148,6 +148,40 @@ impl Opened {
         variable + wanted.iter().map(|wanted| value_bytes(wanted.ty)).sum::<usize>()
     }
 
+    /// Bytes a row of the columns wanted, or of all, has by the file's own word: the mean of the row
+    /// group in which it is greatest. `None` if some values may be far larger than that: those of a dictionary
+    /// are stored once, and not every writer says how large they are together.
+    pub(crate) fn row_bytes_stored(&self, wanted: &[Wanted], all: bool) -> Option<usize> {
+        let mut most = 0;
+        for group in self.metadata.metadata().row_groups() {
+            let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+            let mut bytes = 0_u64;
+            for column in group.columns() {
+                let root = column.column_path().parts().first();
+                if !all && !root.is_some_and(|root| wanted.iter().any(|w| &w.name == root)) {
+                    continue;
+                }
+                let stored = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+                let values = u64::try_from(column.num_values()).unwrap_or(0);
+                let decoded = match column.column_type() {
+                    PhysicalType::BYTE_ARRAY => match column.unencoded_byte_array_data_bytes() {
+                        Some(bytes) => u64::try_from(bytes).unwrap_or(0) + 4 * values,
+                        None if column.dictionary_page_offset().is_some() => return None,
+                        None => stored,
+                    },
+                    PhysicalType::FIXED_LEN_BYTE_ARRAY => {
+                        let length = column.column_descr().type_length();
+                        values * u64::try_from(length).unwrap_or(0)
+                    }
+                    _ => 8 * values,
+                };
+                bytes += stored.max(decoded);
+            }
+            most = most.max(bytes.div_ceil(rows));
+        }
+        usize::try_from(most).ok()
+    }
+
     /// A reader of the columns `wanted`, `batch_rows` at a time; with `all`, the raw rows hold
     /// every column of the file.
     pub(crate) fn read(
@@ -156,12 +190,26 @@ impl Opened {
         batch_rows: usize,
         all: bool,
     ) -> Result<Reader, OfflineError> {
+        self.read_from(0, wanted, batch_rows, all)
+    }
+
+    /// As [`Opened::read`], from row `first` on.
+    pub(crate) fn read_from(
+        self,
+        first: u64,
+        wanted: &[Wanted],
+        batch_rows: usize,
+        all: bool,
+    ) -> Result<Reader, OfflineError> {
         let roots: Vec<usize> =
             wanted.iter().map(|wanted| self.find(wanted)).collect::<Result<_, _>>()?;
         let name = self.name;
         let parquet = |error| OfflineError::parquet(&name, error);
+        let (groups, offset) = groups_from(&self.metadata, first);
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, self.metadata)
-            .with_batch_size(batch_rows);
+            .with_batch_size(batch_rows)
+            .with_row_groups(groups)
+            .with_offset(offset);
         let builder = if all {
             builder
         } else {
@@ -177,8 +225,24 @@ impl Opened {
             .map(|root| if all { *root } else { kept.partition_point(|kept| kept < root) })
             .collect();
         let reader = builder.build().map_err(parquet)?;
-        Ok(Reader { name, reader, wanted: wanted.to_vec(), places, next_row: 0 })
+        Ok(Reader { name, reader, wanted: wanted.to_vec(), places, next_row: first })
     }
+}
+
+/// The row groups that hold the rows from `first` on, and where in the first of them it is.
+fn groups_from(metadata: &ArrowReaderMetadata, first: u64) -> (Vec<usize>, usize) {
+    let groups = metadata.metadata().row_groups();
+    let mut before = first;
+    let mut from = 0;
+    for group in groups {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        if before < rows {
+            break;
+        }
+        before -= rows;
+        from += 1;
+    }
+    ((from..groups.len()).collect(), usize::try_from(before).unwrap_or(usize::MAX))
 }
 
 /// Spark's old 96-bit timestamps are read as microseconds: as nanoseconds, far dates would wrap.
@@ -224,7 +288,8 @@ pub(crate) fn value_bytes(ty: Type) -> usize {
     }
 }
 
-fn is_variable(ty: Type) -> bool {
+/// Whether values of the type differ in size.
+pub(crate) fn is_variable(ty: Type) -> bool {
     matches!(ty, Type::Utf8 | Type::Binary | Type::ListInt64 | Type::ListFloat64 | Type::ListUtf8)
 }
 
@@ -247,6 +312,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// The row that comes next.
+    pub(crate) fn next_row(&self) -> u64 {
+        self.next_row
+    }
+
     /// The file's name, for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -1,13 +1,15 @@
 //! Writing one Parquet file so that it is there whole or not at all: into a hidden file beside it,
 //! synced, then renamed. The bytes depend on the rows alone, not on how they came in chunks: rows
-//! are cut anew into writes and row groups of fixed sizes.
+//! are cut anew into writes and row groups of fixed sizes, in rows and in bytes.
+//!
+//! Held: the rows of one write, twice while it is written, and one row group, encoded.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -16,7 +18,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::OfflineError;
-use crate::config::{ROW_GROUP_BYTES, ROW_GROUP_ROWS_MAX, VARIABLE_BYTES_GUESS, WRITE_ROWS_MAX};
+use crate::config::{
+    ROW_GROUP_BYTES, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, VARIABLE_BYTES_GUESS,
+    WRITE_BYTES_MAX, WRITE_ROWS_MAX,
+};
+use crate::memory::{Held, Ledger};
+use crate::row_bytes;
 
 /// A Parquet file being written. Dropped before [`Output::finish`], it leaves nothing.
 pub(crate) struct Output {
@@ -28,16 +35,19 @@ pub(crate) struct Output {
     write_rows: usize,
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
+    waiting_bytes: usize,
     rows: u64,
+    held: Held,
 }
 
 impl Output {
-    /// Reserves `path`: fails if it exists and `overwrite` is not set, or if another process is
-    /// writing it. What a killed process left of an earlier attempt is discarded.
+    /// Reserves `path`: fails if its folder doesn't exist, if it exists and `overwrite` is not set,
+    /// or if another process is writing it. What a killed process left of an earlier attempt is discarded.
     pub(crate) fn create(
         path: &Path,
         overwrite: bool,
         schema: SchemaRef,
+        ledger: &Arc<Ledger>,
     ) -> Result<Output, OfflineError> {
         if !overwrite && path.exists() {
             return Err(OfflineError::OutputExists { path: path.display().to_string() });
@@ -61,7 +71,9 @@ impl Output {
             write_rows,
             waiting: Vec::new(),
             waiting_rows: 0,
+            waiting_bytes: 0,
             rows: 0,
+            held: Held::new(ledger),
         })
     }
 
@@ -71,30 +83,36 @@ impl Output {
 
     /// Adds rows.
     pub(crate) fn write(&mut self, batch: RecordBatch) -> Result<(), OfflineError> {
-        self.rows += batch.num_rows() as u64;
-        self.waiting_rows += batch.num_rows();
-        self.waiting.push(batch);
-        if self.waiting_rows < self.write_rows {
+        if batch.num_rows() == 0 {
             return Ok(());
         }
-        let all = self.gather()?;
+        self.rows += batch.num_rows() as u64;
         let mut at = 0;
-        while all.num_rows() - at >= self.write_rows {
-            self.write_exactly(&all.slice(at, self.write_rows))?;
-            at += self.write_rows;
+        for (row, size) in row_bytes::of(&batch).into_iter().enumerate() {
+            self.waiting_rows += 1;
+            self.waiting_bytes += size;
+            if self.waiting_rows == self.write_rows || self.waiting_bytes >= WRITE_BYTES_MAX {
+                self.waiting.push(batch.slice(at, row + 1 - at));
+                at = row + 1;
+                self.write_waiting()?;
+            }
         }
-        if at < all.num_rows() {
-            self.waiting_rows = all.num_rows() - at;
-            self.waiting.push(all.slice(at, self.waiting_rows));
+        if at == 0 {
+            self.waiting.push(batch);
+        } else if at < batch.num_rows() {
+            // With buffers of its own: the few rows that are left must not keep all of the batch.
+            let rest = (at as u64..batch.num_rows() as u64).collect::<Vec<_>>();
+            let rest = take_record_batch(&batch, &UInt64Array::from(rest));
+            self.waiting.push(rest.map_err(|error| self.failed(error))?);
         }
+        self.note();
         Ok(())
     }
 
     /// Writes the footer with `entries` and puts the file in place. Gives its size in bytes.
     pub(crate) fn finish(mut self, entries: Vec<(String, String)>) -> Result<u64, OfflineError> {
-        let rest = self.gather()?;
-        if rest.num_rows() > 0 {
-            self.write_exactly(&rest)?;
+        if self.waiting_rows > 0 {
+            self.write_waiting()?;
         }
         if let Some(mut writer) = self.writer.take() {
             for (key, value) in entries {
@@ -108,21 +126,31 @@ impl Output {
         self.partial.put_in_place(&self.path)
     }
 
-    fn gather(&mut self) -> Result<RecordBatch, OfflineError> {
-        self.waiting_rows = 0;
+    /// Hands the rows that wait to the writer, as one batch.
+    fn write_waiting(&mut self) -> Result<(), OfflineError> {
         let waiting = std::mem::take(&mut self.waiting);
-        match <[RecordBatch; 1]>::try_from(waiting) {
-            Ok([batch]) => Ok(batch),
+        (self.waiting_rows, self.waiting_bytes) = (0, 0);
+        let batch = match <[RecordBatch; 1]>::try_from(waiting) {
+            Ok([batch]) => batch,
             Err(waiting) => {
-                concat_batches(&self.schema, &waiting).map_err(|error| self.failed(error))
+                let batch = concat_batches(&self.schema, &waiting);
+                batch.map_err(|error| self.failed(error))?
             }
+        };
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut written = writer.write(&batch);
+        let encoded = writer.memory_size();
+        self.held.set(batch.get_array_memory_size() + encoded);
+        if written.is_ok() && encoded >= ROW_GROUP_BYTES_MAX {
+            written = writer.flush();
         }
+        written.map_err(|error| self.failed(error))
     }
 
-    fn write_exactly(&mut self, batch: &RecordBatch) -> Result<(), OfflineError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written = writer.write(batch);
-        written.map_err(|error| self.failed(error))
+    /// Puts what is held into the books.
+    fn note(&mut self) {
+        let encoded = self.writer.as_ref().map_or(0, ArrowWriter::memory_size);
+        self.held.set(self.waiting_bytes + encoded);
     }
 
     fn failed(&self, error: impl std::fmt::Display) -> OfflineError {
@@ -143,8 +171,10 @@ struct Partial {
 impl Partial {
     fn create(output: &Path) -> Result<Partial, OfflineError> {
         let path = hidden(output, "partial");
-        if let Some(folder) = folder(output) {
-            std::fs::create_dir_all(folder).map_err(|e| OfflineError::io("create", folder, e))?;
+        // Never made: a slip in the path would leave a tree of folders, and the output in it.
+        if let Some(folder) = folder(output).filter(|folder| !folder.is_dir()) {
+            let path = output.display().to_string();
+            return Err(OfflineError::NoFolder { path, folder: folder.display().to_string() });
         }
         // Not truncated on opening: it may be somebody else's until the lock is ours.
         let file = File::options()

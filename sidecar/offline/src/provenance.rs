@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::OfflineError;
 use crate::files::FileDigest;
+use crate::limits::LimitsUsed;
 
 /// The footer key.
 pub const KEY: &str = "skewless.provenance";
 
 /// Version of the JSON; a reader refuses one it doesn't know.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Where an output came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Provenance {
     pub catalog_fingerprint: String,
     /// The transforms run, in the order they ran.
     pub transforms: Vec<TransformUsed>,
+    /// The limits under which they ran: a row that reached one failed.
+    pub limits: LimitsUsed,
     /// The spine's column of the time asked.
     pub event_timestamp: String,
     /// How time was judged.

@@ -4,7 +4,7 @@
 //! threads or how rows came in batches.
 //!
 //! Every sort has a fixed share of the job's memory limit and a pool of its own that enforces it;
-//! the [`Ledger`] adds up what all of them hold at the same moment.
+//! the job's [`Ledger`] adds up what all of them hold at the same moment.
 
 use std::fmt;
 use std::fs::File;
@@ -31,6 +31,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::OfflineError;
+use crate::memory::Ledger;
 use crate::progress::{CancelFlag, Progress};
 
 /// Batches on their way into a sort.
@@ -41,7 +42,7 @@ pub(crate) struct Job {
     runtime: tokio::runtime::Runtime,
     spill: SpillDir,
     spill_bytes_max: u64,
-    ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
     sorts: Mutex<Vec<Arc<SortExec>>>,
     failure: Mutex<Option<OfflineError>>,
     pub(crate) cancel: CancelFlag,
@@ -51,7 +52,7 @@ pub(crate) struct Job {
 /// What the sorts of a job did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SortStats {
-    /// Most bytes the sorts held at one moment.
+    /// Most bytes that the sorts, a backfill's chunks and its writer held at one moment.
     pub peak_bytes: u64,
     /// Bytes written to spill files.
     pub spilled_bytes: u64,
@@ -82,6 +83,7 @@ impl Job {
     pub(crate) fn new(
         spill_root: &Path,
         spill_bytes_max: u64,
+        ledger: Arc<Ledger>,
         cancel: CancelFlag,
         progress: Arc<dyn Progress>,
     ) -> Result<Arc<Job>, OfflineError> {
@@ -95,7 +97,7 @@ impl Job {
             runtime,
             spill,
             spill_bytes_max,
-            ledger: Arc::default(),
+            ledger,
             sorts: Mutex::default(),
             failure: Mutex::default(),
             cancel,
@@ -163,10 +165,7 @@ impl Job {
     }
 
     pub(crate) fn stats(&self) -> SortStats {
-        let mut stats = SortStats {
-            peak_bytes: self.ledger.peak.load(Ordering::Relaxed) as u64,
-            ..SortStats::default()
-        };
+        let mut stats = SortStats { peak_bytes: self.ledger.peak() as u64, ..SortStats::default() };
         for metrics in lock(&self.sorts).iter().filter_map(|sort| sort.metrics()) {
             stats.spilled_bytes += metrics.spilled_bytes().unwrap_or(0) as u64;
             stats.spill_files += metrics.spill_count().unwrap_or(0) as u64;
@@ -237,26 +236,12 @@ const MERGE_SHARE: usize = 4;
 /// Batches are concatenated up to this part of the budget before they are sorted.
 const RUN_SHARE: usize = 16;
 
-/// Adds up what the sorts of a job hold.
-#[derive(Debug, Default)]
-struct Ledger {
-    used: AtomicUsize,
-    peak: AtomicUsize,
-}
-
 /// One sort's part of the memory limit, enforced.
 #[derive(Debug)]
 struct Share {
     budget_bytes: usize,
     used: AtomicUsize,
     ledger: Arc<Ledger>,
-}
-
-impl Share {
-    fn note(&self, additional: usize) {
-        let total = self.ledger.used.fetch_add(additional, Ordering::Relaxed) + additional;
-        self.ledger.peak.fetch_max(total, Ordering::Relaxed);
-    }
 }
 
 impl fmt::Display for Share {
@@ -272,12 +257,12 @@ impl MemoryPool for Share {
 
     fn grow(&self, _: &MemoryReservation, additional: usize) {
         self.used.fetch_add(additional, Ordering::Relaxed);
-        self.note(additional);
+        self.ledger.hold(additional);
     }
 
     fn shrink(&self, _: &MemoryReservation, shrink: usize) {
         self.used.fetch_sub(shrink, Ordering::Relaxed);
-        self.ledger.used.fetch_sub(shrink, Ordering::Relaxed);
+        self.ledger.release(shrink);
     }
 
     fn try_grow(
@@ -296,7 +281,7 @@ impl MemoryPool for Share {
                 self.budget_bytes
             )
         })?;
-        self.note(additional);
+        self.ledger.hold(additional);
         Ok(())
     }
 

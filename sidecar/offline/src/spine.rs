@@ -7,7 +7,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, RecordBatch, UInt64Array};
+use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use futures::StreamExt;
 use skewless_batch::{Column, Type};
@@ -16,11 +17,13 @@ use skewless_store::key;
 
 use crate::OfflineError;
 use crate::columns;
-use crate::config::SPINE_ROWS_MAX;
+use crate::config::{READ_ROWS_UNKNOWN, SPINE_ROWS_MAX};
 use crate::files::{self, InputFile};
+use crate::memory::{Held, Ledger};
 use crate::order::{SPINE_TAIL, SpineOrder};
 use crate::parquet_in::{BadRows, Opened, Reader, Rejects, Wanted};
-use crate::sort::{Batches, Job, SortSpec, Sorted, batch_rows};
+use crate::row_bytes;
+use crate::sort::{BATCH_SHARE, Batches, Job, SortSpec, Sorted, batch_rows, pieces};
 
 /// The spine's column that holds the time each row asks for, unless told otherwise.
 pub const EVENT_TIMESTAMP: &str = "event_timestamp";
@@ -122,28 +125,36 @@ impl Spine {
             batch_rows,
         };
         let wanted: Vec<Wanted> = self.wanted[..=self.keys].to_vec();
-        let mut scan = SpineScan::new(self, wanted, batch_rows, false);
+        let piece_bytes = budget_bytes / BATCH_SHARE * 4;
+        let most = ReadMost { rows: batch_rows, bytes: piece_bytes };
+        let mut scan = SpineScan::new(self, wanted, most, false);
         let owner = Arc::clone(job);
         let batches = std::iter::from_fn(move || {
             let next = owner.cancel.check().and_then(|()| scan.next());
             let asks = next.map(|rows| rows.map(|rows| asks(&rows, &roles, &schema)));
             match asks {
                 Ok(None) => None,
-                Ok(Some(Ok(batch))) => Some(Ok(batch)),
+                Ok(Some(Ok(batch))) => Some(pieces(batch, piece_bytes)),
                 Ok(Some(Err(error))) | Err(error) => Some(Err(owner.fail(error))),
             }
         });
-        let batches: Batches = futures::stream::iter(batches).boxed();
+        let flat = batches.flat_map(|pieces| match pieces {
+            Ok(pieces) => pieces.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        });
+        let batches: Batches = futures::stream::iter(flat).boxed();
         job.sort(spec, batches)
     }
 
-    /// The spine in its own order, at most `chunk_rows` at a time, with all columns.
-    pub(crate) fn chunks(&self, plan: &Plan, chunk_rows: usize) -> Chunks {
+    /// The spine in its own order with all columns, to be cut into chunks; about `most` is read at once.
+    pub(crate) fn chunks(&self, plan: &Plan, most: ReadMost, ledger: &Arc<Ledger>) -> Chunks {
         let place = |name: &str| self.wanted.iter().position(|wanted| wanted.name == name);
         Chunks {
             request: plan.request.iter().map(|request| place(&request.name)).collect(),
             keys: self.keys,
-            scan: SpineScan::new(self, self.wanted.to_vec(), chunk_rows, true),
+            scan: SpineScan::new(self, self.wanted.to_vec(), most, true),
+            ahead: None,
+            held: Held::new(ledger),
         }
     }
 }
@@ -153,22 +164,64 @@ pub(crate) struct Chunks {
     scan: SpineScan,
     keys: usize,
     request: Vec<Option<usize>>,
+    ahead: Option<Ahead>,
+    held: Held,
+}
+
+/// Rows that are read but not yet given out.
+struct Ahead {
+    rows: Scanned,
+    /// The bytes of each row.
+    sizes: Vec<usize>,
+    /// How many of them were given out.
+    given: usize,
 }
 
 impl Chunks {
-    pub(crate) fn next(&mut self) -> Result<Option<SpineRows>, OfflineError> {
-        let Some(rows) = self.scan.next()? else { return Ok(None) };
-        let request = self
-            .request
-            .iter()
-            .map(|place| place.map(|place| Arc::clone(&rows.columns[place])))
-            .collect();
-        Ok(Some(SpineRows {
-            first: rows.first,
-            keys: rows.columns[1..=self.keys].to_vec(),
-            request,
-            carried: rows.raw,
-        }))
+    /// The number of the spine row that comes next, and the bytes of the rows from it on that are read
+    /// already; `None` at the end.
+    pub(crate) fn peek(&mut self) -> Result<Option<(u64, &[usize])>, OfflineError> {
+        if self.ahead.as_ref().is_none_or(|ahead| ahead.given == ahead.sizes.len()) {
+            self.ahead = None;
+            self.ahead = self.scan.next()?.map(|rows| {
+                let sizes = row_bytes::of(&rows.raw);
+                self.held.set(rows.raw.get_array_memory_size());
+                Ahead { rows, sizes, given: 0 }
+            });
+        }
+        let ahead = self.ahead.as_ref();
+        Ok(ahead.map(|a| (a.rows.first + a.given as u64, &a.sizes[a.given..])))
+    }
+
+    /// The next `count` rows, of those that [`Chunks::peek`] showed.
+    pub(crate) fn take(&mut self, count: usize) -> Result<SpineRows, OfflineError> {
+        let Some(mut ahead) = self.ahead.take() else {
+            return Err(OfflineError::Worker("no rows were read".to_owned()));
+        };
+        if ahead.given == 0 && count == ahead.sizes.len() {
+            self.held.set(0);
+            return Ok(self.spine_rows(ahead.rows.first, ahead.rows.raw, &ahead.rows.columns));
+        }
+        // With buffers of their own, so that a chunk keeps nothing but its own rows.
+        let cut = ahead.rows.copy(ahead.given, count)?;
+        let rows = self.spine_rows(cut.first, cut.raw, &cut.columns);
+        ahead.given += count;
+        if ahead.given < ahead.sizes.len() {
+            self.ahead = Some(ahead);
+        } else {
+            self.held.set(0);
+        }
+        Ok(rows)
+    }
+
+    fn spine_rows(&self, first: u64, carried: RecordBatch, columns: &[ArrayRef]) -> SpineRows {
+        let request = |place: &Option<usize>| place.map(|place| Arc::clone(&columns[place]));
+        SpineRows {
+            first,
+            keys: columns[1..=self.keys].to_vec(),
+            request: self.request.iter().map(request).collect(),
+            carried,
+        }
     }
 
     /// The file and the row within it of spine row `row`, for messages.
@@ -184,15 +237,33 @@ impl Chunks {
     }
 }
 
+/// How much of the spine is read at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadMost {
+    /// Never more rows.
+    pub(crate) rows: usize,
+    /// About as many bytes; a single row may be larger.
+    pub(crate) bytes: usize,
+}
+
+impl ReadMost {
+    /// Rows of `row_bytes` each that are read at once.
+    fn rows_of(&self, row_bytes: usize) -> usize {
+        (self.bytes / row_bytes.max(1)).clamp(1, self.rows)
+    }
+}
+
 /// Reads the spine's files one after the other.
 struct SpineScan {
     files: Arc<[InputFile]>,
     wanted: Vec<Wanted>,
-    batch_rows: usize,
+    most: ReadMost,
     all: bool,
     next_file: usize,
     next_row: u64,
     reader: Option<Reader>,
+    /// Rows that the reader reads at once.
+    batch_rows: usize,
 }
 
 struct Scanned {
@@ -204,15 +275,16 @@ struct Scanned {
 }
 
 impl SpineScan {
-    fn new(spine: &Spine, wanted: Vec<Wanted>, batch_rows: usize, all: bool) -> SpineScan {
+    fn new(spine: &Spine, wanted: Vec<Wanted>, most: ReadMost, all: bool) -> SpineScan {
         SpineScan {
             files: Arc::clone(&spine.files),
             wanted,
-            batch_rows,
+            most,
             all,
             next_file: 0,
             next_row: 0,
             reader: None,
+            batch_rows: 1,
         }
     }
 
@@ -224,6 +296,10 @@ impl SpineScan {
                     let Some(file) = self.files.get(self.next_file) else { return Ok(None) };
                     self.next_file += 1;
                     let opened = Opened::open(file)?;
+                    self.batch_rows = match opened.row_bytes_stored(&self.wanted, self.all) {
+                        Some(bytes) => self.most.rows_of(bytes),
+                        None => READ_ROWS_UNKNOWN.min(self.most.rows),
+                    };
                     self.reader.insert(opened.read(&self.wanted, self.batch_rows, self.all)?)
                 }
             };
@@ -231,6 +307,7 @@ impl SpineScan {
                 self.reader = None;
                 continue;
             };
+            self.adapt(rows.numbers.len(), rows.raw.get_array_memory_size())?;
             let first = self.next_row;
             self.next_row += rows.numbers.len() as u64;
             return Ok(Some(Scanned {
@@ -240,6 +317,47 @@ impl SpineScan {
                 raw: rows.raw,
             }));
         }
+    }
+
+    /// Goes on with fewer rows at once, or with more, when those that were just read are far from what
+    /// was expected.
+    fn adapt(&mut self, rows: usize, bytes: usize) -> Result<(), OfflineError> {
+        let fit = self.most.rows_of(bytes / rows.max(1));
+        let batch_rows = if bytes > 2 * self.most.bytes && fit < self.batch_rows {
+            fit
+        } else if fit >= 4 * self.batch_rows {
+            4 * self.batch_rows
+        } else {
+            return Ok(());
+        };
+        let (Some(reader), Some(file)) = (&self.reader, self.files.get(self.next_file - 1)) else {
+            return Ok(());
+        };
+        let next = reader.next_row();
+        self.batch_rows = batch_rows;
+        let opened = Opened::open(file)?;
+        self.reader = Some(opened.read_from(next, &self.wanted, batch_rows, self.all)?);
+        Ok(())
+    }
+}
+
+impl Scanned {
+    /// Some of the rows, with buffers of their own.
+    fn copy(&self, from: usize, count: usize) -> Result<Scanned, OfflineError> {
+        let broken = |error| OfflineError::parquet("spine", error);
+        let rows = UInt64Array::from_iter_values(from as u64..(from + count) as u64);
+        let raw = take_record_batch(&self.raw, &rows).map_err(broken)?;
+        let columns = self.columns.iter().map(|column| {
+            // What needed no cast is a column of the raw rows, and stays one.
+            let same = self.raw.columns().iter().position(|raw| Arc::ptr_eq(raw, column));
+            match same {
+                Some(at) => Ok(Arc::clone(raw.column(at))),
+                None => take(column, &rows, None).map_err(broken),
+            }
+        });
+        let columns = columns.collect::<Result<_, _>>()?;
+        let (first, key_types) = (self.first + from as u64, self.key_types.clone());
+        Ok(Scanned { first, columns, key_types, raw })
     }
 }
 

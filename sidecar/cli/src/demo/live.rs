@@ -21,6 +21,7 @@ use crate::{interrupt, show, typed};
 /// A sidecar with a clock that is moved by hand, and a client of it.
 pub(crate) struct Live {
     pub(crate) clock: Clock,
+    address: String,
     running: Running,
     features: FeatureServiceClient<Channel>,
     ingest: IngestServiceClient<Channel>,
@@ -44,7 +45,7 @@ impl Live {
         let features =
             FeatureServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let ingest = IngestServiceClient::new(channel);
-        Ok(Self { clock, running, features, ingest, _socket: socket })
+        Ok(Self { clock, address, running, features, ingest, _socket: socket })
     }
 
     pub(crate) async fn ask(
@@ -52,11 +53,12 @@ impl Live {
         question: v1::GetFeaturesRequest,
     ) -> Outcome<v1::GetFeaturesResponse> {
         let answer = self.features.get_features(question).await;
-        Ok(answer.map_err(|status| refused(&status))?.into_inner())
+        Ok(answer.map_err(|status| refused(&self.address, &status))?.into_inner())
     }
 
     pub(crate) async fn ingest(&mut self, rows: v1::IngestRequest) -> Outcome {
-        self.ingest.ingest(rows).await.map_err(|status| refused(&status))?;
+        let answer = self.ingest.ingest(rows).await;
+        answer.map_err(|status| refused(&self.address, &status))?;
         Ok(())
     }
 

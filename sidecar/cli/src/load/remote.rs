@@ -12,10 +12,11 @@ use skewless_server::wire;
 use skewless_store::Rows;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 use crate::client::{connect, refused};
+use crate::data;
 use crate::exit::{Failure, Outcome};
-use crate::repo::offline_failure;
 
 /// Messages on their way: enough that neither side waits for the other, little enough to hold in memory.
 const MESSAGES_MAX: usize = 4;
@@ -35,7 +36,8 @@ pub(super) fn load(
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let channel = runtime.block_on(connect(address))?;
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    let mut client = AdminServiceClient::new(channel);
+    let mut client = AdminServiceClient::new(channel.clone());
+    let refused = |status| runtime.block_on(explain(address, channel.clone(), view, &status));
     let call = runtime.spawn(async move { client.load(ReceiverStream::new(receiver)).await });
 
     let mode = if replace { pb::LoadMode::Replace } else { pb::LoadMode::Merge };
@@ -53,21 +55,50 @@ pub(super) fn load(
     match read {
         Ok(read) => {
             drop(sender);
-            let answer = runtime.block_on(call)?.map_err(|status| refused(&status))?;
+            let answer = runtime.block_on(call)?.map_err(refused)?;
             Ok((read, answer.into_inner()))
         }
         // The sidecar ended the call: what it said is the reason.
         Err(OfflineError::Refused) => match runtime.block_on(call)? {
-            Err(status) => Err(refused(&status)),
+            Err(status) => Err(refused(status)),
             Ok(_) => Err(OfflineError::Refused.into()),
         },
         Err(error) => {
             call.abort();
             let _ = runtime.block_on(call);
             drop(sender);
-            Err(offline_failure(error))
+            Err(data::failure(error))
         }
     }
+}
+
+/// What the sidecar refused; if its definitions of the view are others than the repo's, that is why.
+async fn explain(address: &str, channel: Channel, view: &View, status: &tonic::Status) -> Failure {
+    if !matches!(status.code(), tonic::Code::NotFound | tonic::Code::InvalidArgument) {
+        return refused(address, status);
+    }
+    let of = Some(pb::describe_request::Of::View(view.name.clone()));
+    let answer = AdminServiceClient::new(channel).describe(pb::DescribeRequest { of }).await;
+    let served = answer.ok().and_then(|answer| match answer.into_inner().described {
+        Some(pb::describe_response::Described::View(served)) => served.named,
+        _ => None,
+    });
+    let what = match served {
+        None => "has no such view",
+        Some(served) if served.fingerprint[..] != view.fingerprint.0[..] => {
+            "has another version of it"
+        }
+        Some(_) => return refused(address, status),
+    };
+    Failure::new(
+        format!(
+            "the sidecar at {address} refused view `{}`, as it {what}: {}",
+            view.name,
+            status.message()
+        ),
+        "let it read this feature repo again (kill -HUP and its process id; its log says whether it did), then load \
+         again; or give the repo that it serves with --repo",
+    )
 }
 
 /// Sends rows `from..to`, in halves if they are too large for a message.

@@ -9,12 +9,13 @@ use skewless_batch::{Column, Field};
 use skewless_engine::{Engine, EngineConfig, Ticker, Worker};
 
 use crate::exit::{Failure, Next, Outcome};
-use crate::{show, typed};
+use crate::{data, show, typed};
 
 /// Run rows through a plugin
 ///
 /// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. A column that is missing is
-/// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message.
+/// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message. A row fails only if it fails
+/// alone, as when it is served.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     let views: Vec<_> = columns.iter().map(Column::view).collect();
     let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
-    let output = Worker::new(&engine).run_plugin(&plugin, rows, &views)?;
+    let output = Worker::new(&engine).run_rows(&plugin, rows, &views)?;
     let mut out = std::io::stdout().lock();
     for row in 0..rows {
         let mut line = Map::new();
@@ -61,10 +62,30 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
-    let wanted: Vec<_> = inputs.iter().map(|field| (field.name.clone(), field.ty)).collect();
-    let columns = skewless_offline::read_columns(path, &wanted)
-        .or_next(|| "its columns must have the names and types of the plugin's inputs: see `skewless plugin inspect`")?;
-    Ok((columns.first().map_or(0, Column::len), columns))
+    let names = skewless_offline::column_names(path).map_err(data::failure)?;
+    let wanted: Vec<_> = inputs
+        .iter()
+        .filter(|field| names.contains(&field.name))
+        .map(|field| (field.name.clone(), field.ty))
+        .collect();
+    if wanted.is_empty() {
+        let inputs: Vec<_> = inputs.iter().map(|field| field.name.as_str()).collect();
+        let message =
+            format!("expected a column that is an input of the plugin, came {}", names.join(", "));
+        return Err(Failure::new(message, format!("its inputs are {}", inputs.join(", "))));
+    }
+    let read = skewless_offline::read_columns(path, &wanted).map_err(data::failure)?;
+    let rows = read.first().map_or(0, Column::len);
+    let mut read = wanted.iter().map(|(name, _)| name).zip(read).peekable();
+    let columns = inputs.iter().map(|field| match read.next_if(|(name, _)| **name == field.name) {
+        Some((_, column)) => column,
+        None => {
+            let mut missing = Column::new(field.ty);
+            missing.push_nulls(rows);
+            missing
+        }
+    });
+    Ok((rows, columns.collect()))
 }
 
 fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {

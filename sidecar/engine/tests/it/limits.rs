@@ -139,7 +139,7 @@ fn deadline_ticks() {
     config.deadline_ticks = 20;
     let (engine, _ticker) = ticking(config);
     let error = call(&mut Worker::new(&engine), &load(&engine, "loops_in_transform"), Reset, ONE);
-    assert_eq!(error, Err(CallError::Deadline { ticks: 20 }));
+    assert_eq!(error, Err(CallError::Deadline { ticks: 20, tick_us: Some(1_000) }));
     assert!(engine.ticks() >= 20);
 }
 

@@ -212,3 +212,40 @@ fn the_watch_sees_every_step_start_and_end_in_order() {
     });
     assert_eq!(seen, [(0, Phase::Start), (0, Phase::End), (1, Phase::Start), (1, Phase::End)]);
 }
+
+#[test]
+fn run_rows_fails_the_rows_that_fail_alone_each_with_its_message() {
+    let engine = engine();
+    let rows: Vec<(f64, f64)> = (0..50)
+        .map(|row| (if [7, 31].contains(&row) { -1.0 } else { f64::from(row) }, 0.5))
+        .collect();
+    let a = doubles(rows.iter().map(|row| Some(row.0)));
+    let b = doubles(rows.iter().map(|row| Some(row.1)));
+    let mut worker = Worker::new(&engine);
+    let guests = [("traps_on_negative", "trapped"), ("fails_negative_rows", "negative")];
+    for (name, says) in guests {
+        let plugin = load(&engine, name);
+        let output = worker.run_rows(&plugin, rows.len(), &[a.view(), b.view()]).unwrap();
+        assert_eq!((output.columns[0].len(), output.errors.len()), (50, 50), "{name}");
+        for (row, (a, b)) in rows.iter().enumerate() {
+            let message = output.errors[row].as_deref();
+            assert_eq!(message.is_some(), *a < 0.0, "{name}, row {row}: {message:?}");
+            assert!(message.is_none_or(|message| message.contains(says)), "{name}: {message:?}");
+            assert_eq!(output.columns[0].is_null(row), *a < 0.0, "{name}, row {row}");
+            if *a >= 0.0 {
+                assert_eq!(output.columns[0].view().f64_at(row), a + b, "{name}, row {row}");
+            }
+        }
+    }
+    let none =
+        worker.run_rows(&load(&engine, "adds"), 0, &[doubles([]).view(), doubles([]).view()]);
+    assert_eq!(none.unwrap().errors.len(), 0);
+    let other = crate::harness::engine();
+    let plugin = load(&other, "adds");
+    let came = worker.run_rows(
+        &plugin,
+        2,
+        &[doubles([Some(1.0); 2]).view(), doubles([Some(1.0); 2]).view()],
+    );
+    assert!(matches!(came, Err(CallError::OtherEngine)), "{came:?}");
+}

@@ -22,7 +22,7 @@ fn bytes_do_not_depend_on_how_rows_come() {
     let mut first: Option<Vec<u8>> = None;
     for step in [1, 999, 8192, 10_000, 200_001] {
         let path = folder.path().join("out.parquet");
-        let mut output = Output::create(&path, true, schema()).expect("created");
+        let mut output = Output::create(&path, true, schema(), &Arc::default()).expect("created");
         let total = if step == 1 { 3000 } else { 200_001 };
         // Single rows first, the rest at once.
         for from in (0..total).step_by(step) {
@@ -42,8 +42,8 @@ fn bytes_do_not_depend_on_how_rows_come() {
 #[test]
 fn an_output_that_is_dropped_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("new/out.parquet");
-    let mut output = Output::create(&path, false, schema()).expect("created");
+    let path = folder.path().join("out.parquet");
+    let mut output = Output::create(&path, false, schema(), &Arc::default()).expect("created");
     output.write(rows(0, 10)).expect("written");
     assert!(hidden(&path, "partial").exists());
     drop(output);
@@ -51,10 +51,24 @@ fn an_output_that_is_dropped_leaves_nothing() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_named_and_not_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    for place in ["new", "new/er", "file"] {
+        let path = folder.path().join(place).join("out.parquet");
+        let came = Output::create(&path, false, schema(), &Arc::default()).map(|_| ());
+        let named = folder.path().join(place).display().to_string();
+        let Err(OfflineError::NoFolder { folder, .. }) = came else { panic!("{place}: {came:?}") };
+        assert_eq!(folder, named);
+    }
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
 fn an_output_that_appears_meanwhile_is_not_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.parquet");
-    let output = Output::create(&path, false, schema()).expect("created");
+    let output = Output::create(&path, false, schema(), &Arc::default()).expect("created");
     std::fs::write(&path, "somebody else's").expect("written");
     let came = output.finish(Vec::new());
     assert!(matches!(came, Err(OfflineError::OutputExists { .. })), "{came:?}");

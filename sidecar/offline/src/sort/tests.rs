@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 
 fn job(folder: &tempfile::TempDir) -> Arc<Job> {
     let path = folder.path().join("spill");
-    Job::new(&path, u64::MAX, CancelFlag::new(), Arc::new(Silent)).expect("a job")
+    Job::new(&path, u64::MAX, Arc::default(), CancelFlag::new(), Arc::new(Silent)).expect("a job")
 }
 
 fn schema() -> SchemaRef {
@@ -113,8 +113,8 @@ fn a_spill_folder_in_use_is_not_taken() {
     let folder = tempfile::tempdir().expect("a folder");
     let first = job(&folder);
     let path = folder.path().join("spill");
-    let second = Job::new(&path, u64::MAX, CancelFlag::new(), Arc::new(Silent));
+    let second = Job::new(&path, u64::MAX, Arc::default(), CancelFlag::new(), Arc::new(Silent));
     assert!(matches!(second, Err(OfflineError::SpillBusy { .. })));
     drop(first);
-    assert!(Job::new(&path, u64::MAX, CancelFlag::new(), Arc::new(Silent)).is_ok());
+    assert!(Job::new(&path, u64::MAX, Arc::default(), CancelFlag::new(), Arc::new(Silent)).is_ok());
 }

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
+use skewless_engine::EngineConfig;
 use skewless_offline::{
-    BackfillOptions, CancelFlag, OfflineError, Phase, Progress, Silent, config,
+    BACKFILL_TICK, BackfillOptions, CancelFlag, OfflineError, Phase, Progress, Silent,
+    backfill_limits, config,
 };
 
-use crate::world::{S, World, ask, place};
+use crate::world::{S, SpineRow, World, ask, place};
 
 fn world() -> World {
     let world = World::empty();
@@ -186,6 +188,22 @@ fn settings_out_of_range_are_refused_by_name() {
         assert!(message.contains(name), "{message}");
     }
     assert!(!world.path("out.parquet").exists());
+}
+
+#[test]
+fn an_engine_with_too_few_instances_for_the_workers_is_refused() {
+    let limits = EngineConfig { instances_max: 3, ..EngineConfig::default() };
+    let world = World::under(limits.clone());
+    world.spine("spine.parquet", &[SpineRow { r: Some(1.0), ..ask("p", S) }]);
+    let run = |workers| {
+        let options = BackfillOptions { workers, overwrite: true, ..BackfillOptions::default() };
+        world.backfill("strict", options)
+    };
+    run(3).unwrap();
+    let message = run(4).unwrap_err().to_string();
+    assert!(message.contains("engine.instances_max is 3, expected at least 4"), "{message}");
+    let enough = backfill_limits(&limits, BACKFILL_TICK, 4);
+    assert!(enough.instances_max >= 4);
 }
 
 #[test]

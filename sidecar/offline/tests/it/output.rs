@@ -9,7 +9,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 use skewless_batch::{Type, Value};
 use skewless_catalog::Status;
-use skewless_offline::{AsOf, BackfillOptions, config, provenance, read_columns};
+use skewless_engine::EngineConfig;
+use skewless_offline::{AsOf, BackfillOptions, LimitsUsed, config, provenance, read_columns};
 
 use crate::world::{LAG, S, TTL, World, ask, place, spine_columns, write};
 
@@ -138,6 +139,33 @@ fn the_footer_says_where_the_output_came_from() {
 
     let options = BackfillOptions { as_known_now: true, ..BackfillOptions::default() };
     assert_eq!(world.answers("plain", options).provenance.as_of, AsOf::AsKnownNow);
+}
+
+#[test]
+fn the_footer_names_every_limit_that_can_fail_a_row() {
+    let limits = EngineConfig {
+        memory_bytes_max: 8 << 20,
+        table_elements_max: 77,
+        stack_bytes_max: 64 << 10,
+        input_bytes_max: 3_000_000,
+        output_bytes_max: 4_000_000,
+        deadline_ticks: 1234,
+        ..EngineConfig::default()
+    };
+    let world = World::under(limits);
+    let rows = [crate::world::SpineRow { r: Some(1.0), ..ask("p", S) }];
+    world.spine("spine.parquet", &rows);
+    world.backfill("strict", BackfillOptions::default()).unwrap();
+    let expected = LimitsUsed {
+        memory_bytes_max: 8 << 20,
+        table_elements_max: 77,
+        stack_bytes_max: 64 << 10,
+        input_bytes_max: 3_000_000,
+        output_bytes_max: 4_000_000,
+        deadline_ticks: 1234,
+        tick_us: None,
+    };
+    assert_eq!(provenance(&world.path("out.parquet")).unwrap().limits, expected);
 }
 
 #[test]

@@ -190,7 +190,12 @@ impl Plugins for Known<'_> {
 
 impl World {
     pub(crate) fn new() -> World {
-        let engine = Engine::new(EngineConfig::default()).unwrap();
+        World::under(EngineConfig::default())
+    }
+
+    /// A world whose engine has these limits.
+    pub(crate) fn under(limits: EngineConfig) -> World {
+        let engine = Engine::new(limits).unwrap();
         let load = |wat| engine.load(&wat::parse_str(wat).unwrap(), None).unwrap();
         let known = [("same.wasm", load(SAME)), ("picky.wasm", load(PICKY))];
         let file = SourceFile { path: "features.yaml".to_owned(), text: DEFINITIONS.to_owned() };

@@ -1,0 +1,116 @@
+//! `backfill` from the outside: whose limits it runs under, and where it writes.
+
+use std::path::Path;
+
+use crate::{command, done, refused, repo_that_adds, skewless};
+
+const DEFINITIONS: &str = "\
+requests: [{name: amount, type: float64}]
+transforms: [{name: grows, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: request.amount}}]
+services: [{name: growing, features: [grows.sum]}]
+";
+
+/// Takes as many pages of memory as the order's amount says.
+const GROWS: &str = "(drop (memory.grow (i32.trunc_sat_f64_u (local.get $a)))) (f64.add (local.get $a) (local.get $b))";
+
+/// 2 MiB: 32 pages.
+const LESS_MEMORY: &str = "engine.memory_bytes_max=2097152";
+
+fn backfill(repo: &Path, more: &[&str]) -> std::process::Output {
+    let words = [
+        "backfill",
+        "growing",
+        "--spine",
+        "data/orders.parquet",
+        "--out",
+        "out.parquet",
+        "--overwrite",
+    ];
+    skewless(repo, &[words.as_slice(), more].concat())
+}
+
+#[test]
+fn a_backfill_runs_under_the_limits_that_serve_would_have() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    let repo = repo.path();
+    let written = || std::fs::read(repo.join("out.parquet")).unwrap();
+    let usual = done(&backfill(repo, &[]));
+    assert!(!usual.contains("failed"), "{usual}");
+    let usual = written();
+
+    let less = done(&backfill(repo, &["--set", LESS_MEMORY]));
+    assert!(less.contains("grows.sum: ") && less.contains(" failed"), "{less}");
+    assert!(less.contains("may have 2097152 (memory_bytes_max)"), "{less}");
+    let less = written();
+    assert_ne!(less, usual);
+
+    std::fs::write(repo.join("sidecar.toml"), "[engine]\nmemory_bytes_max = 2097152\n").unwrap();
+    done(&backfill(repo, &["--config", "sidecar.toml"]));
+    assert_eq!(written(), less, "--config says the same as --set");
+    for (name, value) in
+        [("SKEWLESS_CONFIG", "sidecar.toml"), ("SKEWLESS__ENGINE__MEMORY_BYTES_MAX", "2097152")]
+    {
+        let words = [
+            "backfill",
+            "growing",
+            "--spine",
+            "data/orders.parquet",
+            "--out",
+            "env.parquet",
+            "--overwrite",
+        ];
+        done(&command(repo, &words).env(name, value).output().unwrap());
+        assert_eq!(std::fs::read(repo.join("env.parquet")).unwrap(), less, "{name}");
+    }
+}
+
+#[test]
+fn the_repo_is_the_configuration_s_unless_it_is_given() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let toml = format!("repo_dir = \"{}\"\n", repo.path().display());
+    std::fs::write(elsewhere.path().join("sidecar.toml"), toml).unwrap();
+    let spine = repo.path().join("data/orders.parquet").display().to_string();
+    let words = [
+        "backfill",
+        "growing",
+        "--spine",
+        &spine,
+        "--out",
+        "out.parquet",
+        "--config",
+        "sidecar.toml",
+    ];
+    done(&skewless(elsewhere.path(), &words));
+    let complaint =
+        refused(&skewless(elsewhere.path(), &[words.as_slice(), &["--repo", "none"]].concat()), 1);
+    assert!(complaint.contains("none: ") && complaint.contains("skewless init"), "{complaint}");
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_named_as_serve_names_it() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    let complaint = refused(&backfill(repo.path(), &["--set", "engine.memory_byte_max=1"]), 1);
+    for part in
+        ["--set engine.memory_byte_max", "did you mean `engine.memory_bytes_max`?", " next: "]
+    {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    let complaint = refused(&backfill(repo.path(), &["--config", "none.toml"]), 1);
+    assert!(complaint.contains("none.toml") && complaint.contains("--config"), "{complaint}");
+}
+
+#[test]
+fn a_folder_for_the_output_that_is_not_there_is_not_made() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    let words = ["backfill", "growing", "--spine", "data/orders.parquet", "--out", "a/b/c.parquet"];
+    let complaint = refused(&skewless(repo.path(), &words), 1);
+    for part in
+        ["a/b/c.parquet", "expected a folder 'a/b', came none", "next: make it with `mkdir -p a/b`"]
+    {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert!(!repo.path().join("a").exists());
+    std::fs::create_dir_all(repo.path().join("a/b")).unwrap();
+    done(&skewless(repo.path(), &words));
+}

@@ -1,0 +1,214 @@
+//! What a newcomer stumbles over says what to do next.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::{Sidecar, command, done, refused, repo_that_adds, skewless};
+
+/// The sum as it is.
+const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+
+const DEFINITIONS: &str = "\
+entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
+views:
+  - name: customer_orders
+    entity: customer
+    features: [{name: spent, type: float64}]
+    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
+requests: [{name: amount, type: float64}]
+transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
+services: [{name: risk, features: [adds.sum]}]
+";
+
+fn says(complaint: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(complaint.contains(part), "expected `{part}` in\n{complaint}");
+    }
+}
+
+/// An address of loopback where nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_plugin_that_was_not_built_yet_is_named_with_the_command_that_builds_it() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::remove_file(repo.join("plugins/adds.wasm")).unwrap();
+    let backfill = ["backfill", "risk", "--spine", "data/orders.parquet", "--out", "out.parquet"];
+    let commands: [&[&str]; 3] =
+        [&["check"], &backfill, &["serve", "--tcp", "127.0.0.1:0", "--http", ""]];
+    for words in commands {
+        let complaint = refused(&skewless(repo, words), 3);
+        says(
+            &complaint,
+            &[
+                "plugins/adds.wasm",
+                "next: put the plugin at plugins/adds.wasm",
+                "skewless plugin build",
+            ],
+        );
+    }
+    std::fs::create_dir(repo.join("plugins/adds")).unwrap();
+    std::fs::write(repo.join("plugins/adds/Cargo.toml"), "").unwrap();
+    for words in commands {
+        let complaint = refused(&skewless(repo, words), 3);
+        says(&complaint, &["plugins/adds.wasm", "next: skewless plugin build plugins/adds\n"]);
+    }
+    let (above, name) = (repo.parent().unwrap(), repo.file_name().unwrap().to_str().unwrap());
+    let complaint = refused(&skewless(above, &["check", name]), 3);
+    says(&complaint, &[&format!("next: skewless plugin build {name}/plugins/adds\n")]);
+}
+
+#[test]
+fn data_that_does_not_fit_says_what_to_do() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::write(repo.join("text.parquet"), "text").unwrap();
+    let backfill = |spine: &str| {
+        refused(&skewless(repo, &["backfill", "risk", "--spine", spine, "--out", "out.parquet"]), 1)
+    };
+    says(
+        &backfill("data/customer_orders.parquet"),
+        &["no column 'amount'", "next: write a column `amount`"],
+    );
+    says(&backfill("text.parquet"), &["can't be read as Parquet", "next: write the file again"]);
+    says(&backfill("none/*.parquet"), &["no file matches", "next: mend the path"]);
+    let wrong =
+        DEFINITIONS.replace("{name: spent, type: float64}", "{name: spent, type: timestamp}");
+    let wrong = wrong
+        .replace("[adds.sum]", "[customer_orders.spent]")
+        .replace("customer_orders.spent}}", "request.amount}}");
+    std::fs::write(repo.join("features.yaml"), wrong).unwrap();
+    let complaint = refused(&skewless(repo, &["load"]), 1);
+    says(
+        &complaint,
+        &["column 'spent': expected timestamp", "next: write `spent` as timestamp, or declare it"],
+    );
+}
+
+#[test]
+fn a_wrong_address_says_what_was_expected_where_and_what_to_try() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let (http, other) = (nobody(), nobody());
+    let sidecar = Sidecar::start_with(repo, &["--http", &http]);
+    let commands: [&[&str]; 2] = [&["get", "risk", "customer_id=1", "-r", "amount=1"], &["load"]];
+    for words in commands {
+        let complaint = refused(&skewless(repo, &[words, &["--at", &http]].concat()), 1);
+        says(
+            &complaint,
+            &["expected a sidecar's gRPC at", &http, "HTTP/1", "next: ", "listen.tcp", "--at"],
+        );
+        let complaint = refused(&skewless(repo, &[words, &["--at", &other]].concat()), 1);
+        says(
+            &complaint,
+            &["no sidecar answers at", &other, "refused", "next: ", "skewless serve", "--at"],
+        );
+    }
+    sidecar.stop();
+}
+
+/// Something that is neither gRPC nor HTTP.
+#[test]
+fn a_server_of_something_else_is_no_sidecar() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let talk = std::thread::spawn(move || {
+        // The command connects once to call, and once to see what it is.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"220 mail.example ESMTP\r\n").ok();
+        }
+    });
+    let complaint = refused(&skewless(Path::new("."), &["get", "risk", "--at", &at]), 1);
+    says(&complaint, &["expected a sidecar's gRPC at", &at, "came: ", "next: ", "--at"]);
+    talk.join().unwrap();
+}
+
+#[test]
+fn a_load_into_a_sidecar_with_older_definitions_says_to_reload_it() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let sidecar = Sidecar::start(repo);
+    let load =
+        |words: &[&str]| skewless(repo, &[&["load", "--at", "unix:sidecar.sock"], words].concat());
+    done(&load(&[]));
+    let typed = DEFINITIONS.replace(
+        "[{name: spent, type: float64}]",
+        "[{name: spent, type: float64}, {name: orders, type: int64}]",
+    );
+    let renamed = DEFINITIONS
+        .replace("customer_orders\n", "orders\n")
+        .replace("customer_orders.spent", "orders.spent");
+    for (definitions, view, what) in [
+        (typed, "customer_orders", "has another version of it"),
+        (renamed, "orders", "has no such view"),
+    ] {
+        std::fs::write(repo.join("features.yaml"), definitions).unwrap();
+        let complaint = refused(&load(&[view]), 1);
+        says(
+            &complaint,
+            &[
+                "unix:sidecar.sock",
+                view,
+                what,
+                "next: let it read this feature repo again",
+                "kill -HUP",
+            ],
+        );
+    }
+    sidecar.stop();
+}
+
+#[test]
+fn plugin_run_fails_only_the_rows_that_fail() {
+    let sum = "(if (f64.lt (local.get $a) (f64.const 0)) (then unreachable)) (f64.add (local.get $a) (local.get $b))";
+    let repo = repo_that_adds(DEFINITIONS, sum);
+    let run = |rows: &str| {
+        let mut child = command(repo.path(), &["plugin", "run", "plugins/adds.wasm"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(rows.as_bytes()).unwrap();
+        done(&child.wait_with_output().unwrap())
+    };
+    let said = run("{\"a\":1,\"b\":2}\n{\"a\":-1,\"b\":2}\n{\"a\":3,\"b\":4}\n{\"a\":5}\n");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        (lines[0], lines[2], lines[3]),
+        ("{\"sum\":3.0}", "{\"sum\":7.0}", "{\"sum\":null}")
+    );
+    assert!(lines[1].starts_with("{\"error\":\"plugin trapped"), "{said}");
+}
+
+/// The help says so for both kinds of rows.
+#[test]
+fn plugin_run_takes_a_missing_parquet_column_as_null() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let wat = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
+    let adds = std::fs::read_to_string(wat).unwrap();
+    let named = |from: &str, to: &str| {
+        let (from, to) =
+            (format!("\\\"name\\\":\\\"{from}\\\""), format!("\\\"name\\\":\\\"{to}\\\""));
+        assert!(adds.contains(&from));
+        let wasm = wat::parse_str(adds.replace(&from, &to)).unwrap();
+        std::fs::write(repo.join("plugins/adds.wasm"), wasm).unwrap();
+    };
+    let run = || skewless(repo, &["plugin", "run", "plugins/adds.wasm", "data/orders.parquet"]);
+    named("a", "amount");
+    let said = done(&run());
+    assert_eq!(said.lines().count(), 1_000);
+    assert!(said.lines().all(|line| line == "{\"sum\":null}"), "{said}");
+    named("a", "other");
+    says(
+        &refused(&run(), 1),
+        &["expected a column that is an input", "next: its inputs are other, b"],
+    );
+}
