@@ -22,6 +22,7 @@ mod cost;
 mod encode;
 mod get_features;
 mod guard;
+mod heal;
 mod http;
 mod ingest;
 mod listen;

@@ -108,8 +108,7 @@ impl Writes {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = live.db.write_opt(batch, &options::write(&shared.config));
-        written.map_err(|error| shared.rocks(error))
+        shared.write(&live, batch, &options::write(&shared.config))
     }
 }
 
