@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::toolchain::TARGET;
+use serde_json::Value;
+
+use crate::toolchain::{TARGET, WITHOUT_LINES};
 use crate::{BuildError, BuildRequest, Lane, Toolchain};
 
 /// The profile, told to cargo on its command line, so that a crate in any folder is built alike.
@@ -20,6 +22,10 @@ const PROFILE: &[&str] = &[
     "overflow-checks=false",
     "incremental=false",
 ];
+
+/// The caller's settings that must not reach the plugin, besides whole families of names.
+const FOREIGN: &[&str] =
+    &["RUSTFLAGS", "RUSTC_BOOTSTRAP", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
 
 /// Stack of a guest: with the arena of 32 KiB and small constants it leaves one page of memory in all.
 const STACK_BYTES: usize = 16 * 1024;
@@ -37,7 +43,20 @@ pub(crate) fn compile(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
-    let mut cargo = cargo(toolchain, crate_dir, request);
+    let krate = Krate::read(toolchain, crate_dir);
+    let without_lines = toolchain.leaves_lines_out(crate_dir);
+    if !without_lines {
+        progress(
+            "this compiler can't leave line numbers out: a changed comment changes the digest",
+        );
+    }
+    let mut cargo = cargo(toolchain, crate_dir, &krate, request);
+    if without_lines && !krate.library.is_empty() {
+        toolchain.allow_unstable(&mut cargo, &krate.library);
+        // To the plugin's own crate alone: build scripts of its dependencies try the compiler with what is in
+        // RUSTFLAGS, and would find every try refused.
+        cargo.args(["--", WITHOUT_LINES]);
+    }
     let start = |source| BuildError::Start { program: "cargo".to_owned(), source };
     let mut child = cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
     // Both pipes are read at once, or a full one would stop cargo.
@@ -68,21 +87,28 @@ pub(crate) fn compile(
     artifact(&messages, crate_dir).ok_or_else(|| BuildError::NoModule { dir: crate_dir.to_owned() })
 }
 
-fn cargo(toolchain: &Toolchain, crate_dir: &Path, request: &BuildRequest) -> Command {
+fn cargo(
+    toolchain: &Toolchain,
+    crate_dir: &Path,
+    krate: &Krate,
+    request: &BuildRequest,
+) -> Command {
     let mut cargo = toolchain.cargo();
     // The caller's own settings must not reach the plugin: they would change its bytes.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours = ["CARGO_PROFILE_", "CARGO_BUILD_"].iter().any(|start| text.starts_with(start));
-        if ours
-            || ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"].contains(&text.as_ref())
-        {
+        let foreign = FOREIGN.contains(&text.as_ref());
+        if (ours || foreign) && cargo.get_envs().all(|(set, _)| set != name) {
             cargo.env_remove(&name);
         }
     }
     cargo
         .current_dir(crate_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain, crate_dir, request.lane).join("\x1f"))
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            flags(toolchain, crate_dir, krate, request.lane).join("\x1f"),
+        )
         .args([
             "rustc",
             "--lib",
@@ -107,7 +133,7 @@ fn cargo(toolchain: &Toolchain, crate_dir: &Path, request: &BuildRequest) -> Com
     cargo
 }
 
-fn flags(toolchain: &Toolchain, crate_dir: &Path, lane: Lane) -> Vec<String> {
+fn flags(toolchain: &Toolchain, crate_dir: &Path, krate: &Krate, lane: Lane) -> Vec<String> {
     let mut flags = vec![
         // Relaxed SIMD may differ from host to host, so it stays off.
         "-Ctarget-feature=+simd128,-relaxed-simd".to_owned(),
@@ -127,8 +153,8 @@ fn flags(toolchain: &Toolchain, crate_dir: &Path, lane: Lane) -> Vec<String> {
     if let Some(home) = cargo_home() {
         remap(&home, "/cargo");
     }
-    if let Some(root) = workspace_root(toolchain, crate_dir) {
-        remap(&root, "/workspace");
+    if let Some(root) = &krate.workspace_root {
+        remap(root, "/workspace");
     }
     remap(crate_dir, "/plugin");
     if lane == Lane::Component {
@@ -142,22 +168,44 @@ fn cargo_home() -> Option<PathBuf> {
     home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
-fn workspace_root(toolchain: &Toolchain, crate_dir: &Path) -> Option<PathBuf> {
-    let mut cargo = toolchain.cargo();
-    cargo
-        .args(["locate-project", "--workspace", "--message-format", "plain"])
-        .current_dir(crate_dir);
-    let output = cargo.output().ok().filter(|output| output.status.success())?;
-    Some(Path::new(std::str::from_utf8(&output.stdout).ok()?.trim()).parent()?.to_owned())
+/// What cargo knows of the crate. Empty if cargo can't say: the build then says why.
+#[derive(Default)]
+struct Krate {
+    /// Its library's name, as the compiler is told it.
+    library: String,
+    workspace_root: Option<PathBuf>,
+}
+
+impl Krate {
+    fn read(toolchain: &Toolchain, crate_dir: &Path) -> Self {
+        Self::ask(toolchain, crate_dir).unwrap_or_default()
+    }
+
+    fn ask(toolchain: &Toolchain, crate_dir: &Path) -> Option<Self> {
+        let mut cargo = toolchain.cargo();
+        cargo.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(crate_dir);
+        let output = cargo.output().ok().filter(|output| output.status.success())?;
+        let metadata: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let manifest = crate_dir.join("Cargo.toml");
+        let mut packages = metadata.get("packages")?.as_array()?.iter();
+        let package = packages
+            .find(|package| package["manifest_path"].as_str().map(Path::new) == Some(&manifest))?;
+        let is_library = |target: &&Value| {
+            let kinds = target["kind"].as_array().into_iter().flatten();
+            kinds.filter_map(Value::as_str).any(|kind| kind.ends_with("lib"))
+        };
+        let library = package["targets"].as_array()?.iter().find(is_library);
+        let name = library.and_then(|library| library["name"].as_str()).unwrap_or_default();
+        let workspace_root = metadata["workspace_root"].as_str().map(PathBuf::from);
+        Some(Self { library: name.replace('-', "_"), workspace_root })
+    }
 }
 
 /// The module among cargo's messages: the crate's own, not a dependency's.
 fn artifact(messages: &str, crate_dir: &Path) -> Option<PathBuf> {
     let manifest = crate_dir.join("Cargo.toml");
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| {
+    messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(
+        |message| {
             let ours = Path::new(message.get("manifest_path")?.as_str()?) == manifest;
             let files = message.get("filenames")?.as_array()?;
             let wasm = files
@@ -165,5 +213,6 @@ fn artifact(messages: &str, crate_dir: &Path) -> Option<PathBuf> {
                 .filter_map(|file| file.as_str())
                 .find(|file| file.ends_with(".wasm"))?;
             ours.then(|| wasm.into())
-        })
+        },
+    )
 }

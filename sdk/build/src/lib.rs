@@ -2,8 +2,8 @@
 //! what cargo made, and writes it; it never runs a plugin, and knows nothing of the engine.
 //!
 //! The same source, lock file and toolchain give the same bytes, also from another folder: paths are
-//! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. What may
-//! still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
+//! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. Comments and
+//! line numbers of the plugin's own crate don't count either. What may still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
 //! dependency by its path), and the two toolchains of [`Toolchain`] against each other.
 //!
 //! Calls inside a plugin are inlined here, when it is optimised as a whole, and once more by the engine.

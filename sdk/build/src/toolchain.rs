@@ -7,6 +7,12 @@ use std::process::Command;
 use crate::BuildError;
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// Leaves file and line out of what a panic would say. A guest's panic is a trap and says nothing, but its
+/// places are constants of the module: with them, a changed comment would be another digest. Unstable, as of
+/// Rust 1.95; without it, builds differ in those constants only.
+pub(crate) const WITHOUT_LINES: &str = "-Zlocation-detail=none";
+/// Names the crates that may use unstable flags of a stable compiler; `1` is all.
+const UNSTABLE: &str = "RUSTC_BOOTSTRAP";
 /// Where Debian's packages `rustc-web`, `cargo-web` and `lld` put their programs.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -79,10 +85,29 @@ impl Toolchain {
                 let mut cargo = Command::new(DEBIAN_CARGO);
                 cargo
                     .env("RUSTC", DEBIAN_RUSTC)
-                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env(UNSTABLE, "1")
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER);
                 cargo
             }
+        }
+    }
+
+    /// Whether the compiler still takes [`WITHOUT_LINES`].
+    pub(crate) fn leaves_lines_out(&self, crate_dir: &Path) -> bool {
+        let rustc = match self {
+            Self::Installed { .. } => "rustc",
+            Self::BuildStd { .. } => DEBIAN_RUSTC,
+        };
+        let mut rustc = Command::new(rustc);
+        rustc.args([WITHOUT_LINES, "--print", "sysroot"]).current_dir(crate_dir).env(UNSTABLE, "1");
+        rustc.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Lets one crate of a build use unstable flags. Not all of them: dependencies that look for a nightly
+    /// compiler would find one, and be compiled otherwise than their authors meant for a stable one.
+    pub(crate) fn allow_unstable(&self, cargo: &mut Command, library: &str) {
+        if let Self::Installed { .. } = self {
+            cargo.env(UNSTABLE, library);
         }
     }
 

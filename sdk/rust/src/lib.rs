@@ -16,7 +16,7 @@
 //! # assert_eq!(PLUGIN.signature().outputs[0].unit, "mi");
 //! ```
 //!
-//! `skewless plugin build` makes one `.wasm` of it; `cargo test` runs it natively, through the very same
+//! The author's guide is `docs/plugins.md`. `skewless plugin build` makes one `.wasm` of it; `cargo test` runs it natively, through the very same
 //! decoding, null rule and encoding.
 //!
 //! | a transform takes | and gives | type |
@@ -73,6 +73,11 @@ pub use skewless_sdk_macros::{Outputs, transform};
 /// A point in time: microseconds since 1970-01-01T00:00:00 UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Timestamp(pub i64);
+
+/// Runs the code of the author's guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Guide;
 
 /// What the attribute's output names; not for authors.
 #[doc(hidden)]

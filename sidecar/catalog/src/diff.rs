@@ -4,13 +4,24 @@
 //! change in one definition is told once, with the services whose answers it touches. A renamed
 //! definition is one removed and one added.
 
+mod report;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
+use skewless_batch::{Field, Signature};
+
 use crate::catalog::{Catalog, Entity, Request, Service, Transform, View};
 use crate::duration;
+use crate::fingerprint::Digest;
+use crate::plan::Constant;
 use crate::reference::Binding;
 use crate::visibility::Boundary;
+
+pub use report::report;
+
+/// Digits of a plugin's digest that are shown: enough to tell two of them apart, and to find one.
+const DIGEST_DIGITS: usize = 12;
 
 /// What a change asks of whoever applies the new version. Ordered from harmless to breaking.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,7 +44,7 @@ pub struct Change {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// What changed, such as ``ttl changed from 3h to 1h``.
+    /// What changed, such as `ttl 3h -> 1h`.
     pub what: String,
     /// What it asks for.
     pub effect: Effect,
@@ -60,21 +71,17 @@ pub fn diff(old: &Catalog, new: &Catalog) -> Vec<Change> {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {} ({}", self.kind, self.name, self.what, self.effect)?;
-        if self.services.is_empty() || self.kind == "service" {
-            return f.write_str(")");
-        }
-        write!(f, "; services: {})", self.services.join(", "))
+        write!(f, "{} {}: {}", self.kind, self.name, self.what)
     }
 }
 
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Immediate => "takes effect at once",
+            Self::Immediate => "nothing to do",
             Self::Backfill => "backfill anew",
-            Self::Reload => "load and backfill anew",
-            Self::Breaking => "breaking",
+            Self::Reload => "load, then backfill anew",
+            Self::Breaking => "breaks callers or models",
         })
     }
 }
@@ -178,15 +185,11 @@ impl<'a> Differ<'a> {
                 (Some(was), Some(is)) => {
                     let part = Some(is.name.as_str());
                     if was.ty != is.ty {
-                        let what =
-                            format!("type of {} changed from {} to {}", is.name, was.ty, is.ty);
+                        let what = format!("type of {} {} -> {}", is.name, was.ty, is.ty);
                         self.tell_part("view", name, part, what, Effect::Breaking);
                     }
                     if was.unit != is.unit {
-                        let what = format!(
-                            "unit of {} changed from `{}` to `{}`",
-                            is.name, was.unit, is.unit
-                        );
+                        let what = format!("unit of {} `{}` -> `{}`", is.name, was.unit, is.unit);
                         self.tell_part("view", name, part, what, Effect::Backfill);
                     }
                 }
@@ -239,8 +242,17 @@ impl<'a> Differ<'a> {
 
     fn transform(&mut self, old: &'a Transform, new: &'a Transform) {
         let name = &new.name;
-        let (from, to) = (old.digest.to_string(), new.digest.to_string());
-        self.changed("transform", name, "plugin", from, to, Effect::Backfill);
+        if old.digest != new.digest {
+            let short = |digest: &Digest| digest.to_string()[..DIGEST_DIGITS].to_owned();
+            let (from, to) = (short(&old.digest), short(&new.digest));
+            let same = if same_contract(&old.signature, &new.signature) {
+                "; same signature, so its values may differ or not"
+            } else {
+                ""
+            };
+            let what = format!("plugin {from} -> {to}{same}");
+            self.tell("transform", name, what, Effect::Backfill);
+        }
         let (from, to) = (old.policy.word().to_owned(), new.policy.word().to_owned());
         self.changed("transform", name, "instance", from, to, Effect::Backfill);
         let bindings = |of: &Transform| {
@@ -267,8 +279,7 @@ impl<'a> Differ<'a> {
                     self.tell_part("transform", name, Some(&was.name), what, Effect::Breaking);
                 }
                 (Some(was), Some(is)) if was.ty != is.ty => {
-                    let what =
-                        format!("type of output {} changed from {} to {}", is.name, was.ty, is.ty);
+                    let what = format!("type of output {} {} -> {}", is.name, was.ty, is.ty);
                     self.tell_part("transform", name, Some(&is.name), what, Effect::Breaking);
                 }
                 (Some(_), Some(_)) => {}
@@ -323,7 +334,7 @@ impl<'a> Differ<'a> {
         effect: Effect,
     ) {
         if from != to {
-            self.tell(kind, name, format!("{what} changed from {from} to {to}"), effect);
+            self.tell(kind, name, format!("{what} {from} -> {to}"), effect);
         }
     }
 
@@ -379,8 +390,27 @@ fn touches(
 fn show(binding: &Binding) -> String {
     match binding {
         Binding::Reference(reference) => reference.to_string(),
-        Binding::Constant(constant) => format!("{constant:?}"),
+        Binding::Constant(constant) => match constant {
+            Constant::Null => "null".to_owned(),
+            Constant::Bool(value) => value.to_string(),
+            Constant::Int32(value) => value.to_string(),
+            Constant::Int64(value) => value.to_string(),
+            Constant::Float32(value) => format!("{value:?}"),
+            Constant::Float64(value) => format!("{value:?}"),
+            Constant::Utf8(value) => format!("{value:?}"),
+        },
     }
+}
+
+/// Whether a plugin asks and gives the same columns as another; what it computes may differ.
+fn same_contract(old: &Signature, new: &Signature) -> bool {
+    let fields = |of: &[Field], other: &[Field]| {
+        let alike = |(a, b): (&Field, &Field)| {
+            (&a.name, a.ty, a.nullable, &a.unit) == (&b.name, b.ty, b.nullable, &b.unit)
+        };
+        of.len() == other.len() && of.iter().zip(other).all(alike)
+    };
+    fields(&old.inputs, &new.inputs) && fields(&old.outputs, &new.outputs)
 }
 
 /// Definitions of the two versions side by side, by name, each name once.

@@ -31,7 +31,7 @@ pub use catalog::{
 };
 pub use check::check;
 pub use diagnostic::{Diagnostic, Severity};
-pub use diff::{Change, Effect, diff};
+pub use diff::{Change, Effect, diff, report};
 pub use fingerprint::{Digest, Fingerprint};
 pub use frame::{Failure, Frame, FrameError, FrameSlot, Status};
 pub use plan::{

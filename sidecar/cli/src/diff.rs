@@ -7,8 +7,8 @@ use crate::repo::Repo;
 
 /// Show what differs between two versions of a feature repo
 ///
-/// By meaning, not by text: comments, order and formatting are no difference. Each line says what changed,
-/// what it asks for (nothing, a backfill, a load, or a change at callers), and which services it touches.
+/// By meaning, not by text: comments, order and formatting are no difference. Changes are grouped by what they
+/// ask for, the worst first: a change at callers, a load, a backfill of the services named, or nothing.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example (the last commit against the working folder):\n  git worktree add /tmp/before HEAD && skewless diff /tmp/before/my-features my-features"
@@ -23,9 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let (old, new) = (Repo::open(&args.old)?, Repo::open(&args.new)?);
     let changes = skewless_catalog::diff(&old.catalog, &new.catalog);
-    for change in &changes {
-        println!("{change}");
-    }
+    print!("{}", skewless_catalog::report(&changes));
     if changes.is_empty() {
         println!("no difference");
     }

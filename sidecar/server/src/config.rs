@@ -6,6 +6,8 @@
 //! keys, wrong types, values out of range, paths that lack, settings that contradict each other.
 
 mod field;
+#[cfg(test)]
+mod page;
 mod parse;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@
 //!
 //! Cost of a read, sketched: one snapshot (a RocksDB mutex, ~0.1 us), one `ReadOptions`, then about
 //! 2.5 us a key for data in the block cache; nothing is allocated per feature.
-//! `examples/read_cost.rs` measures it against raw RocksDB.
+//! `./dev bench -- store` measures it against raw RocksDB.
 //!
 //! Limits are in [`config`].
 

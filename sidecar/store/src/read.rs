@@ -26,8 +26,8 @@ use crate::row::{Columns, Row, RowScratch};
 use crate::views::{BoundLookup, StorePlan};
 use crate::writes::corrupt_row;
 
-/// From this many keys of one view on, one batched get is used. `examples/read_cost.rs`: for one key it is
-/// slower than a single get (3.1 us against 2.3 us), for ten about even, for a hundred 10 to 30 % faster.
+/// From this many keys of one view on, one batched get is used. Measured as `./dev bench -- store` does: for one
+/// key it is slower than a single get (3.1 us against 2.3 us), for ten about even, for a hundred 10 to 30 % faster.
 const BATCH_KEYS_MIN: usize = 8;
 
 /// Memory reused between the reads of one worker.

@@ -1,15 +1,15 @@
 //! Fingerprints and differences: one edit of the example, what changes and what must not.
 
-use skewless_catalog::{Effect, diff};
+use skewless_catalog::{Change, Effect, diff, report};
 
 use crate::{catalog, example};
 
 /// Replaces one text in the example; gives the differences as they are printed and whether the
 /// service's fingerprint changed.
-fn edit(from: &str, to: &str) -> (Vec<String>, bool) {
+fn edit(from: &str, to: &str) -> (String, bool) {
     let (old, new) = (catalog(&example()), catalog(&edited(from, to)));
-    let changes = diff(&old, &new).iter().map(ToString::to_string).collect();
-    (changes, old.services[0].fingerprint != new.services[0].fingerprint)
+    let told = report(&diff(&old, &new));
+    (told, old.services[0].fingerprint != new.services[0].fingerprint)
 }
 
 fn edited(from: &str, to: &str) -> String {
@@ -20,52 +20,48 @@ fn edited(from: &str, to: &str) -> String {
 
 #[test]
 fn each_edit_is_told_with_its_effect() {
-    const SERVICE: &str = "services: departure_delay)";
+    const BACKFILL: &str = "backfill anew";
+    const LOAD: &str = "load, then backfill anew";
+    const BREAKS: &str = "breaks callers or models";
     #[rustfmt::skip]
-    let table: &[(&str, &str, &[&str])] = &[
-        ("ttl: 3h", "ttl: 1h", &["view weather: ttl changed from 3h to 1h (backfill anew; "]),
-        ("    ttl: 3h\n", "", &["view weather: ttl changed from 3h to none (backfill anew; "]),
-        ("boundary: inclusive", "boundary: exclusive", &["view weather: boundary changed from inclusive to exclusive (backfill anew; "]),
-        ("lag: 5m", "lag: 0s", &["view weather: lag changed from 5m to 0s (backfill anew; "]),
-        ("visib, type: float64, unit: km", "visib, type: float32, unit: km", &["view weather: type of visib changed from float64 to float32 (breaking; "]),
-        ("visib, type: float64, unit: km", "visib, type: float64, unit: mi", &["view weather: unit of visib changed from `km` to `mi` (backfill anew; "]),
-        ("deleted: deleted", "deleted: gone", &["view weather: deleted changed from deleted to gone (load and backfill anew; "]),
-        ("times: 12 ", "times: 13 ", &["transform label: input times changed from Int32(12) to Int32(13) (backfill anew; "]),
-        ("text: entity.origin", "text: entity.dest", &["transform label: input text changed from entity.origin to entity.dest (backfill anew; "]),
-        ("instance: reset", "instance: fresh", &["transform detour: instance changed from reset to fresh (backfill anew; "]),
+    let table: &[(&str, &str, &str, &str)] = &[
+        ("ttl: 3h", "ttl: 1h", BACKFILL, "view weather: ttl 3h -> 1h"),
+        ("    ttl: 3h\n", "", BACKFILL, "view weather: ttl 3h -> none"),
+        ("boundary: inclusive", "boundary: exclusive", BACKFILL, "view weather: boundary inclusive -> exclusive"),
+        ("lag: 5m", "lag: 0s", BACKFILL, "view weather: lag 5m -> 0s"),
+        ("visib, type: float64, unit: km", "visib, type: float32, unit: km", BREAKS, "view weather: type of visib float64 -> float32"),
+        ("visib, type: float64, unit: km", "visib, type: float64, unit: mi", BACKFILL, "view weather: unit of visib `km` -> `mi`"),
+        ("deleted: deleted", "deleted: gone", LOAD, "view weather: deleted deleted -> gone"),
+        ("times: 12 ", "times: 13 ", BACKFILL, "transform label: input times 12 -> 13"),
+        ("text: entity.origin", "text: entity.dest", BACKFILL, "transform label: input text entity.origin -> entity.dest"),
+        ("text: entity.origin", "text: {constant: x}", BACKFILL, "transform label: input text entity.origin -> \"x\""),
+        ("instance: reset", "instance: fresh", BACKFILL, "transform detour: instance reset -> fresh"),
     ];
-    for (from, to, expected) in table {
-        let (changes, fingerprint_changed) = edit(from, to);
-        assert_eq!(changes.len(), expected.len(), "{from} -> {to}: {changes:?}");
-        for (change, expected) in changes.iter().zip(*expected) {
-            assert_eq!(change, &format!("{expected}{SERVICE}"), "{from} -> {to}");
-        }
+    for (from, to, effect, expected) in table {
+        let (told, fingerprint_changed) = edit(from, to);
+        assert_eq!(told, format!("{effect}: departure_delay\n  {expected}\n"), "{from} -> {to}");
         assert!(fingerprint_changed, "{from} -> {to}");
     }
 }
 
 #[test]
 fn a_service_tells_added_moved_and_renamed_outputs_as_breaking() {
-    let (changes, changed) = edit("as: gc_km", "as: km");
-    assert_eq!(
-        changes,
-        [
-            "service departure_delay: gc_km removed (breaking)",
-            "service departure_delay: km added (breaking)"
-        ]
-    );
+    let breaks = |lines: &str| format!("breaks callers or models: departure_delay\n{lines}");
+    let (told, changed) = edit("as: gc_km", "as: km");
+    let lines = "  service departure_delay: gc_km removed\n  service departure_delay: km added\n";
+    assert_eq!(told, breaks(lines));
     assert!(changed);
-    let (changes, _) = edit(
+    let (told, _) = edit(
         "      - detour.ratio\n      - label.label\n",
         "      - label.label\n      - detour.ratio\n",
     );
-    assert_eq!(changes.len(), 1);
-    assert!(changes[0].contains("order of features changed") && changes[0].ends_with("(breaking)"));
-    let (changes, _) = edit(
+    assert!(told.starts_with(&breaks("  service departure_delay: order of features ")), "{told}");
+    assert_eq!(told.lines().count(), 2);
+    let (told, _) = edit(
         "      - weather.wind_speed\n",
         "      - weather.wind_speed\n      - request.sched_distance\n",
     );
-    assert_eq!(changes, ["service departure_delay: request.sched_distance added (breaking)"]);
+    assert_eq!(told, breaks("  service departure_delay: request.sched_distance added\n"));
 }
 
 #[test]
@@ -92,11 +88,10 @@ fn what_means_the_same_is_no_difference() {
 
 #[test]
 fn where_data_lies_is_a_difference_but_no_content() {
-    let (changes, changed) = edit("data/corrections.parquet", "data/fixes.parquet");
-    assert_eq!(changes.len(), 1);
-    assert!(
-        changes[0].contains("source path changed") && changes[0].contains("load and backfill anew")
-    );
+    let (told, changed) = edit("data/corrections.parquet", "data/fixes.parquet");
+    let start = "load, then backfill anew: departure_delay\n  view weather: source path ";
+    assert!(told.starts_with(start), "{told}");
+    assert_eq!(told.lines().count(), 2);
     assert!(!changed);
 }
 
@@ -135,9 +130,13 @@ fn another_plugin_is_a_difference_down_to_the_service() {
     assert_ne!(fingerprints(&old).1, fingerprints(&new).1);
     let moved = example().replace("plugins/great_circle.wasm", "plugins/great_circle_2.wasm");
     let (old, new) = (catalog(&example()), catalog(&moved));
-    let changes: Vec<_> = diff(&old, &new).iter().map(ToString::to_string).collect();
-    assert_eq!(changes.len(), 1, "{changes:?}");
-    assert!(changes[0].starts_with("transform distance: plugin changed from "), "{}", changes[0]);
+    let told = diff(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    // The other file has the same signature: whether its values differ can't be told from here.
+    let rest = told.strip_prefix("transform distance: plugin ").unwrap();
+    let (digests, note) = rest.split_once(';').unwrap();
+    assert_eq!(digests.split(" -> ").map(str::len).collect::<Vec<_>>(), [12, 12]);
+    assert_eq!(note, " same signature, so its values may differ or not");
     assert_ne!(
         old.transform("detour").unwrap().fingerprint,
         new.transform("detour").unwrap().fingerprint
@@ -154,21 +153,38 @@ fn whole_definitions_come_and_go() {
     let added = example()
         + "---\nviews:\n  - {name: gates, entity: airport, features: [{name: count, type: int32}]}\nservices:\n  - {name: gates_of, features: [gates.count]}\n";
     let (small, large) = (catalog(&example()), catalog(&added));
-    let told = |old, new| diff(old, new).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let told = |old, new| report(&diff(old, new));
     assert_eq!(
         told(&small, &large),
-        [
-            "view gates: added (load and backfill anew; services: gates_of)",
-            "service gates_of: added (takes effect at once)"
-        ]
+        "load, then backfill anew: gates_of\n  view gates: added\nnothing to do: gates_of\n  service gates_of: added\n"
     );
     assert_eq!(
         told(&large, &small),
-        [
-            "view gates: removed (takes effect at once; services: gates_of)",
-            "service gates_of: removed (breaking)"
-        ]
+        "breaks callers or models: gates_of\n  service gates_of: removed\nnothing to do: gates_of\n  view gates: removed\n"
     );
+}
+
+#[test]
+fn changes_are_grouped_by_what_to_do_with_the_worst_first() {
+    let change = |effect, name: &str, services: &[&str]| Change {
+        kind: "view",
+        name: name.to_owned(),
+        what: "lag 1s -> 2s".to_owned(),
+        effect,
+        services: services.iter().map(|service| (*service).to_owned()).collect(),
+    };
+    let changes = [
+        change(Effect::Immediate, "a", &[]),
+        change(Effect::Backfill, "b", &["one", "two"]),
+        change(Effect::Backfill, "c", &["two"]),
+        change(Effect::Backfill, "d", &[]),
+        change(Effect::Breaking, "e", &["one"]),
+    ];
+    let expected = "breaks callers or models: one\n  view e: lag 1s -> 2s\n\
+                    backfill anew: one, two\n  view b: lag 1s -> 2s\n  view c: lag 1s -> 2s (two)\n  \
+                    view d: lag 1s -> 2s (no service uses it)\nnothing to do\n  view a: lag 1s -> 2s\n";
+    assert_eq!(report(&changes), expected);
+    assert_eq!(report(&[]), "");
 }
 
 /// The bytes a fingerprint is made of are a contract: provenance of old files must stay comparable.

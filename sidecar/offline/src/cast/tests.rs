@@ -1,5 +1,7 @@
 //! Tests of `cast.rs`: every type that fits, every value that doesn't.
 
+mod table;
+
 use arrow::array::{
     BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, DictionaryArray,
     FixedSizeBinaryArray, Float64Array, Int8Array, Int32Array, Int64Array, LargeListArray,
