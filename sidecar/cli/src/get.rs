@@ -72,7 +72,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Ok::<_, Failure>((answer, request, empty))
     })?;
     for view in empty {
-        eprintln!("{view} holds no rows at all yet: bring some with `skewless load`, or ingest them");
+        eprintln!(
+            "{view} holds no rows at all yet: bring some with `skewless load`, or ingest them"
+        );
     }
     let columns = columns(&answer)?;
     let mut out = std::io::stdout().lock();

@@ -313,7 +313,8 @@ impl Outputs {
     fn of(step: &BoundStep, frame: &mut Frame, mut slots: Vec<FrameSlot>) -> Self {
         let take = |&(_, slot): &(usize, usize)| {
             let slot = &mut frame.slots[slot];
-            let empty = FrameSlot { column: Column::new(slot.column.ty()), status: Statuses::new() };
+            let empty =
+                FrameSlot { column: Column::new(slot.column.ty()), status: Statuses::new() };
             let mut taken = std::mem::replace(slot, empty);
             taken.column.clear();
             taken.status.clear();

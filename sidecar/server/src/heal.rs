@@ -64,7 +64,11 @@ mod tests {
         let mut backoff = Backoff::new(100, 450);
         let mut waits = vec![backoff.wait_ms];
         for well in [false, false, false, false, true, true, true] {
-            if well { backoff.well() } else { backoff.tried() }
+            if well {
+                backoff.well()
+            } else {
+                backoff.tried()
+            }
             waits.push(backoff.wait_ms);
         }
         assert_eq!(waits, [100, 200, 400, 450, 450, 225, 112, 100]);

@@ -205,7 +205,11 @@ pub(crate) const SALVAGE: &str = "the data before the damage is whole: open once
 impl StoreError {
     pub(crate) fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
         let (path, detail) = (path.into(), error.to_string());
-        if is_full(error) { Self::DiskFull { dir: path, detail } } else { Self::Io { path, detail } }
+        if is_full(error) {
+            Self::DiskFull { dir: path, detail }
+        } else {
+            Self::Io { path, detail }
+        }
     }
 
     /// A file operation of our own in the store's folder failed.

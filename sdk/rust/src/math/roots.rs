@@ -52,7 +52,7 @@ fn magnitude(x: f64) -> u32 {
 pub fn asin(x: f64) -> f64 {
     let size = magnitude(x);
     if size >= 0x3ff0_0000 {
-        return if x.abs() == 1.0 { x * PIO2_HI + TINY } else { 0.0 / (x - x) };
+        return if x.abs() == 1.0 { x * PIO2_HI + TINY } else { f64::NAN };
     }
     if size < 0x3fe0_0000 {
         // Below 2^-26 the correction vanishes; subnormals take the long way, as they do in the original.
@@ -82,7 +82,7 @@ pub fn acos(x: f64) -> f64 {
         } else if x == -1.0 {
             2.0 * PIO2_HI + TINY
         } else {
-            0.0 / (x - x)
+            f64::NAN
         };
     }
     if size < 0x3fe0_0000 {

@@ -22,7 +22,8 @@ services:
 /// 2020-09-13 in microseconds: these sidecars have the system's clock.
 const LONG_AGO: i64 = 1_600_000_000_000_000;
 /// Quick tries, so that the test is.
-const SET: &[&str] = &["life.heal_first_ms=20", "life.heal_ms_max=200", "store.cache_bytes=8388608"];
+const SET: &[&str] =
+    &["life.heal_first_ms=20", "life.heal_ms_max=200", "store.cache_bytes=8388608"];
 
 fn row(number: usize) -> pb::IngestRequest {
     weather(&format!("a{number}"), LONG_AGO + number as i64, number as f64)
@@ -147,7 +148,10 @@ async fn a_view_without_rows_is_said_to_be_one() {
         }
     }
     // A reload names the views that are new to it, and no longer the one with a row.
-    let views = SIMPLE.replace("services:", "  - {name: traffic, entity: airport, features: [{name: cars, type: int64}]}\nservices:");
+    let views = SIMPLE.replace(
+        "services:",
+        "  - {name: traffic, entity: airport, features: [{name: cars, type: int64}]}\nservices:",
+    );
     std::fs::write(dir.path().join("repo/features.yaml"), views).unwrap();
     let applied = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
     assert!(applied.applied, "{applied:?}");

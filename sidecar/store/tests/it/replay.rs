@@ -30,7 +30,13 @@ fn batch(number: i64) -> Rows {
     }
     let times = vec![1; BATCH_ROWS as usize];
     let deleted = vec![false; BATCH_ROWS as usize];
-    Rows { keys: vec![keys], event_us: times.clone(), known_us: times, deleted, features: vec![values] }
+    Rows {
+        keys: vec![keys],
+        event_us: times.clone(),
+        known_us: times,
+        deleted,
+        features: vec![values],
+    }
 }
 
 fn log_bytes(dir: &Path) -> u64 {
