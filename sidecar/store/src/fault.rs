@@ -5,9 +5,9 @@
 //! is much space again, after an I/O error never, and its C interface has no call to resume. So the way out is to
 //! open the folder again in this process, which loses nothing that was acknowledged: that is all in the log. It is
 //! only tried once the disk takes a file as large as the log, because opening writes as much; until then, and while
-//! opening, reads go on (see [`crate::open::reopen`]).
+//! opening, reads go on (see `open.rs`).
 //!
-//! The state is one field, [`Shared::fault`]. It is set by a write that failed and cleared by one that didn't, so it
+//! The state is one field of `Shared`. It is set by a write that failed and cleared by one that didn't, so it
 //! can't say that the store is well while it refuses.
 
 use std::fs::File;
@@ -119,7 +119,8 @@ fn try_to_heal(shared: &Arc<Shared>) -> Result<(), StoreError> {
     }
     drop(live);
     open::reopen(shared)?;
-    try_a_write(shared, &*shared.pinned()?)
+    let live = shared.pinned()?;
+    try_a_write(shared, &live)
 }
 
 /// Writes durably what is there anyway.

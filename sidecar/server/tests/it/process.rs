@@ -48,9 +48,11 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skewless-sidecar"));
         command.arg("--repo").arg(dir.join("repo")).arg("--store").arg(dir.join("store"));
         let cache = format!("cache_dir={}", dir.join("cache").display());
-        let always = ["listen.tcp=127.0.0.1:0", "listen.http=127.0.0.1:0", &cache];
-        for set in always.iter().chain(&["engine.instances_max=32"]).chain(set) {
-            command.args(["--set", set]);
+        let always =
+            ["listen.tcp=127.0.0.1:0", "listen.http=127.0.0.1:0", "engine.instances_max=32"];
+        command.arg("--set").arg(cache);
+        for set in always.iter().chain(set) {
+            command.arg("--set").arg(set);
         }
         change(&mut command);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
