@@ -116,7 +116,7 @@ fn computed(plan: &Plan) -> impl Iterator<Item = usize> {
 /// Memory that a frame holds, with what it keeps for its next chunk.
 pub(crate) fn frame_bytes(frame: &Frame) -> usize {
     let slots =
-        frame.slots.iter().map(|slot| slot.column.capacity_bytes() + slot.status.capacity());
+        frame.slots.iter().map(|slot| slot.column.capacity_bytes() + slot.status.capacity_bytes());
     let keys = frame.keys.iter().map(skewless_batch::Column::capacity_bytes);
     let events = frame.lookups.iter().map(|events| events.capacity() * size_of::<i64>());
     slots.chain(keys).chain(events).sum()

@@ -36,6 +36,12 @@ impl Statuses {
         self.rows == 0
     }
 
+    /// Memory held besides the struct itself, in bytes; capacity, not length.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.each.capacity() * size_of::<Status>()
+    }
+
     /// Removes all rows and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {
