@@ -119,8 +119,10 @@ impl Worker {
         let start = self.engine().ticks();
         for (number, step) in program.steps.iter().enumerate() {
             watch(number, Phase::Start);
-            let spend = Spend { budget, start };
-            let report = self.step(number, step, frame, spend);
+            // Once the time was spent it stays spent: ticks and the deadlines of calls may be a tick apart.
+            let spent = self.steps.iter().any(|step| step.undecided == Some(Undecided::Ticks));
+            let budget = if spent { Budget::online(0) } else { budget };
+            let report = self.step(number, step, frame, Spend { budget, start });
             self.steps.push(report);
             watch(number, Phase::End);
         }

@@ -123,7 +123,8 @@ impl Worker {
         check_inputs(plugin, rows, inputs)?;
         let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
         let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
-        let mut left = vec![0..rows];
+        let whole = 0..rows;
+        let mut left = vec![whole];
         while let Some(range) = left.pop() {
             let copy = |view: &ColumnView<'_>| {
                 let mut column = Column::with_capacity(view.ty(), range.len());

@@ -167,12 +167,6 @@ pub struct Life {
     /// Time between two looks for rows that have become due, milliseconds. Default 1,000; a read finds
     /// them by itself, this only keeps them few.
     pub promote_ms: u64,
-    /// Time after which a store that refuses writes is first tried again, milliseconds. Default 1,000: a full disk
-    /// isn't freed faster by a person, and a passing error costs no more than this.
-    pub heal_first_ms: u64,
-    /// Longest time between two such tries, milliseconds. Default 10,000: so long do writes stay refused at most
-    /// after the disk is well, and a try writes a file as large as the store's log.
-    pub heal_ms_max: u64,
 }
 
 impl Default for Config {
@@ -246,8 +240,6 @@ impl Default for Life {
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 10_000,
             promote_ms: 1_000,
-            heal_first_ms: 1_000,
-            heal_ms_max: 10_000,
         }
     }
 }

@@ -22,7 +22,6 @@ mod cost;
 mod encode;
 mod get_features;
 mod guard;
-mod heal;
 mod http;
 mod ingest;
 mod listen;

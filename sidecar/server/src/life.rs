@@ -26,7 +26,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::get_features;
 use crate::guard::GuardLayer;
-use crate::heal::heal_store;
 use crate::http::{ProbeThread, Probes};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
@@ -250,7 +249,6 @@ fn serve(
         }));
     }
     runtime.spawn(tick_store(Arc::clone(sidecar)));
-    runtime.spawn(heal_store(Arc::clone(sidecar)));
     Ok((health, serving))
 }
 

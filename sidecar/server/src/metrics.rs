@@ -93,8 +93,6 @@ pub struct Metrics {
     pub(crate) unsent_bytes: Gauge<i64, AtomicI64>,
     /// Connections closed because their client took no answer.
     pub(crate) stuck: Counter,
-    store_heals: Counters,
-    store_writable: Gauge<i64, AtomicI64>,
     pub(crate) in_flight: Gauge<i64, AtomicI64>,
     pub(crate) connections: Gauge<i64, AtomicI64>,
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
@@ -102,7 +100,6 @@ pub struct Metrics {
     store_background_errors: Gauge<u64, AtomicU64>,
     view_rows: Family<Labels, Gauge<u64, AtomicU64>>,
     view_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
-    view_loaded: Family<Labels, Gauge<u64, AtomicU64>>,
 }
 
 /// The counters of calls by method and status, each looked up once: a call counts without a lock or a
@@ -110,9 +107,11 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct CallCounters {
     /// A row a method, in the order in which methods were first seen; a column a status.
-    methods: [OnceLock<(&'static str, [OnceLock<Counter>; CODES])>; METHODS_MAX],
+    methods: [OnceLock<(&'static str, Codes)>; METHODS_MAX],
 }
 
+/// A counter a status.
+type Codes = [OnceLock<Counter>; CODES];
 /// Status codes of gRPC, 0 to 16.
 const CODES: usize = 17;
 /// Methods that are counted apart: those of the guard's table, and `other`.
@@ -217,9 +216,8 @@ impl Metrics {
         let (requests, transforms, view_reads) = (histograms(), histograms(), histograms());
         let (rows, lookups, rows_failed, breaks) =
             (Counters::default(), Counters::default(), Counters::default(), Counters::default());
-        let (calls, ingested, reloads, store_heals) =
-            (Counters::default(), Counters::default(), Counters::default(), Counters::default());
-        let store_writable = Gauge::default();
+        let (calls, ingested, reloads) =
+            (Counters::default(), Counters::default(), Counters::default());
         let (ad_hoc_plans, stuck) = (Counter::default(), Counter::default());
         let (admitted, queued, refused) =
             (Counter::default(), Counter::default(), Counters::default());
@@ -228,8 +226,7 @@ impl Metrics {
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
         let (snapshot, store_sequence, store_background_errors) =
             (Gauge::default(), Gauge::default(), Gauge::default());
-        let (view_rows, view_bytes, view_loaded) =
-            (Family::default(), Family::default(), Family::default());
+        let (view_rows, view_bytes) = (Family::default(), Family::default());
         let seconds = |registry: &mut Registry, name, help, metric: &Histograms| {
             registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
         };
@@ -289,15 +286,9 @@ impl Metrics {
         let errors = store_background_errors.clone();
         registry.register(
             "store_background_errors",
-            "Errors of the store's background work",
+            "Errors that stopped the store's writes",
             errors,
         );
-        let help = "Whether the store takes writes (1) or its disk refuses them (0); reads go on";
-        registry.register("store_writable", help, store_writable.clone());
-        let help = "Tries to make a store that refused writes write again, by outcome";
-        registry.register("store_heals", help, store_heals.clone());
-        let help = "Whether the view holds any row (1) or everything asked of it is NOT_FOUND (0)";
-        registry.register("view_loaded", help, view_loaded.clone());
         registry.register("view_rows_estimate", "Rows in the store, by view", view_rows.clone());
         let bytes = Unit::Bytes;
         registry.register_with_unit(
@@ -328,8 +319,6 @@ impl Metrics {
             requests_in_flight,
             unsent_bytes,
             stuck,
-            store_heals,
-            store_writable,
             in_flight,
             connections,
             snapshot,
@@ -337,7 +326,6 @@ impl Metrics {
             store_background_errors,
             view_rows,
             view_bytes,
-            view_loaded,
         }
     }
 
@@ -427,11 +415,6 @@ impl Metrics {
         self.reloads.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
     }
 
-    /// Counts a try to heal the store.
-    pub(crate) fn heal(&self, outcome: &'static str) {
-        self.store_heals.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
-    }
-
     /// Drops the series of definitions that `new` doesn't have any more.
     pub(crate) fn forget(&self, old: &Catalog, new: &Catalog) {
         let one = |key: &'static str, value: &str| vec![(key, value.to_owned())];
@@ -454,7 +437,6 @@ impl Metrics {
             let name = &view.name;
             self.view_rows.remove(&one("view", name));
             self.view_bytes.remove(&one("view", name));
-            self.view_loaded.remove(&one("view", name));
             for outcome in OUTCOMES {
                 self.lookups.remove(&two("view", name, "outcome", outcome));
             }
@@ -480,12 +462,10 @@ impl Metrics {
         if let Some(info) = store {
             self.store_sequence.set(info.sequence);
             self.store_background_errors.set(info.background_errors);
-            self.store_writable.set(i64::from(info.fault.is_none() && info.poisoned.is_none()));
             for view in &info.views {
                 let labels = vec![("view", view.view.clone())];
                 self.view_rows.get_or_create(&labels).set(view.rows_estimate);
                 self.view_bytes.get_or_create(&labels).set(view.bytes);
-                self.view_loaded.get_or_create(&labels).set(u64::from(view.loaded));
             }
         }
         let mut text = String::new();

@@ -305,10 +305,7 @@ impl Group {
     fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let written = std::mem::take(&mut self.writes).write(shared);
         if let Err(error) = &written {
-            // Said once, when the store began to refuse: sources go on trying.
-            if shared.fault.load().is_none() {
-                tracing::error!(dir = %shared.dir.display(), %error, "a batch was not written");
-            }
+            tracing::error!(dir = %shared.dir.display(), %error, "a batch was not written");
             self.failed.get_or_insert_with(|| error.clone());
         }
         written

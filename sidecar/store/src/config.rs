@@ -90,17 +90,6 @@ pub const PROMOTE_ROWS_MAX: usize = 10_000;
 /// Rows of waiting commands that are written as one batch, so that they share one fsync.
 pub const GROUP_ROWS_MAX: usize = 10_000;
 
-/// Bytes that the disk must take beside the log's own before a store that refused writes is opened again: 4 MiB
-/// for a new log, a manifest and RocksDB's notes.
-pub const HEAL_SPARE_BYTES: u64 = 4 << 20;
-
-/// Bytes written at once when the disk is tried: 1 MiB.
-pub const PROBE_CHUNK_BYTES: usize = 1 << 20;
-
-/// Milliseconds that a reopening waits for readers to let go of the database: they hold it for micro- to
-/// milliseconds, so ten seconds mean one hangs. The reopening then fails, and may be tried again.
-pub const CLOSE_WAIT_MS_MAX: u32 = 10_000;
-
 /// Bytes of a source's name.
 pub const SOURCE_BYTES_MAX: usize = 1_024;
 

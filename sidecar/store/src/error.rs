@@ -47,19 +47,9 @@ pub enum StoreError {
         /// What to do.
         advice: &'static str,
     },
-    /// The disk, or the quota on it, is full. Reads go on.
+    /// The disk or the file system failed or is full. Reads may go on.
     #[error(
-        "the disk of the store in {dir} is full: {detail}; nothing of this was acknowledged; free space there, then send it again: the store takes writes again by itself"
-    )]
-    DiskFull {
-        /// The store's folder.
-        dir: PathBuf,
-        /// What RocksDB or the system said.
-        detail: String,
-    },
-    /// The disk or the file system failed. Reads go on if what they want can be read.
-    #[error(
-        "the disk of the store in {dir} failed: {detail}; nothing of this was acknowledged; mend the disk, then send it again: the store takes writes again by itself"
+        "the store's disk failed in {dir}: {detail}; free space or mend the disk, then reopen the store"
     )]
     Disk {
         /// The store's folder.
@@ -161,8 +151,8 @@ pub enum StoreError {
         /// How often it started.
         attempts: usize,
     },
-    /// The store is being reopened: writes are not possible.
-    #[error("the store in {dir} is being reopened; try again")]
+    /// The store is being reopened, or reopening failed: reads and writes are not possible.
+    #[error("the store in {dir} is closed for reopening; try again")]
     Closed {
         /// The store's folder.
         dir: PathBuf,
@@ -204,18 +194,7 @@ pub(crate) const SALVAGE: &str = "the data before the damage is whole: open once
 
 impl StoreError {
     pub(crate) fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
-        let (path, detail) = (path.into(), error.to_string());
-        if is_full(error) {
-            Self::DiskFull { dir: path, detail }
-        } else {
-            Self::Io { path, detail }
-        }
-    }
-
-    /// A file operation of our own in the store's folder failed.
-    pub(crate) fn disk(dir: &std::path::Path, error: &std::io::Error) -> Self {
-        let (dir, detail) = (dir.to_owned(), error.to_string());
-        if is_full(error) { Self::DiskFull { dir, detail } } else { Self::Disk { dir, detail } }
+        Self::Io { path: path.into(), detail: error.to_string() }
     }
 
     /// Sorts RocksDB's error by what the caller can do about it.
@@ -228,27 +207,13 @@ impl StoreError {
                 let advice = if file.ends_with(".log") { SALVAGE } else { RELOAD };
                 Self::Corrupt { dir, file, detail, advice }
             }
-            ErrorKind::IOError if FULL.iter().any(|words| detail.contains(words)) => {
-                Self::DiskFull { dir, detail }
-            }
-            ErrorKind::IOError if HELD.iter().any(|words| detail.contains(words)) => {
+            ErrorKind::IOError if detail.contains("LOCK") && detail.contains("lock") => {
                 Self::Locked { dir }
             }
             ErrorKind::IOError => Self::Disk { dir, detail },
             _ => Self::Rocks { dir, detail },
         }
     }
-}
-
-/// What RocksDB says of a full disk, and the system of an exhausted quota.
-const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
-
-/// What RocksDB says of a LOCK that this process or another one holds.
-const HELD: [&str; 3] =
-    ["lock hold by current process", "LOCK: Resource temporarily unavailable", "LOCK: No locks"];
-
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The file a RocksDB message is about, if it names one.

@@ -20,7 +20,6 @@
 
 pub mod config;
 pub mod error;
-pub mod fault;
 pub mod info;
 pub mod key;
 pub mod loader;
@@ -42,7 +41,6 @@ mod writes;
 pub use apply::{Applied, SourceOffset, Verdict};
 pub use config::StoreConfig;
 pub use error::StoreError;
-pub use fault::Fault;
 pub use info::{StoreInfo, ViewInfo};
 pub use loader::{CommitMode, CommitReport, Loader};
 pub use open::{OpenReport, SalvageReport};

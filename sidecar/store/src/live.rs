@@ -16,7 +16,6 @@ use skewless_catalog::visibility::Rule;
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::fault::Broken;
 use crate::row::Columns;
 
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
@@ -72,20 +71,8 @@ pub(crate) struct Slot {
     pub(crate) token: Arc<()>,
 }
 
-/// What the open database can be used for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Access {
-    /// Reads and writes.
-    Write,
-    /// Reads, until a read-only opening takes its place; it still holds the folder's LOCK.
-    Stopped,
-    /// Reads, beside whoever writes.
-    ReadOnly,
-}
-
 /// What readers pin.
 pub(crate) struct Live {
-    pub(crate) access: Access,
     /// By slot index; `None` once a retired slot was let go.
     pub(crate) generations: Vec<Option<Arc<Generation>>>,
     pub(crate) slots: Vec<Option<Arc<Slot>>>,
@@ -99,7 +86,6 @@ impl Live {
     /// The same with other contents to be changed before it is published.
     pub(crate) fn successor(&self) -> Self {
         Self {
-            access: self.access,
             generations: self.generations.clone(),
             slots: self.slots.clone(),
             current: self.current.clone(),
@@ -126,7 +112,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) config: StoreConfig,
     pub(crate) cache: Cache,
-    /// `None` once the store is closed.
+    /// `None` while the database is closed for reopening.
     pub(crate) live: ArcSwapOption<Live>,
     /// The owner's clock, for reclaiming only.
     pub(crate) clock_us: Arc<AtomicI64>,
@@ -134,8 +120,6 @@ pub(crate) struct Shared {
     pub(crate) next_due_us: AtomicI64,
     /// The panic that ended the apply thread.
     pub(crate) poisoned: OnceLock<String>,
-    /// Why writes are refused, if they are.
-    pub(crate) fault: ArcSwapOption<Broken>,
     /// Numbers staging folders.
     pub(crate) stagings: AtomicU64,
 }

@@ -226,8 +226,7 @@ pub(crate) fn commit(
     promote(shared, now_us)?;
     let live = shared.pinned()?;
     // Ingested files are durable at once; rows acknowledged before them must not be less so.
-    shared.writable(&live)?;
-    live.db.flush_wal(true).map_err(|error| shared.broke(error))?;
+    live.db.flush_wal(true).map_err(|error| shared.rocks(error))?;
     let meta = Meta { db: &live.db, family: &live.meta };
     let number = meta.next_generation()?;
     let old = live.generation(slot)?.clone();
@@ -266,7 +265,8 @@ fn publish(
     let record = ViewRecord::new(number, &slot.keys, &slot.columns.load(), &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
     meta.put_next(&mut batch, number + 1);
-    shared.write(live, batch, &options::write_durably())?;
+    let written = live.db.write_opt(batch, &options::write_durably());
+    written.map_err(|error| shared.rocks(error))?;
     let mut next = live.successor();
     next.generations[slot.index] = Some(Arc::new(generation));
     // Lowered before readers can see the waiting rows, never later than one of them.
@@ -283,7 +283,7 @@ fn ingest(shared: &Shared, db: &Db, family: &Family, files: &[PathBuf]) -> Resul
     // One by one: files of waiting rows overlap, and of equal keys the later file must win.
     for file in files {
         let done = db.ingest_external_file_cf_opts(&family.handle, &options, vec![file]);
-        done.map_err(|error| shared.broke(error))?;
+        done.map_err(|error| shared.rocks(error))?;
     }
     Ok(())
 }

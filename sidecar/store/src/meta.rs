@@ -145,10 +145,6 @@ impl Meta<'_> {
         batch.put_cf(&self.family.handle, format!("view/{view}"), json);
     }
 
-    pub(crate) fn remove_view(&self, batch: &mut WriteBatch, view: &str) {
-        batch.delete_cf(&self.family.handle, format!("view/{view}"));
-    }
-
     fn bytes(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.db.get_cf(&self.family.handle, key);
         found.map_err(|error| StoreError::from_rocks(self.db.path(), &error))

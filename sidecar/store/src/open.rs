@@ -12,11 +12,11 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Options, WriteBatch};
 
-use crate::config::{CLOSE_WAIT_MS_MAX, StoreConfig};
+use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
-use crate::live::{Access, Db, Family, Live, Shared, Slot};
+use crate::live::{Db, Family, Live, Shared, Slot};
 use crate::loader::STAGING;
-use crate::meta::{self, Meta, ViewRecord, rows_family, wait_family};
+use crate::meta::{self, Meta, rows_family, wait_family};
 use crate::ttl::NO_TTL;
 use crate::views::{find_generation, new_slot};
 use crate::{info, options, pending};
@@ -78,11 +78,10 @@ pub(crate) fn open(
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
         next_due_us: AtomicI64::new(pending::NEVER),
         poisoned: OnceLock::new(),
-        fault: ArcSwapOption::empty(),
         stagings: AtomicU64::new(0),
     });
-    let opened = connect_as(&shared, Access::Write, Ttls::new())?;
-    let (live, families_dropped) = restore(&shared, &opened)?;
+    let opened = connect(&shared, Ttls::new())?;
+    let (live, families_dropped) = restore(&shared, &opened, &[])?;
     let report = OpenReport {
         created: opened.created,
         views: live.current.len(),
@@ -103,7 +102,7 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
     let copies = copy_logs(dir, &logs)?;
     let cache = options::cache(&config);
     let clock_us = Arc::new(AtomicI64::new(i64::MIN));
-    let recovery = (DBRecoveryMode::PointInTime, Access::Write);
+    let recovery = DBRecoveryMode::PointInTime;
     let opened = connect_with(dir, &config, &cache, &clock_us, recovery, Ttls::new());
     // What salvage can't open, no second salvage can.
     let opened = opened.map_err(|error| match error {
@@ -137,120 +136,44 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
     Ok(report)
 }
 
-/// Closes the database and opens it again. Runs on the apply thread. Readers never notice: a read-only opening of the
-/// same folder takes over while nothing is open for writing. It sees all that was acknowledged, as that is in the
-/// log, and nothing is written meanwhile. If anything fails, what can be read stays published as it is.
+/// Closes the database and opens it again, the way out of an error that RocksDB doesn't leave by itself.
+/// Runs on the apply thread; readers are refused meanwhile.
 pub(crate) fn reopen(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let mut before = shared.pinned()?;
-    if before.access != Access::ReadOnly {
-        before = hand_to_reader(shared, before)?;
+    let mut slots = Vec::new();
+    if let Some(live) = shared.live.swap(None) {
+        slots.clone_from(&live.slots);
+        close(shared, live)?;
     }
-    let opened = connect_as(shared, Access::Write, ttls(&before))?;
-    let live = reattach(shared, &opened, &before, Access::Write)?;
-    take_back(shared, &opened, &live)?;
-    publish(shared, live)?;
-    // A reader that hangs keeps the read-only opening, which costs memory only.
-    let _ = close(shared, before);
+    let current = slots.iter().flatten().filter(|slot| !slot.retired.load(Ordering::Acquire));
+    let ttls = current.map(|slot| (slot.view.clone(), slot.ttl_us.clone())).collect();
+    let opened = connect(shared, ttls)?;
+    let (live, _) = restore(shared, &opened, &slots)?;
+    shared.next_due_us.store(pending::next_due_us(shared, &live)?, Ordering::SeqCst);
+    shared.live.store(Some(Arc::new(live)));
     Ok(())
 }
 
-/// Puts a read-only opening in the place of a writing one, and closes that.
-fn hand_to_reader(shared: &Shared, before: Arc<Live>) -> Result<Arc<Live>, StoreError> {
-    // No flush may end from here on: it would delete a log that the read-only opening is about to read.
-    before.db.cancel_all_background_work(true);
-    shared.live.store(Some(Arc::new(Live { access: Access::Stopped, ..before.successor() })));
-    let opened = connect_as(shared, Access::ReadOnly, ttls(&before))?;
-    publish(shared, reattach(shared, &opened, &before, Access::ReadOnly)?)?;
-    close(shared, before)?;
-    shared.pinned()
-}
-
-/// The same views over another opening of the folder: who is bound to their slots stays bound.
-fn reattach(
-    shared: &Shared,
-    opened: &Opened,
-    before: &Live,
-    access: Access,
-) -> Result<Live, StoreError> {
-    let both = before.slots.iter().zip(&before.generations);
-    let generations = both.map(|both| match both {
-        (Some(slot), Some(old)) if !slot.retired.load(Ordering::Acquire) => {
-            let found = find_generation(shared, &opened.db, &slot.view, old.number)?;
-            Ok(Some(Arc::new(found)))
-        }
-        _ => Ok(None),
-    });
-    Ok(Live {
-        access,
-        generations: generations.collect::<Result<_, StoreError>>()?,
-        slots: before.slots.clone(),
-        current: before.current.clone(),
-        meta: opened.meta.clone(),
-        db: opened.db.clone(),
-    })
-}
-
-/// Makes the folder what its users were told: a pointer or schema whose write was refused may be in the log all the
-/// same. Then drops what nobody points at.
-fn take_back(shared: &Shared, opened: &Opened, live: &Live) -> Result<(), StoreError> {
-    let meta = Meta { db: &live.db, family: &live.meta };
-    let stored: HashMap<_, _> = meta.views()?.into_iter().collect();
-    let mut batch = WriteBatch::default();
-    let mut known = HashSet::from(FIXED.map(ToString::to_string));
-    for (slot, generation) in live.views() {
-        let number = generation.number;
-        known.extend([rows_family, wait_family].map(|name| name(&slot.view, number)));
-        let record = ViewRecord::new(number, &slot.keys, &slot.columns.load(), &slot.rule);
-        if stored.get(&slot.view) != Some(&record) {
-            meta.put_view(&mut batch, &slot.view, &record);
-        }
-    }
-    for view in stored.keys().filter(|view| !live.current.contains_key(*view)) {
-        meta.remove_view(&mut batch, view);
-    }
-    if !batch.is_empty() {
-        shared.write(live, batch, &options::write_durably())?;
-    }
-    for name in opened.families.iter().filter(|name| !known.contains(*name)) {
-        live.db.drop_cf(name).map_err(|error| shared.broke(error))?;
-    }
-    Ok(())
-}
-
-/// Hands the readers over.
-fn publish(shared: &Shared, next: Live) -> Result<(), StoreError> {
-    // Never later than a row that waits: one that was refused may wait in the log.
-    shared.next_due_us.fetch_min(pending::next_due_us(shared, &next)?, Ordering::SeqCst);
-    shared.live.store(Some(Arc::new(next)));
-    Ok(())
-}
-
-/// Closes a database that readers can't get hold of any more, once those that did are done.
-fn close(shared: &Shared, before: Arc<Live>) -> Result<(), StoreError> {
-    let db = before.db.clone();
-    drop(before);
-    for _ in 0..CLOSE_WAIT_MS_MAX {
-        // The last one is ours: it is dropped, and the database closed, right here.
-        if Arc::strong_count(&db) == 1 {
-            return Ok(());
+fn close(shared: &Shared, mut live: Arc<Live>) -> Result<(), StoreError> {
+    // Readers hold it for microseconds to milliseconds: ten seconds mean one hangs.
+    const WAIT_MS_MAX: u32 = 10_000;
+    for _ in 0..WAIT_MS_MAX {
+        match Arc::try_unwrap(live) {
+            Ok(live) => {
+                drop(live);
+                return Ok(());
+            }
+            Err(held) => live = held,
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+    // Better the old state than none.
+    shared.live.store(Some(live));
     Err(StoreError::Closed { dir: shared.dir.clone() })
 }
 
-/// The TTLs that compaction filters of these views read.
-fn ttls(live: &Live) -> Ttls {
-    live.views().map(|(slot, _)| (slot.view.clone(), slot.ttl_us.clone())).collect()
-}
-
-/// Column families that every store has.
-const FIXED: [&str; 2] = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY];
-
-fn connect_as(shared: &Shared, access: Access, ttls: Ttls) -> Result<Opened, StoreError> {
+fn connect(shared: &Shared, ttls: Ttls) -> Result<Opened, StoreError> {
     let recovery = DBRecoveryMode::TolerateCorruptedTailRecords;
-    let (dir, config) = (&shared.dir, &shared.config);
-    connect_with(dir, config, &shared.cache, &shared.clock_us, (recovery, access), ttls)
+    connect_with(&shared.dir, &shared.config, &shared.cache, &shared.clock_us, recovery, ttls)
 }
 
 fn connect_with(
@@ -258,7 +181,7 @@ fn connect_with(
     config: &StoreConfig,
     cache: &Cache,
     clock_us: &Arc<AtomicI64>,
-    (recovery, access): (DBRecoveryMode, Access),
+    recovery: DBRecoveryMode,
     mut ttls: Ttls,
 ) -> Result<Opened, StoreError> {
     std::fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, &error))?;
@@ -271,7 +194,7 @@ fn connect_with(
     if !created && !families.iter().any(|name| name == meta::FAMILY) && families.len() > 1 {
         return Err(StoreError::NotAStore { dir: dir.to_owned() });
     }
-    for name in FIXED {
+    for name in [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY] {
         if !families.iter().any(|of| of == name) {
             families.push(name.to_owned());
         }
@@ -287,10 +210,7 @@ fn connect_with(
         ColumnFamilyDescriptor::new(name, options)
     };
     let descriptors: Vec<_> = families.iter().map(describe).collect();
-    let db = match access {
-        Access::Write => Db::open_cf_descriptors(&database, dir, descriptors),
-        _ => Db::open_cf_descriptors_read_only(&database, dir, descriptors, false),
-    };
+    let db = Db::open_cf_descriptors(&database, dir, descriptors);
     let db = Arc::new(db.map_err(|error| opening(dir, &error))?);
     let family = Family::find(&db, meta::FAMILY);
     let family = family.ok_or_else(|| StoreError::NotAStore { dir: dir.to_owned() })?;
@@ -372,25 +292,42 @@ fn check_format(dir: &Path, db: &Arc<Db>, family: &Family) -> Result<(), StoreEr
     }
 }
 
-/// Builds what readers pin from `meta` and drops the column families it doesn't point at.
-fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError> {
+/// Builds what readers pin from `meta` and drops the column families it doesn't point at. Slots that were
+/// there before a reopening stay, so that who is bound to them stays bound.
+fn restore(
+    shared: &Shared,
+    opened: &Opened,
+    before: &[Option<Arc<Slot>>],
+) -> Result<(Live, usize), StoreError> {
     let db = &opened.db;
     let meta = Meta { db, family: &opened.meta };
     let mut live = Live {
-        access: Access::Write,
-        generations: Vec::new(),
-        slots: Vec::new(),
+        generations: before.iter().map(|_| None).collect(),
+        slots: before.iter().map(|_| None).collect(),
         current: HashMap::new(),
         meta: opened.meta.clone(),
         db: db.clone(),
     };
-    let mut known = HashSet::from(FIXED.map(ToString::to_string));
-    for (index, (view, record)) in meta.views()?.into_iter().enumerate() {
+    let fixed = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY];
+    let mut known: HashSet<String> = fixed.iter().map(ToString::to_string).collect();
+    for (view, record) in meta.views()? {
         let generation = find_generation(shared, db, &view, record.generation)?;
-        known.extend([rows_family, wait_family].map(|name| name(&view, record.generation)));
-        live.slots.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
-        live.generations.push(Some(Arc::new(generation)));
-        live.current.insert(view, index);
+        let names = [rows_family, wait_family].map(|name| name(&view, record.generation));
+        known.extend(names);
+        let was = before.iter().flatten();
+        let was = was.filter(|slot| !slot.retired.load(Ordering::Acquire));
+        let slot = match was.into_iter().find(|slot| slot.view == view) {
+            Some(slot) => slot.clone(),
+            None => Arc::new(new_from(shared, opened, &view, &record, live.slots.len())?),
+        };
+        if slot.index == live.slots.len() {
+            live.slots.push(None);
+            live.generations.push(None);
+        }
+        live.current.insert(view, slot.index);
+        live.generations[slot.index] = Some(Arc::new(generation));
+        let index = slot.index;
+        live.slots[index] = Some(slot);
     }
     let mut dropped = 0;
     for name in opened.families.iter().filter(|name| !known.contains(*name)) {
@@ -428,7 +365,7 @@ fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-pub(crate) fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
+fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|error| StoreError::io(dir, &error))? {
         let entry = entry.map_err(|error| StoreError::io(dir, &error))?;

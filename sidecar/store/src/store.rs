@@ -9,7 +9,6 @@ use skewless_catalog::{Catalog, Frame};
 use crate::apply::{Applied, Applier, SourceOffset};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::fault::{self, Fault};
 use crate::info::StoreInfo;
 use crate::live::Shared;
 use crate::loader::{self, CommitMode, CommitReport, Loader};
@@ -144,8 +143,7 @@ impl Store {
     /// Writes every memtable to files, so that the next open replays nothing. For a calm shutdown.
     pub fn flush(&self) -> Result<(), StoreError> {
         let live = self.shared.pinned()?;
-        self.shared.writable(&live)?;
-        let rocks = |error| self.shared.broke(error);
+        let rocks = |error| self.shared.rocks(error);
         for (_, generation) in live.views() {
             live.db.flush_cf(&generation.rows.handle).map_err(rocks)?;
             live.db.flush_cf(&generation.wait.handle).map_err(rocks)?;
@@ -158,27 +156,8 @@ impl Store {
         crate::info::info(&self.shared)
     }
 
-    /// Why the store refuses writes, if it does; then call [`Store::heal`] now and then.
-    #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
-        self.shared.fault()
-    }
-
-    /// Makes a store that refuses writes write again, once its disk does; gives whether it did refuse. A failed
-    /// try changes nothing: reads go on, view sets and plans stay valid, and the next try may succeed. It blocks
-    /// for as long as the disk takes a file as large as the log, and for an opening of the folder (0.1 to 0.4 s).
-    pub fn heal(&self) -> Result<bool, StoreError> {
-        self.applier.control(fault::heal)
-    }
-
-    /// Whether the view holds any row, or one that waits.
-    pub fn has_rows(&self, view: &ViewHandle) -> Result<bool, StoreError> {
-        let live = self.shared.pinned()?;
-        crate::info::has_rows(&self.shared, &live, live.generation(&view.slot)?)
-    }
-
-    /// Closes the database and opens it again within the process. View sets and plans stay valid, reads go on,
-    /// writes wait.
+    /// Closes the database and opens it again within the process: the way out of [`StoreError::Disk`]
+    /// once the disk is well. View sets and plans stay valid. Reads and writes are refused meanwhile.
     pub fn reopen(&self) -> Result<(), StoreError> {
         self.applier.control(open::reopen)
     }

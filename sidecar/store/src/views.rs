@@ -242,7 +242,8 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     }
     if !batch.is_empty() {
         meta.put_next(&mut batch, number);
-        shared.write(&live, batch, &options::write_durably())?;
+        let written = live.db.write_opt(batch, &options::write_durably());
+        written.map_err(|error| shared.rocks(error))?;
     }
     for (slot, columns) in extended {
         slot.columns.store(Arc::new(columns));
@@ -363,16 +364,15 @@ pub(crate) fn create_generation(
     number: u64,
     ttl_us: &Arc<AtomicI64>,
 ) -> Result<Generation, StoreError> {
-    shared.writable(live)?;
     let clock_us = shared.clock_us.clone();
     let rows = options::rows(&shared.config, &shared.cache, ttl_us.clone(), clock_us);
     let wait = options::family(&shared.config, &shared.cache);
     for (name, options) in [(rows_family(view, number), rows), (wait_family(view, number), wait)] {
         // An orphan of a command that failed half-way in this very process.
         if live.db.cf_handle(&name).is_some() {
-            live.db.drop_cf(&name).map_err(|error| shared.broke(error))?;
+            live.db.drop_cf(&name).map_err(|error| shared.rocks(error))?;
         }
-        live.db.create_cf(&name, &options).map_err(|error| shared.broke(error))?;
+        live.db.create_cf(&name, &options).map_err(|error| shared.rocks(error))?;
     }
     find_generation(shared, &live.db, view, number)
 }
@@ -399,7 +399,6 @@ pub(crate) fn find_generation(
 pub(crate) fn drop_generation(shared: &Shared, live: &Live, view: &str, number: u64) {
     for name in [rows_family(view, number), wait_family(view, number)] {
         if let Err(error) = live.db.drop_cf(&name) {
-            let error = shared.broke(error);
             // It stays as an orphan and is dropped at the next open.
             tracing::warn!(dir = %shared.dir.display(), %name, %error, "old generation not dropped");
         }

@@ -108,7 +108,8 @@ impl Writes {
         if batch.is_empty() {
             return Ok(());
         }
-        shared.write(&live, batch, &options::write(&shared.config))
+        let written = live.db.write_opt(batch, &options::write(&shared.config));
+        written.map_err(|error| shared.rocks(error))
     }
 }
 

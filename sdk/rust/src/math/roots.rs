@@ -201,9 +201,7 @@ mod tests {
             .chain(powers)
             .flat_map(around)
             .chain(
-                ((0x3fe0_0000_u64)..0x3ff0_0001)
-                    .step_by(997)
-                    .map(|high| f64::from_bits(high << 32)),
+                (0x3fe0_0000_u64..0x3ff0_0001).step_by(997).map(|high| f64::from_bits(high << 32)),
             )
             .flat_map(|x| [x, -x])
             .collect();

@@ -172,7 +172,8 @@ fn a_budget_of_ticks_bounds_the_whole_execution_and_says_what_was_not_decided() 
     let (loops, adds) = (load(&engine, "loops_on_negative"), load(&engine, "adds"));
     let program = program(&[(&loops, Reset, [0, 1]), (&adds, Reset, [0, 1])]);
     let mut worker = Worker::new(&engine);
-    for rows in [&[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))][..], &[(Some(-1.0), None)]] {
+    for rows in [&[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))][..], &[(Some(-1.0), Some(2.0))]]
+    {
         let mut frame = frame(&program, rows);
         let before = engine.ticks();
         let reports = worker.execute(&program, &mut frame, Budget::online(50), &mut |_, _| {});

@@ -96,8 +96,6 @@ impl Config {
             ("life.keepalive_ms", U64(&mut life.keepalive_ms, 100, DAY_MS)),
             ("life.keepalive_timeout_ms", U64(&mut life.keepalive_timeout_ms, 100, DAY_MS)),
             ("life.promote_ms", U64(&mut life.promote_ms, 1, DAY_MS)),
-            ("life.heal_first_ms", U64(&mut life.heal_first_ms, 10, DAY_MS)),
-            ("life.heal_ms_max", U64(&mut life.heal_ms_max, 10, DAY_MS)),
             ("store.cache_bytes", Usize(&mut store.cache_bytes, 0, MANY)),
             ("store.sync", Bool(&mut store.sync)),
             ("store.queue_commands_max", Usize(&mut store.queue_commands_max, 0, MANY)),

@@ -93,12 +93,6 @@ impl Config {
                 "limits.deadline_ms: expected at most limits.deadline_ms_max ({max}), came {came}"
             ));
         }
-        if self.life.heal_first_ms > self.life.heal_ms_max {
-            let (came, max) = (self.life.heal_first_ms, self.life.heal_ms_max);
-            found.push(format!(
-                "life.heal_first_ms: expected at most life.heal_ms_max ({max}), came {came}"
-            ));
-        }
         if limits.ingest_rows_max > self.store.batch_rows_max {
             let (came, max) = (limits.ingest_rows_max, self.store.batch_rows_max);
             found.push(format!(

@@ -73,10 +73,6 @@ fn settings_that_contradict_each_other_are_refused() {
         "conf.toml: limits.ingest_rows_max: expected at most store.batch_rows_max (65536), came 70000",
     ];
     assert_eq!(found, expected);
-    assert_eq!(
-        mistakes("[life]\nheal_first_ms = 500\nheal_ms_max = 100\n"),
-        ["conf.toml: life.heal_first_ms: expected at most life.heal_ms_max (100), came 500"]
-    );
     let long = format!("[listen]\nunix = \"{}\"\n", "x".repeat(101));
     assert_eq!(
         mistakes(&long),
