@@ -122,40 +122,6 @@ async fn rows_that_were_not_decided_in_time_fail_the_request() {
     refused(passed, Code::DeadlineExceeded, &["100 ms", "transforms"]);
 }
 
-/// Two calls hold both warm workers; a third needs an instance of its own, and there is none.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_without_a_plugin_instance_is_refused_rather_than_answered_with_failed_rows() {
-    let harness = Harness::with(|config| {
-        config.life.threads = 2;
-        config.engine.instances_max = 4;
-        config.engine.deadline_ticks = 2_000;
-    });
-    let slow: Vec<_> = (0..2)
-        .map(|_| {
-            let address = harness.running().addresses().tcp.unwrap();
-            tokio::spawn(async move {
-                let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await;
-                let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
-                FeatureServiceClient::new(channel.unwrap()).get_features(stuck).await
-            })
-        })
-        .collect();
-    until("both calls are in work", || harness.metric("skewless_in_flight ") == 2).await;
-    // A call in work may not have come to its worker yet: then the third still finds one.
-    let mut client = harness.features().await;
-    let third = loop {
-        match client.get_features(ask("departure", &[None])).await {
-            Ok(_) => assert!(slow.iter().any(|call| !call.is_finished()), "never refused"),
-            refused => break refused,
-        }
-    };
-    refused(third, EXHAUSTED, &["engine.instances_max"]);
-    for call in slow {
-        call.await.unwrap().unwrap();
-    }
-    harness.features().await.get_features(ask("departure", &[None])).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_ad_hoc_lists_are_kept_up_to_a_limit_and_the_oldest_is_forgotten() {
     let harness = Harness::with(|config| config.limits.ad_hoc_plans_max = 2);
