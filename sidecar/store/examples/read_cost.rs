@@ -4,7 +4,9 @@
 //!
 //! One view of twelve float64 features (100 bytes), loaded in bulk, all in the block cache; keys are drawn
 //! by a fixed generator. "raw" is RocksDB with the same options: a loop of `get_pinned_cf`, and for many
-//! keys `batched_multi_get_cf`, no snapshot, nothing decoded. Prints the median and the best of the slices.
+//! keys `batched_multi_get_cf`, no snapshot, nothing decoded. "hot" has all rows hot, or a thousand of them;
+//! "view" asks for no feature, so that finding the row is all there is. Prints the median and the best of
+//! the slices.
 
 use std::error::Error;
 use std::time::Instant;
@@ -17,6 +19,7 @@ use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSche
 
 const FEATURES: usize = 12;
 const SLICES: usize = 9;
+const HOT_BYTES: usize = 512 << 20;
 const NOW_US: i64 = 1_000_000;
 
 /// A fixed sequence of keys: the same for every way of reading.
@@ -39,18 +42,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "{rows} rows of {FEATURES} float64; nanoseconds a key: median (best) of {SLICES} slices"
     );
+    let view = without_features(plan.clone());
     for keys in [1, 10, 100] {
-        let ours = ours(&dir, &plan, rows, keys)?;
-        let single = raw(&dir, rows, keys, false)?;
-        let batched = line(raw(&dir, rows, keys, true)?);
-        println!(
-            "{keys:>4} keys: store {}, raw get_pinned {}, raw multi_get {batched}",
-            line(ours),
-            line(single)
-        );
+        let figure = |plan: &Plan, hot_bytes, from: u64, rows| {
+            ours(&dir, plan, hot_bytes, from, rows, keys).map(line)
+        };
+        println!("{keys:>4} keys");
+        println!("  raw get_pinned {}", line(raw(&dir, rows, keys, false)?));
+        println!("  raw multi_get {}", line(raw(&dir, rows, keys, true)?));
+        println!("  store {}, view {}", figure(&plan, 0, 0, rows)?, figure(&view, 0, 0, rows)?);
+        for (what, from, rows) in
+            [("hot", 0, rows), ("hot 1,000", 0, 1_000), ("absent 1,000", rows, 1_000)]
+        {
+            println!(
+                "  {what} {}, view {}",
+                figure(&plan, HOT_BYTES, from, rows)?,
+                figure(&view, HOT_BYTES, from, rows)?
+            );
+        }
+        println!("  absent, each once {}", figure(&plan, HOT_BYTES, rows, 1 << 40)?);
+        println!("  absent, hot rows off {}", figure(&plan, 0, rows, 1 << 40)?);
     }
     std::fs::remove_dir_all(&dir)?;
     Ok(())
+}
+
+/// The same lookups for none of their features.
+fn without_features(mut plan: Plan) -> Plan {
+    plan.slots.clear();
+    plan.lookups.iter_mut().for_each(|lookup| lookup.features.clear());
+    plan
 }
 
 fn line((median, best): (u128, u128)) -> String {
@@ -102,16 +123,25 @@ fn load(dir: &std::path::Path, rows: u64) -> Result<Plan, Box<dyn Error>> {
 fn ours(
     dir: &std::path::Path,
     plan: &Plan,
+    hot_bytes: usize,
+    from: u64,
     rows: u64,
     keys: usize,
 ) -> Result<(u128, u128), Box<dyn Error>> {
-    let (store, _) = Store::open(dir, StoreConfig::default())?;
+    let (store, _) = Store::open(dir, StoreConfig { hot_bytes, ..StoreConfig::default() })?;
     let bound = store.set_schemas(vec![schema()])?.bind(plan)?;
     let (mut frame, mut scratch) = (Frame::new(plan), ReadScratch::default());
     let mut draw = Draw { state: 1, rows };
+    let from = from as i64;
+    // Hot if they can be: every row once, in both block cache and hot rows.
+    for start in (0..if rows < 1 << 40 { rows } else { 0 }).step_by(1_000) {
+        frame.reset(1_000);
+        (0..1_000).for_each(|at| frame.keys[0].push_i64(from + start as i64 + at));
+        store.read(&bound, NOW_US, &mut frame, &mut scratch)?;
+    }
     slices(keys, || {
         frame.reset(keys);
-        (0..keys).for_each(|_| frame.keys[0].push_i64(draw.next()));
+        (0..keys).for_each(|_| frame.keys[0].push_i64(from + draw.next()));
         store.read(&bound, NOW_US, &mut frame, &mut scratch)?;
         Ok(())
     })
