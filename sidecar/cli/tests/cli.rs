@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "cli/bench.rs"]
+mod bench;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 15] = [
     "init",
     "check",
     "diff",
@@ -20,6 +23,8 @@ const SUBCOMMANDS: [&str; 13] = [
     "serve",
     "get",
     "backfill",
+    "bench",
+    "bench serve",
     "demo",
     "completions",
 ];

@@ -69,6 +69,12 @@ pub fn read_columns(path: &Path, columns: &[(String, Type)]) -> Result<Vec<Colum
     Ok(all)
 }
 
+/// Names of the columns of any Parquet file, in its order.
+pub fn column_names(path: &Path) -> Result<Vec<String>, OfflineError> {
+    let opened = open(path)?;
+    Ok(opened.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
 fn open(path: &Path) -> Result<Opened, OfflineError> {
     let pattern = path.display().to_string();
     let files = files::expand(Path::new(""), std::slice::from_ref(&pattern))?;

@@ -34,7 +34,9 @@ pub use backfill::{
     status_column,
 };
 pub use error::OfflineError;
-pub use features_in::{FeatureColumn, FeatureReader, Features, read_columns, read_features};
+pub use features_in::{
+    FeatureColumn, FeatureReader, Features, column_names, read_columns, read_features,
+};
 pub use files::{FileDigest, InputFile, expand};
 pub use load::{
     HistoryRead, HistoryRequest, LoadOptions, LoadReport, LoadRequest, load, sorted_history,
