@@ -31,7 +31,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    fn after(wait: Duration) -> Self {
+    pub(crate) fn after(wait: Duration) -> Self {
         let deadline_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Self { at: Instant::now() + wait, deadline_ms }
     }
