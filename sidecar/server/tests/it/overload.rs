@@ -287,13 +287,12 @@ async fn an_ingest_stream_whose_answers_aren_t_taken_loses_its_place() {
     for second in 0..4 {
         stream.send(&weather("JFK", NOON - second * SECOND, 1.0), false);
     }
-    let mut ingest = harness.ingest().await;
     let start = Instant::now();
+    // A refused stream ends while its client still sends, so the refusal may come as a closed pipe.
     loop {
         let rows = tokio_stream::iter([weather("LGA", NOON, 1.0)]);
-        match ingest.ingest_stream(rows).await {
-            Ok(_) => break,
-            Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
+        if harness.ingest().await.ingest_stream(rows).await.is_ok() {
+            break;
         }
         assert!(start.elapsed() < Duration::from_secs(10), "the place was never free");
     }
