@@ -3,7 +3,7 @@
 //!
 //!     ./dev bench                       # everything, a few minutes, tables on stdout
 //!     ./dev bench -- --write            # and into docs/PERFORMANCE.md
-//!     ./dev bench -- --rounds 5 served  # fewer rounds; only one of served, store, boundary
+//!     ./dev bench -- --rounds 5 served  # fewer rounds; only one of served, hot, store, boundary
 //!
 //! Floor and ours take turns within one process (`rounds.rs`), under the allocator that the binaries ship
 //! with. Limit: client and server share the machine's cores, as a sidecar and its model do.
@@ -11,6 +11,7 @@
 mod boundary;
 mod conditions;
 mod echo;
+mod hot;
 mod load;
 mod report;
 mod rounds;
@@ -53,8 +54,12 @@ fn main() -> Result<()> {
 
 type Measure = fn(usize) -> Result<Vec<Table>>;
 
-const PARTS: &[(&str, Measure)] =
-    &[("boundary", boundary::measure), ("store", store::measure), ("served", served::measure)];
+const PARTS: &[(&str, Measure)] = &[
+    ("boundary", boundary::measure),
+    ("store", store::measure),
+    ("hot", hot::measure),
+    ("served", served::measure),
+];
 
 struct Asked {
     rounds: usize,
@@ -78,7 +83,7 @@ impl Asked {
                     let known = PARTS.iter().any(|(name, _)| *name == part);
                     ensure!(
                         known,
-                        "expected --write, --rounds, served, store or boundary, came {part}"
+                        "expected --write, --rounds, served, hot, store or boundary, came {part}"
                     );
                     asked.parts.push(part.to_owned());
                 }

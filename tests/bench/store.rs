@@ -1,21 +1,22 @@
 //! F2: a read of the store into a frame, over RocksDB's own get of the same rows; not ingest, not disks, as
-//! everything fits the block cache.
+//! everything fits the block cache, and not hot rows, which are `hot.rs`'s.
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DataBlockIndexType, Options};
 use skewless_batch::{Column, Type};
 use skewless_catalog::visibility::Rule;
 use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, ViewId};
-use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSchema, key};
+use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSchema, ViewSet, key};
 
 use crate::report::{Goal, Line, Table};
 use crate::rounds::per_call;
 
 const ROWS: u64 = 50_000;
-const NOW_US: i64 = 1_000_000;
+pub(crate) const NOW_US: i64 = 1_000_000;
 const KEYS: [usize; 4] = [1, 10, 100, 500];
 const WIDTHS: [usize; 2] = [10, 100];
 
@@ -24,10 +25,10 @@ pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
     for width in WIDTHS {
         let folder = tempfile::tempdir()?;
         let (ours, raw) = (folder.path().join("ours"), folder.path().join("raw"));
-        load(&ours, width)?;
+        load(&ours, width, ROWS)?;
         copy(&ours, &raw)?;
         let raw = Raw::open(&raw)?;
-        let mut read = Reader::open(&ours, width)?;
+        let mut read = Reader::open(&ours, width, 0)?;
         for keys in KEYS {
             lines.extend(compare(rounds, &raw, &mut read, width, keys)?);
         }
@@ -36,7 +37,7 @@ pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
         "Floor: `rocksdb` with the same options over a copy of the same files, for each key the encoding of the key and one \
          `get_pinned_cf` (or, for all keys, one `batched_multi_get_cf`), no snapshot, nothing decoded. Ours: `Store::read` into \
          a frame: one snapshot, the visibility rule, a typed column and a status per feature. {ROWS} rows with an int64 key, \
-         keys uniform, all in the block cache, no writes. Times are per key."
+         keys uniform, all in the block cache, no hot rows, no writes. Times are per key."
     );
     let heads = ["raw RocksDB", "store.read"];
     Ok(vec![Table { title: "F2: the store over raw RocksDB", method, heads, ratios: true, lines }])
@@ -51,7 +52,7 @@ fn compare(
 ) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for (batched, how) in [(false, "get_pinned"), (true, "multi_get")] {
-        let (mut left, mut right) = (Draw { state: 1 }, Draw { state: 1 });
+        let (mut left, mut right) = (Draw::of(0, ROWS), Draw::of(0, ROWS));
         let mut buffers = Buffers::default();
         let pair = per_call(
             rounds,
@@ -69,47 +70,62 @@ fn compare(
 }
 
 /// A fixed sequence of keys: the same for both.
-struct Draw {
+pub(crate) struct Draw {
     state: u64,
+    from: u64,
+    keys: u64,
 }
 
 impl Draw {
-    fn next(&mut self) -> i64 {
+    /// From so many keys, the first of which is `from`.
+    pub(crate) fn of(from: u64, keys: u64) -> Self {
+        Self { state: 1, from, keys }
+    }
+
+    pub(crate) fn next(&mut self) -> i64 {
         self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        ((self.state >> 33) % ROWS) as i64
+        (self.from + (self.state >> 33) % self.keys) as i64
     }
 }
 
-struct Reader {
-    store: Store,
+pub(crate) struct Reader {
+    pub(crate) store: Arc<Store>,
+    pub(crate) views: ViewSet,
     bound: skewless_store::StorePlan,
     frame: Frame,
     scratch: ReadScratch,
 }
 
 impl Reader {
-    fn open(dir: &Path, width: usize) -> Result<Self> {
-        let (store, _) = Store::open(dir, StoreConfig::default())?;
+    pub(crate) fn open(dir: &Path, width: usize, hot_bytes: usize) -> Result<Self> {
+        let (store, _) = Store::open(dir, StoreConfig { hot_bytes, ..StoreConfig::default() })?;
         let plan = plan(width);
-        let bound = store.set_schemas(vec![schema(width)])?.bind(&plan)?;
-        Ok(Self { store, bound, frame: Frame::new(&plan), scratch: ReadScratch::default() })
+        let views = store.set_schemas(vec![schema(width)])?;
+        let bound = views.bind(&plan)?;
+        let (frame, scratch) = (Frame::new(&plan), ReadScratch::default());
+        let store = Arc::new(store);
+        Ok(Self { store, views, bound, frame, scratch })
     }
 
-    fn read(&mut self, draw: &mut Draw, keys: usize) -> Result<()> {
-        self.frame.reset(keys);
-        (0..keys).for_each(|_| self.frame.keys[0].push_i64(draw.next()));
+    pub(crate) fn read(&mut self, draw: &mut Draw, keys: usize) -> Result<()> {
+        self.read_keys((0..keys).map(|_| draw.next()))
+    }
+
+    pub(crate) fn read_keys(&mut self, keys: impl ExactSizeIterator<Item = i64>) -> Result<()> {
+        self.frame.reset(keys.len());
+        keys.for_each(|key| self.frame.keys[0].push_i64(key));
         self.store.read(&self.bound, NOW_US, &mut self.frame, &mut self.scratch)?;
         black_box(&self.frame);
         Ok(())
     }
 }
 
-struct Raw {
+pub(crate) struct Raw {
     db: DB,
     family: String,
 }
 
-struct Buffers {
+pub(crate) struct Buffers {
     column: Column,
     keys: Vec<Vec<u8>>,
 }
@@ -121,7 +137,7 @@ impl Default for Buffers {
 }
 
 impl Raw {
-    fn open(dir: &Path) -> Result<Self> {
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
         let mut table = BlockBasedOptions::default();
         let bytes = StoreConfig::default().cache_bytes;
         table.set_block_cache(&Cache::new_hyper_clock_cache(bytes, 0));
@@ -138,7 +154,7 @@ impl Raw {
         Ok(Self { db, family })
     }
 
-    fn get(
+    pub(crate) fn get(
         &self,
         draw: &mut Draw,
         keys: usize,
@@ -154,13 +170,12 @@ impl Raw {
             bytes.clear();
             key::encode([&*column], row, bytes);
             if !batched {
-                let found = self.db.get_pinned_cf(&family, &*bytes)?.context("expected a row")?;
-                black_box(found.len());
+                black_box(self.db.get_pinned_cf(&family, &*bytes)?.map(|found| found.len()));
             }
         }
         if batched {
             for found in self.db.batched_multi_get_cf(&family, &*bytes, false) {
-                black_box(found?.context("expected a row")?.len());
+                black_box(found?.map(|found| found.len()));
             }
         }
         Ok(())
@@ -187,33 +202,32 @@ fn plan(width: usize) -> Plan {
     }
 }
 
-fn load(dir: &Path, width: usize) -> Result<()> {
+pub(crate) fn load(dir: &Path, width: usize, rows: u64) -> Result<()> {
     let (store, _) = Store::open(dir, StoreConfig::default())?;
     let views = store.set_schemas(vec![schema(width)])?;
     let mut loader = store.stage(views.by_name("v")?, NOW_US)?;
-    let keys: Vec<_> = (0..ROWS as i64).collect();
+    let keys: Vec<_> = (0..rows as i64).collect();
     for chunk in keys.chunks(10_000) {
-        let mut key = Column::new(Type::Int64);
-        chunk.iter().for_each(|of| key.push_i64(*of));
-        let mut features: Vec<_> = (0..width).map(|_| Column::new(Type::Float64)).collect();
-        for (at, column) in features.iter_mut().enumerate() {
-            chunk.iter().for_each(|of| column.push_f64(*of as f64 + at as f64));
-        }
-        let (times, deleted) = (vec![1; chunk.len()], vec![false; chunk.len()]);
-        loader.push(&Rows {
-            keys: vec![key],
-            event_us: times.clone(),
-            known_us: times,
-            deleted,
-            features,
-        })?;
+        loader.push(&rows_of(chunk, width, 1))?;
     }
     store.commit(loader, CommitMode::Replace, NOW_US)?;
     store.flush()?;
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// A row for each key, all of one event time.
+pub(crate) fn rows_of(keys: &[i64], width: usize, event_us: i64) -> Rows {
+    let mut key = Column::new(Type::Int64);
+    keys.iter().for_each(|of| key.push_i64(*of));
+    let mut features: Vec<_> = (0..width).map(|_| Column::new(Type::Float64)).collect();
+    for (at, column) in features.iter_mut().enumerate() {
+        keys.iter().for_each(|of| column.push_f64(*of as f64 + at as f64));
+    }
+    let (times, deleted) = (vec![event_us; keys.len()], vec![false; keys.len()]);
+    Rows { keys: vec![key], event_us: times.clone(), known_us: times, deleted, features }
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

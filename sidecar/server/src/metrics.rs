@@ -98,6 +98,9 @@ pub struct Metrics {
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
     store_sequence: Gauge<u64, AtomicU64>,
     store_background_errors: Gauge<u64, AtomicU64>,
+    hot_lookups: Counters,
+    hot_evictions: Counter,
+    hot_bytes: Gauge<u64, AtomicU64>,
     view_rows: Family<Labels, Gauge<u64, AtomicU64>>,
     view_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
 }
@@ -289,6 +292,14 @@ impl Metrics {
             "Errors that stopped the store's writes",
             errors,
         );
+        let (hot_lookups, hot_evictions, hot_bytes) =
+            (Counters::default(), Counter::default(), Gauge::default());
+        let help = "Keys looked for among the hot rows, by outcome";
+        registry.register("store_hot_lookups", help, hot_lookups.clone());
+        let help = "Hot rows that went to make room";
+        registry.register("store_hot_evictions", help, hot_evictions.clone());
+        let (help, bytes) = ("Bytes of the hot rows", hot_bytes.clone());
+        registry.register_with_unit("store_hot_size", help, Unit::Bytes, bytes);
         registry.register("view_rows_estimate", "Rows in the store, by view", view_rows.clone());
         let bytes = Unit::Bytes;
         registry.register_with_unit(
@@ -324,6 +335,9 @@ impl Metrics {
             snapshot,
             store_sequence,
             store_background_errors,
+            hot_lookups,
+            hot_evictions,
+            hot_bytes,
             view_rows,
             view_bytes,
         }
@@ -462,6 +476,12 @@ impl Metrics {
         if let Some(info) = store {
             self.store_sequence.set(info.sequence);
             self.store_background_errors.set(info.background_errors);
+            for (outcome, count) in [("hit", info.hot.hits), ("miss", info.hot.misses)] {
+                let labels = vec![("outcome", outcome.to_owned())];
+                self.hot_lookups.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+            }
+            self.hot_evictions.inner().store(info.hot.evictions, Ordering::Relaxed);
+            self.hot_bytes.set(info.hot.bytes);
             for view in &info.views {
                 let labels = vec![("view", view.view.clone())];
                 self.view_rows.get_or_create(&labels).set(view.rows_estimate);

@@ -236,6 +236,15 @@ fn turn(shared: &Arc<Shared>, first: Command, commands: &Receiver<Command>) {
         next = if full { None } else { commands.try_recv().ok() };
     }
     group.finish(shared);
+    publish(shared);
+}
+
+/// Says that what commands besides batches of rows wrote, such as schemas, is marked: it has no hot rows.
+pub(crate) fn publish(shared: &Shared) {
+    // While the database is closed there is nothing to say; opening says it.
+    if let Ok(live) = shared.pinned() {
+        shared.hot.publish(live.db.latest_sequence_number());
+    }
 }
 
 type Answer = (SyncSender<Result<Applied, StoreError>>, Result<Vec<Verdict>, StoreError>);

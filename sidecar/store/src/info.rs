@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::error::StoreError;
+use crate::hot::HotInfo;
 use crate::live::{Family, Live, Shared};
 use crate::meta::Meta;
 
@@ -35,6 +36,8 @@ pub struct StoreInfo {
     pub cache_bytes: u64,
     /// Bytes the block cache may use.
     pub cache_bytes_max: u64,
+    /// The hot rows.
+    pub hot: HotInfo,
     /// When the next waiting row is due, microseconds UTC; `None` if none waits.
     pub next_due_us: Option<i64>,
     /// How often a damaged log was cut in this store's life.
@@ -84,6 +87,7 @@ pub(crate) fn info(shared: &Shared) -> Result<StoreInfo, StoreError> {
         sequence: live.db.latest_sequence_number(),
         cache_bytes: shared.cache.get_usage() as u64,
         cache_bytes_max: shared.config.cache_bytes as u64,
+        hot: shared.hot.info(),
         next_due_us: (next_due_us != crate::pending::NEVER).then_some(next_due_us),
         salvages: Meta { db: &live.db, family: &live.meta }.salvages()?,
         background_errors: number(shared, &live, &live.meta, "rocksdb.background-errors")?,

@@ -16,6 +16,7 @@ use skewless_catalog::visibility::Rule;
 
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::hot::Hot;
 use crate::row::Columns;
 
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
@@ -51,6 +52,8 @@ pub(crate) struct Generation {
     pub(crate) rows: Family,
     /// Rows that wait for their due time.
     pub(crate) wait: Family,
+    /// Whose rows are hot under this number; no other's are over the process's life.
+    pub(crate) hot: u32,
 }
 
 /// A view as long as its rows stay readable: same keys, same types, same due times.
@@ -112,6 +115,7 @@ pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) config: StoreConfig,
     pub(crate) cache: Cache,
+    pub(crate) hot: Hot,
     /// `None` while the database is closed for reopening.
     pub(crate) live: ArcSwapOption<Live>,
     /// The owner's clock, for reclaiming only.

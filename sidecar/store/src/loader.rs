@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use rocksdb::{DBRawIteratorWithThreadMode, IngestExternalFileOptions, SstFileWriter, WriteBatch};
 use skewless_catalog::visibility::Stamp;
 
-use crate::apply::promote;
+use crate::apply::{promote, publish as publish_sequence};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::live::{Db, Family, Generation, Live, Shared};
@@ -239,6 +239,7 @@ pub(crate) fn commit(
         keep(shared, &live, loader, (&old.wait, &generation.wait), "kept-wait")?;
     }
     publish(shared, &live, loader, generation, number)?;
+    publish_sequence(shared);
     drop_generation(shared, &live, &slot.view, old.number);
     promote(shared, now_us)?;
     Ok(CommitReport {

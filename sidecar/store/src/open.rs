@@ -14,6 +14,7 @@ use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Optio
 
 use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
+use crate::hot::Hot;
 use crate::live::{Db, Family, Live, Shared, Slot};
 use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
@@ -73,6 +74,7 @@ pub(crate) fn open(
     let shared = Arc::new(Shared {
         dir: dir.to_owned(),
         cache: options::cache(&config),
+        hot: Hot::new(config.hot_bytes),
         config,
         live: ArcSwapOption::empty(),
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
@@ -91,6 +93,7 @@ pub(crate) fn open(
         rocksdb: info::rocksdb(dir),
     };
     shared.next_due_us.store(pending::next_due_us(&shared, &live)?, Ordering::SeqCst);
+    shared.hot.publish(live.db.latest_sequence_number());
     shared.live.store(Some(Arc::new(live)));
     Ok((shared, report))
 }
@@ -149,6 +152,7 @@ pub(crate) fn reopen(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let opened = connect(shared, ttls)?;
     let (live, _) = restore(shared, &opened, &slots)?;
     shared.next_due_us.store(pending::next_due_us(shared, &live)?, Ordering::SeqCst);
+    shared.hot.publish(live.db.latest_sequence_number());
     shared.live.store(Some(Arc::new(live)));
     Ok(())
 }

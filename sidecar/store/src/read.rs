@@ -1,18 +1,17 @@
 //! All lookups of one answer at one sequence; not which row wins, which was settled when it was written.
 //!
-//! A read pins the current generations and takes one RocksDB snapshot. It starts again if a swap came
-//! between the two, if a waiting row fell due (it is promoted first), or if a row it found is due only
-//! after the time asked (it was applied since; the read then moves its time forward to it and
-//! [`ReadScratch::as_of_us`] says so). What it gives is exactly what the rule gives at `as_of_us`.
+//! A read pins the current generations and one state of the rows, which hot rows and RocksDB share
+//! (`hot/state.rs`). It starts again if a swap came between the two, if a waiting row fell due (it is
+//! promoted first), if the state went on before RocksDB was asked for a row that isn't hot, or if a row
+//! it found is due only after the time asked (it was applied since; the read then moves its time forward
+//! to it and [`ReadScratch::as_of_us`] says so). What it gives is exactly what the rule gives at `as_of_us`.
 //!
-//! Cost: per key one encode into a reused buffer, one get, one copy of each value into its column. Nothing
-//! is allocated per feature; per lookup RocksDB's batched get allocates its result vectors.
+//! Cost: per key one encode into a reused buffer, one look at the hot rows, for the others one get, and one
+//! copy of each value into its column. Nothing is allocated per feature; per lookup RocksDB's batched get
+//! allocates its result vectors.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arc_swap::Guard;
-use rocksdb::ReadOptions;
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::{Judged, Newest, Stamp};
 use skewless_catalog::{Frame, Status};
@@ -20,15 +19,20 @@ use skewless_catalog::{Frame, Status};
 use crate::apply::Applier;
 use crate::config::READ_ATTEMPTS_MAX;
 use crate::error::StoreError;
+use crate::hot::{self, Held, HotScratch, Spot, State};
 use crate::key;
-use crate::live::{Live, Shared};
-use crate::row::{Columns, Row, RowScratch};
+use crate::live::{Generation, Live, Shared};
+use crate::row::{Columns, Row, RowError, RowScratch};
 use crate::views::{BoundLookup, StorePlan};
 use crate::writes::corrupt_row;
 
 /// From this many keys of one view on, one batched get is used. Measured as `./dev bench -- store` does: for one
 /// key it is slower than a single get (3.1 us against 2.3 us), for ten about even, for a hundred 10 to 30 % faster.
 const BATCH_KEYS_MIN: usize = 8;
+
+/// Hot rows found before the first of them is decoded, so that their memory is waited for together. Of what
+/// one thread holds at once, arc-swap has eight for nothing; the pinned pointers of the server are among them.
+const HELD_AT_ONCE: usize = 6;
 
 /// Memory reused between the reads of one worker.
 #[derive(Debug, Default)]
@@ -37,6 +41,7 @@ pub struct ReadScratch {
     /// Per lookup and row where its key is in `keys`; empty for a null key.
     spans: Vec<(usize, usize)>,
     values: RowScratch,
+    hot: HotScratch,
     as_of_us: i64,
 }
 
@@ -71,6 +76,7 @@ pub(crate) fn read(
     check_frame(plan, frame)?;
     encode_keys(shared, plan, frame, scratch);
     let mut as_of_us = t_us;
+    let mut overtaken = false;
     for _ in 0..READ_ATTEMPTS_MAX {
         let live = shared.live()?;
         let Some(pinned) = live.as_ref() else { continue };
@@ -80,27 +86,35 @@ pub(crate) fn read(
             applier.promote(as_of_us)?;
             continue;
         }
-        let snapshot = pinned.db.snapshot();
-        let same = shared.live.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, pinned));
-        if !same || shared.next_due_us.load(Ordering::SeqCst) <= as_of_us {
+        let state = match overtaken {
+            true => State::of_snapshot(shared, pinned),
+            false => State::newest(shared, pinned),
+        };
+        if !state.is_settled(shared, pinned, as_of_us) {
             continue;
         }
-        let mut options = ReadOptions::default();
-        options.set_snapshot(&snapshot);
-        let mut pass =
-            Pass { shared, live: &live, options, as_of_us, ahead_us: as_of_us, bytes: 0 };
+        let sequence = state.sequence();
+        let mut pass = Pass::new(shared, pinned, state, as_of_us);
+        overtaken = false;
         for (index, lookup) in plan.lookups.iter().enumerate() {
             moment(index, LookupPhase::Start);
-            pass.lookup(index, lookup, frame, scratch)?;
+            if !pass.lookup(index, lookup, frame, scratch)? {
+                overtaken = true;
+                break;
+            }
             moment(index, LookupPhase::End);
             if pass.ahead_us > t_us.saturating_add(shared.config.read_behind_us_max) {
                 let view = lookup.view.name().to_owned();
                 return Err(StoreError::ReadInThePast { view, t_us, least_us: pass.ahead_us });
             }
         }
+        shared.hot.count(pass.hits, pass.misses, &mut scratch.hot);
+        if overtaken {
+            continue;
+        }
         if pass.ahead_us == as_of_us {
             scratch.as_of_us = as_of_us;
-            return Ok(snapshot.sequence_number());
+            return Ok(sequence);
         }
         as_of_us = pass.ahead_us;
     }
@@ -162,63 +176,232 @@ fn encode_keys(shared: &Shared, plan: &StorePlan, frame: &Frame, scratch: &mut R
     }
 }
 
-/// One attempt at one snapshot.
+/// What was found for a key.
+enum Found<'a> {
+    Nothing,
+    /// In RocksDB.
+    Stored(&'a [u8]),
+    /// Among the hot rows, where it was put after it was checked.
+    Hot(&'a [u8]),
+}
+
+impl<'a> Found<'a> {
+    fn stored(bytes: Option<&'a [u8]>) -> Self {
+        bytes.map_or(Self::Nothing, Self::Stored)
+    }
+
+    fn hot(bytes: Option<&'a [u8]>) -> Self {
+        bytes.map_or(Self::Nothing, Self::Hot)
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Stored(bytes) | Self::Hot(bytes) => bytes.len(),
+        }
+    }
+
+    fn parse(&self, columns: &Columns) -> Result<Option<Row<'a>>, RowError> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Stored(bytes) => Row::parse(bytes, columns).map(Some),
+            Self::Hot(bytes) => Row::parse_checked(bytes, columns).map(Some),
+        }
+    }
+}
+
+/// One attempt at one state.
 struct Pass<'a> {
     shared: &'a Shared,
-    live: &'a Guard<Option<Arc<Live>>>,
-    options: ReadOptions,
+    live: &'a Live,
+    state: State<'a>,
     as_of_us: i64,
     /// The greatest due time of a row found, if it is after `as_of_us`.
     ahead_us: i64,
     /// Bytes of the rows found so far.
     bytes: usize,
+    hits: u64,
+    misses: u64,
 }
 
-impl Pass<'_> {
+/// One lookup of a pass: what all of its rows share.
+struct Asked<'a> {
+    index: usize,
+    lookup: &'a BoundLookup,
+    generation: &'a Generation,
+    columns: &'a Columns,
+    keys: &'a [u8],
+    /// Per row where its key is; empty for none.
+    spans: &'a [(usize, usize)],
+    /// Per row its place among the hot rows; none if they are switched off.
+    spots: &'a [Spot],
+}
+
+impl Asked<'_> {
+    /// The key of a row; empty for none.
+    fn key(&self, row: usize) -> &[u8] {
+        let (start, end) = self.spans[row];
+        &self.keys[start..end]
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(shared: &'a Shared, live: &'a Live, state: State<'a>, as_of_us: i64) -> Self {
+        let (ahead_us, bytes, hits, misses) = (as_of_us, 0, 0, 0);
+        Self { shared, live, state, as_of_us, ahead_us, bytes, hits, misses }
+    }
+
+    /// Fills one lookup. `false`: the state has gone on, so that RocksDB can't be asked for it.
     fn lookup(
         &mut self,
         index: usize,
         lookup: &BoundLookup,
         frame: &mut Frame,
         scratch: &mut ReadScratch,
-    ) -> Result<(), StoreError> {
-        let Some(live) = self.live.as_ref() else {
-            return Err(StoreError::Closed { dir: self.shared.dir.clone() });
-        };
+    ) -> Result<bool, StoreError> {
         frame.lookups[index].clear();
         for (_, slot) in &lookup.features {
             frame.slots[*slot].column.clear();
             frame.slots[*slot].status.clear();
         }
-        let generation = live.generation(&lookup.view.slot)?;
-        // After the snapshot: a row with a new column is written after the column is known.
+        let generation = self.live.generation(&lookup.view.slot)?;
+        // After the state: a row with a new column is written after the column is known.
         let columns = lookup.view.slot.columns.load();
-        let ReadScratch { keys, spans, values, .. } = scratch;
+        let ReadScratch { keys, spans, values, hot, .. } = scratch;
         let spans = &spans[index * frame.rows..][..frame.rows];
-        let rocks = |error| self.shared.rocks(error);
-        if frame.rows < BATCH_KEYS_MIN {
-            for &(start, end) in spans {
-                let found = if start == end {
-                    None
-                } else {
-                    let key = &keys[start..end];
-                    live.db
-                        .get_pinned_cf_opt(&generation.rows.handle, key, &self.options)
-                        .map_err(rocks)?
-                };
-                self.row(index, lookup, &columns, found.as_deref(), frame, values)?;
+        let mut spots = std::mem::take(&mut hot.spots);
+        let all = spans.iter().map(|&(start, end)| &keys[start..end]);
+        self.shared.hot.approach(generation.hot, all, &mut spots);
+        let asked =
+            Asked { index, lookup, generation, columns: &columns, keys, spans, spots: &spots };
+        let hits = self.hot_rows(&asked, frame, values)?;
+        let rest = frame.rows - hits;
+        let done = if rest >= BATCH_KEYS_MIN {
+            self.batched_rows(&asked, hits, frame, values, hot)?
+        } else if rest > 0 {
+            self.single_rows(&asked, hits, frame, values, hot)?
+        } else {
+            true
+        };
+        hot.spots = spots;
+        Ok(done)
+    }
+
+    /// The hot row of a row's key, if it has one and hot rows may be used.
+    fn find(&self, asked: &Asked<'_>, row: usize) -> Option<Held> {
+        let key = asked.key(row);
+        let spot = asked.spots.get(row).filter(|_| self.state.uses_hot() && !key.is_empty())?;
+        self.shared.hot.find(*spot, (asked.generation.hot, key), self.state.sequence())
+    }
+
+    /// Fills rows from the hot ones, up to the first that isn't among them; gives how many.
+    fn hot_rows(
+        &mut self,
+        asked: &Asked<'_>,
+        frame: &mut Frame,
+        values: &mut RowScratch,
+    ) -> Result<usize, StoreError> {
+        for first in (0..asked.spans.len()).step_by(HELD_AT_ONCE) {
+            let rows = first..asked.spans.len().min(first + HELD_AT_ONCE);
+            let held: [_; HELD_AT_ONCE] = std::array::from_fn(|at| {
+                if rows.contains(&(first + at)) { self.find(asked, first + at) } else { None }
+            });
+            for (row, held) in rows.zip(&held) {
+                let held = held.as_ref().and_then(|held| held.as_ref());
+                match held {
+                    Some(held) => {
+                        self.hits += 1;
+                        self.row(asked, Found::hot(hot::row(held)), frame, values)?;
+                    }
+                    None if asked.key(row).is_empty() => {
+                        self.row(asked, Found::Nothing, frame, values)?;
+                    }
+                    None => return Ok(row),
+                }
             }
-            return Ok(());
         }
-        let asked = spans.iter().filter(|(start, end)| start != end);
-        let asked = asked.map(|&(start, end)| &keys[start..end]);
-        let found =
-            live.db.batched_multi_get_cf_opt(&generation.rows.handle, asked, false, &self.options);
-        let mut found = found.into_iter();
-        for (start, end) in spans {
-            let found = if start == end { None } else { found.next() };
-            let found = found.transpose().map_err(|error| self.shared.rocks(error))?.flatten();
-            self.row(index, lookup, &columns, found.as_deref(), frame, values)?;
+        Ok(asked.spans.len())
+    }
+
+    /// Fills the rows from `first` on, each from the hot ones or by a get.
+    fn single_rows(
+        &mut self,
+        asked: &Asked<'_>,
+        first: usize,
+        frame: &mut Frame,
+        values: &mut RowScratch,
+        hot: &mut HotScratch,
+    ) -> Result<bool, StoreError> {
+        for row in first..asked.spans.len() {
+            let key = asked.key(row);
+            if key.is_empty() {
+                self.row(asked, Found::Nothing, frame, values)?;
+            } else if let Some(held) = self.find(asked, row)
+                && let Some(held) = held.as_ref()
+            {
+                self.hits += 1;
+                self.row(asked, Found::hot(hot::row(held)), frame, values)?;
+            } else {
+                let Some(options) = self.state.options() else { return Ok(false) };
+                let family = &asked.generation.rows.handle;
+                let found = self.live.db.get_pinned_cf_opt(family, key, options);
+                let found = found.map_err(|error| self.shared.rocks(error))?;
+                self.stored(asked, row, found.as_deref(), frame, values, hot)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fills the rows from `first` on from the hot ones and by one batched get of those that aren't.
+    fn batched_rows(
+        &mut self,
+        asked: &Asked<'_>,
+        first: usize,
+        frame: &mut Frame,
+        values: &mut RowScratch,
+        hot: &mut HotScratch,
+    ) -> Result<bool, StoreError> {
+        let rows = first..asked.spans.len();
+        let mut held = std::mem::take(&mut hot.held);
+        held.clear();
+        held.extend(rows.clone().map(|row| self.find(asked, row)?.as_ref().cloned()));
+        let Some(options) = self.state.options() else { return Ok(false) };
+        let missing = rows.clone().zip(&held).filter(|(_, held)| held.is_none());
+        let missing = missing.map(|(row, _)| asked.key(row)).filter(|key| !key.is_empty());
+        let family = &asked.generation.rows.handle;
+        let mut found =
+            self.live.db.batched_multi_get_cf_opt(family, missing, false, options).into_iter();
+        for (row, held) in rows.zip(&held) {
+            if let Some(held) = held {
+                self.hits += 1;
+                self.row(asked, Found::hot(hot::row(held)), frame, values)?;
+            } else if asked.key(row).is_empty() {
+                self.row(asked, Found::Nothing, frame, values)?;
+            } else {
+                let found = found.next().transpose().map_err(|error| self.shared.rocks(error))?;
+                self.stored(asked, row, found.flatten().as_deref(), frame, values, hot)?;
+            }
+        }
+        held.clear();
+        hot.held = held;
+        Ok(true)
+    }
+
+    /// Fills a row with what RocksDB gave, and keeps that hot now that it was checked.
+    fn stored(
+        &mut self,
+        asked: &Asked<'_>,
+        row: usize,
+        found: Option<&[u8]>,
+        frame: &mut Frame,
+        values: &mut RowScratch,
+        hot: &mut HotScratch,
+    ) -> Result<(), StoreError> {
+        self.misses += 1;
+        self.row(asked, Found::stored(found), frame, values)?;
+        if let Some(spot) = asked.spots.get(row) {
+            let (key, sequence) = ((asked.generation.hot, asked.key(row)), self.state.sequence());
+            self.shared.hot.fill(*spot, key, found, sequence, &mut hot.joined);
         }
         Ok(())
     }
@@ -226,14 +409,13 @@ impl Pass<'_> {
     /// Judges one row and pushes its values or their absence.
     fn row(
         &mut self,
-        index: usize,
-        lookup: &BoundLookup,
-        columns: &Columns,
-        bytes: Option<&[u8]>,
+        asked: &Asked<'_>,
+        found: Found<'_>,
         frame: &mut Frame,
         values: &mut RowScratch,
     ) -> Result<(), StoreError> {
-        self.bytes += bytes.map_or(0, <[u8]>::len);
+        let &Asked { index, lookup, columns, .. } = asked;
+        self.bytes += found.bytes();
         if self.bytes > self.shared.config.read_bytes_max {
             return Err(StoreError::OverLimit {
                 name: "read_bytes_max",
@@ -243,7 +425,7 @@ impl Pass<'_> {
             });
         }
         let corrupt = |error| corrupt_row(self.shared, lookup.view.name(), &error);
-        let row = bytes.map(|bytes| Row::parse(bytes, columns)).transpose().map_err(corrupt)?;
+        let row = found.parse(columns).map_err(corrupt)?;
         let rule = &lookup.view.rule;
         if let Some(row) = &row {
             let stamp = Stamp { event_us: row.event_us, known_us: row.known_us, position: 0 };

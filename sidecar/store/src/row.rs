@@ -253,7 +253,16 @@ fn encode_value(value: &Value<'_>, at: usize, out: &mut Vec<u8>) {
 impl<'a> Row<'a> {
     /// Checks a row's checksum and version and finds its sections.
     pub fn parse(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
-        let row = Self::parse_times(bytes)?;
+        Self::parse_times(bytes)?.with_sections(bytes, columns)
+    }
+
+    /// Like [`Row::parse`], for bytes whose checksum was checked since anyone could change them.
+    pub fn parse_checked(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
+        Self::parse_header(bytes)?.0.with_sections(bytes, columns)
+    }
+
+    fn with_sections(self, bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
+        let row = self;
         let short = RowError::Bounds { at: bytes.len() };
         let fixed = columns.fixed_bytes(row.columns);
         let known = columns.list.len();
@@ -267,16 +276,19 @@ impl<'a> Row<'a> {
 
     /// Like [`Row::parse`], for who needs no values: the schema isn't needed either.
     pub fn parse_times(bytes: &'a [u8]) -> Result<Self, RowError> {
+        let (row, sum) = Self::parse_header(bytes)?;
+        if checksum(bytes) == sum { Ok(row) } else { Err(RowError::Checksum) }
+    }
+
+    /// The header, and the checksum it has.
+    fn parse_header(bytes: &'a [u8]) -> Result<(Self, [u8; 4]), RowError> {
         let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
             return Err(RowError::Bounds { at: bytes.len() });
         };
         if header[0] != LAYOUT || header[1] & !(DELETED | HUSK) != 0 {
             return Err(RowError::Version { layout: header[0], flags: header[1] });
         }
-        if checksum(bytes) != header[4..8] {
-            return Err(RowError::Checksum);
-        }
-        Ok(Self {
+        let row = Self {
             event_us: i64::from_le_bytes(array(header, 8)?),
             known_us: i64::from_le_bytes(array(header, 16)?),
             deleted: header[1] & DELETED != 0,
@@ -285,7 +297,8 @@ impl<'a> Row<'a> {
             validity: &[],
             fixed: &[],
             variable: &[],
-        })
+        };
+        Ok((row, array(header, 4)?))
     }
 
     /// Whether the row has a value at this place; false for a column added after it was written.

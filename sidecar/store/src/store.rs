@@ -73,7 +73,7 @@ impl Store {
 
     /// Like [`Store::read`], and says when each lookup, by its index in the plan, starts and ends; the store
     /// reads no clock. Lookups are read one after another. A read that starts again reports them again, and
-    /// a lookup that fails has no end. Encoding of keys and the snapshot are shared, so belong to none.
+    /// a lookup that fails, or during which it starts again, has no end. Encoding of keys and the snapshot are shared, so belong to none.
     pub fn read_timed(
         &self,
         plan: &StorePlan,

@@ -206,6 +206,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
         let reason = old.as_ref().map(|slot| misfit(slot, schema));
         match (old, reason) {
             (Some(slot), Some(None)) => {
+                cool(shared, &mut next, &slot, schema)?;
                 if let Some((columns, added)) = extend(&slot, schema)? {
                     let generation = next.generation(&slot)?.number;
                     let record = ViewRecord::new(generation, &slot.keys, &columns, &slot.rule);
@@ -303,6 +304,22 @@ fn misfit(slot: &Slot, schema: &ViewSchema) -> Option<String> {
     None
 }
 
+/// Leaves the view's hot rows behind if its TTL changes: compaction may have made husks of what they still
+/// have whole, and a raised TTL must not bring back some of it.
+fn cool(
+    shared: &Shared,
+    next: &mut Live,
+    slot: &Slot,
+    schema: &ViewSchema,
+) -> Result<(), StoreError> {
+    if slot.ttl_us.load(Ordering::Relaxed) != schema.rule.ttl_us.unwrap_or(NO_TTL) {
+        let number = next.generation(slot)?.number;
+        let generation = find_generation(shared, &next.db, &slot.view, number)?;
+        next.generations[slot.index] = Some(Arc::new(generation));
+    }
+    Ok(())
+}
+
 /// The columns with those of the schema's features that are new, if any are.
 fn extend(slot: &Slot, schema: &ViewSchema) -> Result<Option<(Columns, Vec<String>)>, StoreError> {
     let mut columns = Columns::clone(&slot.columns.load());
@@ -392,7 +409,8 @@ pub(crate) fn find_generation(
         })
     };
     let rows = family(rows_family(view, number))?;
-    Ok(Generation { number, rows, wait: family(wait_family(view, number))? })
+    let wait = family(wait_family(view, number))?;
+    Ok(Generation { number, rows, wait, hot: shared.hot.next_generation() })
 }
 
 /// Gives a generation's disk space back once its last reader is gone.

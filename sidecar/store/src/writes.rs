@@ -92,24 +92,40 @@ impl Writes {
     pub(crate) fn write(self, shared: &Shared) -> Result<(), StoreError> {
         let live = shared.pinned()?;
         let mut batch = WriteBatch::default();
-        for (place, entry) in self.entries {
+        for (place, entry) in &self.entries {
             let Some(Some(generation)) = live.generations.get(place.slot) else { continue };
             let family = if place.waits { &generation.wait } else { &generation.rows };
-            match entry.row {
+            match &entry.row {
                 _ if !entry.dirty => {}
                 Some(row) => batch.put_cf(&family.handle, &place.key, row),
                 None => batch.delete_cf(&family.handle, &place.key),
             }
         }
         let meta = Meta { db: &live.db, family: &live.meta };
-        for (source, offset) in self.offsets {
-            meta.put_offset(&mut batch, &source, offset);
+        for (source, offset) in &self.offsets {
+            meta.put_offset(&mut batch, source, *offset);
         }
         if batch.is_empty() {
             return Ok(());
         }
         let written = live.db.write_opt(batch, &options::write(&shared.config));
+        self.mark(shared, &live, written.is_ok());
         written.map_err(|error| shared.rocks(error))
+    }
+
+    /// Tells the hot rows what was written; after a write that failed, that it isn't known.
+    fn mark(&self, shared: &Shared, live: &Live, written: bool) {
+        let sequence = live.db.latest_sequence_number();
+        let mut joined = Vec::new();
+        let rows = self.entries.iter().filter(|(place, entry)| entry.dirty && !place.waits);
+        for (place, entry) in rows {
+            if let Some(Some(generation)) = live.generations.get(place.slot) {
+                let row = entry.row.as_deref().filter(|_| written);
+                let key = (generation.hot, place.key.as_slice());
+                shared.hot.mark(key, row, sequence, &mut joined);
+            }
+        }
+        shared.hot.publish(sequence);
     }
 }
 

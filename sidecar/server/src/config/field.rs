@@ -97,6 +97,7 @@ impl Config {
             ("life.keepalive_timeout_ms", U64(&mut life.keepalive_timeout_ms, 100, DAY_MS)),
             ("life.promote_ms", U64(&mut life.promote_ms, 1, DAY_MS)),
             ("store.cache_bytes", Usize(&mut store.cache_bytes, 0, MANY)),
+            ("store.hot_bytes", Usize(&mut store.hot_bytes, 0, MANY)),
             ("store.sync", Bool(&mut store.sync)),
             ("store.queue_commands_max", Usize(&mut store.queue_commands_max, 0, MANY)),
             ("store.batch_rows_max", Usize(&mut store.batch_rows_max, 0, MANY)),

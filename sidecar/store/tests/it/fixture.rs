@@ -47,7 +47,7 @@ pub(crate) fn rows(given: &[Given]) -> Rows {
 }
 
 pub(crate) fn config() -> StoreConfig {
-    StoreConfig { cache_bytes: 4 << 20, ..StoreConfig::default() }
+    StoreConfig { cache_bytes: 4 << 20, hot_bytes: 1 << 20, ..StoreConfig::default() }
 }
 
 pub(crate) fn schema(name: &str, rule: Rule) -> ViewSchema {

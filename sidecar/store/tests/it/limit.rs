@@ -193,6 +193,7 @@ fn too_many_views_are_refused() {
 fn every_mistake_of_a_configuration_is_reported_at_once() {
     let wrong = StoreConfig {
         cache_bytes: 0,
+        hot_bytes: 1,
         queue_commands_max: 0,
         value_bytes_max: 2 << 30,
         background_threads: 0,
@@ -203,6 +204,7 @@ fn every_mistake_of_a_configuration_is_reported_at_once() {
     let Err(StoreError::Config { mistakes }) = Store::open(dir.path(), wrong) else { panic!() };
     let names = [
         "cache_bytes",
+        "hot_bytes",
         "queue_commands_max",
         "value_bytes_max",
         "background_threads",

@@ -3,6 +3,7 @@
 
 mod damage;
 mod fixture;
+mod hot;
 mod kill;
 mod limit;
 mod load;
