@@ -12,6 +12,7 @@ use gate::{Bucket, Kept, Marked};
 use sync::{AtomicU64, Row};
 
 #[path = "gate.rs"]
+#[expect(dead_code, reason = "when a line of cache comes is not the model's to say")]
 #[expect(clippy::duplicate_mod, reason = "the very code that serves, over loom's types")]
 mod gate;
 
