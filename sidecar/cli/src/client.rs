@@ -34,16 +34,19 @@ impl Address {
 
 /// Connects to `host:port`, `http://host:port` or `unix:PATH`.
 pub(crate) async fn connect(address: &str) -> Outcome<Channel> {
-    let uri = uri(address)?;
-    let next = || "give the sidecar's address as host:port or unix:PATH".to_owned();
-    let endpoint = Endpoint::from_shared(uri).or_next(next)?.connect_timeout(CONNECT_TIMEOUT);
-    endpoint.connect().await.map_err(|error| {
+    endpoint(address)?.connect().await.map_err(|error| {
         let why = innermost(&error);
         Failure::new(
             format!("no sidecar answers at {address}: {why}"),
             "start one with `skewless serve`, or say where it is with --at",
         )
     })
+}
+
+/// What [`connect`] connects to.
+pub(crate) fn endpoint(address: &str) -> Outcome<Endpoint> {
+    let next = || "give the sidecar's address as host:port or unix:PATH".to_owned();
+    Ok(Endpoint::from_shared(uri(address)?).or_next(next)?.connect_timeout(CONNECT_TIMEOUT))
 }
 
 fn uri(address: &str) -> Outcome<String> {

@@ -4,6 +4,7 @@
 //! Exit codes, the same for every subcommand, are in [`exit`].
 
 mod backfill;
+mod bench;
 mod check;
 mod client;
 mod completions;
@@ -57,6 +58,8 @@ enum Command {
     Serve(serve::Args),
     Get(get::Args),
     Backfill(backfill::Args),
+    #[command(subcommand)]
+    Bench(bench::Command),
     Demo(demo::Args),
     Completions(completions::Args),
 }
@@ -75,6 +78,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => serve::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

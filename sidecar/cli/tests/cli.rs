@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cli {
+    mod bench;
     mod backfill;
     mod messages;
 }
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 15] = [
     "init",
     "check",
     "diff",
@@ -25,6 +26,8 @@ const SUBCOMMANDS: [&str; 13] = [
     "serve",
     "get",
     "backfill",
+    "bench",
+    "bench serve",
     "demo",
     "completions",
 ];

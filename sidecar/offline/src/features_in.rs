@@ -69,7 +69,7 @@ pub fn read_columns(path: &Path, columns: &[(String, Type)]) -> Result<Vec<Colum
     Ok(all)
 }
 
-/// The names of the columns of any Parquet file.
+/// The names of the columns of any Parquet file, in its order.
 pub fn column_names(path: &Path) -> Result<Vec<String>, OfflineError> {
     let opened = open(path)?;
     Ok(opened.schema().fields().iter().map(|field| field.name().clone()).collect())
