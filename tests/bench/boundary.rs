@@ -12,14 +12,17 @@ use skewless_engine::{Budget, Engine, EngineConfig, Plugin, Program, Ticker, Wor
 use skewless_tests::plugins::{core_modules, root};
 use skewless_tests::story::PluginFile;
 
-use crate::report::{Goal, Line, Table};
-use crate::rounds::{Pair, per_call};
+use crate::Mode;
+use crate::plot::{Axis, Plot, Scale, Series};
+use crate::report::{Goal, Line, Part, Table};
+use crate::rounds::{Pair, median, per_call};
 
 const ROWS: [usize; 5] = [1, 100, 1_024, 8_192, 65_536];
 /// The size for which there is a goal.
 const ROWS_GOAL: usize = 1_024;
 
-pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
+pub(crate) fn measure(mode: Mode) -> Result<Part> {
+    let rounds = mode.rounds;
     let engine = Engine::new(EngineConfig::default())?;
     let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
     let adds = std::fs::read_to_string(root().join("tests/programs/adds.wat"))?;
@@ -27,14 +30,36 @@ pub(crate) fn measure(rounds: usize) -> Result<Vec<Table>> {
     let modules = core_modules()?;
     let great_circle = engine.load(&module(modules, "great_circle")?.wasm, None)?;
     let ratios = engine.load(&module(modules, "ratios")?.wasm, None)?;
-    Ok(vec![
-        crossing(
-            rounds,
-            &engine,
-            &[("adds (Wat)", &adds), ("great_circle (Rust)", &great_circle)],
-        )?,
-        over_native(rounds, &engine, &adds, &ratios, &great_circle)?,
-    ])
+    let crossing = crossing(
+        rounds,
+        &engine,
+        &[("adds (Wat)", &adds), ("great_circle (Rust)", &great_circle)],
+    )?;
+    let over_native = over_native(rounds, &engine, &adds, &ratios, &great_circle)?;
+    let plots = vec![("f3-rows".to_owned(), plot(&over_native))];
+    Ok(Part { tables: vec![crossing, over_native], plots, ..Part::default() })
+}
+
+/// Nanoseconds a row against rows a call, both sides of each plugin; lines come as [`ROWS`] for each.
+fn plot(table: &Table) -> Plot {
+    let mut series = Vec::new();
+    for (name, lines) in
+        ["adds", "ratios", "great_circle"].iter().zip(table.lines.chunks(ROWS.len()))
+    {
+        for (side, floor) in [("native", true), ("Wasm", false)] {
+            let points = lines.iter().zip(ROWS).map(|(line, rows)| {
+                let figures = if floor { &line.pair.floor } else { &line.pair.ours };
+                (rows as f64, median(figures))
+            });
+            series.push(Series { name: format!("{name} {side}"), points: points.collect(), floor });
+        }
+    }
+    Plot {
+        title: "F3: nanoseconds a row against rows a call".to_owned(),
+        x: Axis { label: "rows a call", scale: Scale::Log },
+        y: Axis { label: "ns a row", scale: Scale::Log },
+        series,
+    }
 }
 
 fn module<'a>(modules: &'a [PluginFile], name: &str) -> Result<&'a PluginFile> {

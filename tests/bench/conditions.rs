@@ -4,9 +4,18 @@
 use std::process::Command;
 use std::time::Instant;
 
+use crate::Mode;
+
+/// Which build this is: figures of another than the first are for trying the bench itself.
+const BUILD: &str = if cfg!(debug_assertions) {
+    "NOT OPTIMISED (dev profile), mimalloc"
+} else {
+    "cargo's bench profile (release: thin LTO, 4 codegen units), mimalloc"
+};
+
 /// Conditions at the start of a run.
 pub(crate) struct Conditions {
-    rounds: usize,
+    mode: Mode,
     start: Instant,
     load: String,
     ticks: Option<Ticks>,
@@ -22,8 +31,8 @@ struct Ticks {
 }
 
 impl Conditions {
-    pub(crate) fn start(rounds: usize) -> Self {
-        Self { rounds, start: Instant::now(), load: load(), ticks: Ticks::now() }
+    pub(crate) fn start(mode: Mode) -> Self {
+        Self { mode, start: Instant::now(), load: load(), ticks: Ticks::now() }
     }
 
     /// Lines of a list, name and value.
@@ -46,18 +55,16 @@ impl Conditions {
             ("processor", format!("{}, {cores} cores", processor())),
             ("kernel", release),
             ("compiler", output("rustc", &["--version"])),
-            (
-                "build",
-                "cargo's bench profile (release: thin LTO, 4 codegen units), mimalloc".to_owned(),
-            ),
+            ("build", BUILD.to_owned()),
             ("commit", output("git", &["describe", "--always", "--dirty"])),
             ("load average", format!("{} before, {} after", self.load, load())),
             ("disturbance", others),
             (
                 "rounds",
                 format!(
-                    "{} of each pair, {:.0} s in all",
-                    self.rounds,
+                    "{} of each pair ({}), {:.0} s in all",
+                    self.mode.rounds,
+                    self.mode.scale.name(),
                     self.start.elapsed().as_secs_f64()
                 ),
             ),

@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::load::RawCodec;
+use crate::raw::RawCodec;
 
 /// The service's name, first part of its paths.
 pub(crate) const NAME: &str = "bench.Echo";

@@ -1,17 +1,18 @@
 //! The client of both servers: raw bytes out, raw bytes in, timed; it knows neither what they mean nor who
 //! answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use hdrhistogram::Histogram;
-use tonic::Status;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::draw::Draw;
+use crate::raw::RawCodec;
 use crate::rounds::Spent;
 
 /// One round of throughput.
@@ -23,22 +24,23 @@ const ANSWER_DIFFERS_MAX: usize = 16;
 /// Requests to one service, and one of its answers.
 #[derive(Clone)]
 pub(crate) struct Load {
-    pub(crate) service: String,
-    pub(crate) requests: Vec<Bytes>,
+    pub(crate) name: String,
+    pub(crate) requests: Arc<[Bytes]>,
     pub(crate) answer: Bytes,
     pub(crate) path: PathAndQuery,
     pub(crate) echo_path: PathAndQuery,
 }
 
 impl Load {
-    pub(crate) fn new(service: &str, requests: Vec<Bytes>) -> Self {
+    /// `name` tells it from other loads of the echo.
+    pub(crate) fn new(name: &str, requests: Vec<Bytes>) -> Self {
         Self {
-            service: service.to_owned(),
-            requests,
+            name: name.to_owned(),
+            requests: requests.into(),
             answer: Bytes::new(),
             path: PathAndQuery::from_static("/skewless.v1.FeatureService/GetFeatures"),
-            echo_path: PathAndQuery::try_from(format!("/{}/{service}", crate::echo::NAME))
-                .expect("a service's name is a path"),
+            echo_path: PathAndQuery::try_from(format!("/{}/{name}", crate::echo::NAME))
+                .expect("a load's name is a path"),
         }
     }
 
@@ -50,7 +52,7 @@ impl Load {
     /// Sizes, for people.
     pub(crate) fn bytes(&self) -> String {
         let (request, answer) = (self.requests[0].len(), self.answer.len());
-        format!("`{}`: request {request} bytes, answer {answer}", self.service)
+        format!("`{}`: request {request} bytes, answer {answer}", self.name)
     }
 
     fn request(&self, draw: &mut Draw) -> Bytes {
@@ -68,7 +70,7 @@ impl Caller {
     pub(crate) async fn connect(url: &str) -> Result<Self> {
         let channel = Endpoint::from_shared(url.to_owned())?.connect().await;
         let channel = channel.with_context(|| url.to_owned())?;
-        Ok(Self { grpc: Grpc::new(channel), draw: Draw(1) })
+        Ok(Self { grpc: Grpc::new(channel), draw: Draw::new(1) })
     }
 
     pub(crate) async fn call(&mut self, request: Bytes, path: &PathAndQuery) -> Result<Bytes> {
@@ -111,7 +113,7 @@ pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> R
     let mut callers = Vec::new();
     for number in 0..CALLERS {
         let mut caller = Caller::connect(url).await?;
-        caller.draw = Draw(number + 1);
+        caller.draw = Draw::new(number + 1);
         callers.push(caller);
     }
     let (start, spent) = (Instant::now(), Spent::ByProcess.so_far()?);
@@ -135,54 +137,4 @@ pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> R
     let spent = Spent::ByProcess.so_far()? - spent;
     let calls = calls as f64;
     Ok([calls / start.elapsed().as_secs_f64(), spent.as_secs_f64() * 1e6 / calls])
-}
-
-/// A fixed sequence.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % end
-    }
-}
-
-/// Messages as the bytes they are.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let len = from.remaining();
-        Ok(Some(from.copy_to_bytes(len)))
-    }
 }

@@ -1,15 +1,34 @@
-//! Tables as markdown, and the generated part of `docs/PERFORMANCE.md`; not what the numbers mean, which is
-//! written by hand around that part.
+//! Tables, plots and histograms as files, and the generated sections of `docs/PERFORMANCE.md`, one a part; not
+//! what the numbers mean, which is written by hand around them.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
 use skewless_tests::plugins::root;
 
+use crate::hgrm;
+use crate::plot::{Plot, svg};
 use crate::rounds::Pair;
 
-const BEGIN: &str = "<!-- measured: begin (written by `./dev bench -- --write`) -->";
-const END: &str = "<!-- measured: end -->";
+/// The folder of plots and histograms, beside the page.
+const FOLDER: &str = "performance";
+
+/// What one part of the bench measured.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) tables: Vec<Table>,
+    /// By the name of their file, without its end.
+    pub(crate) plots: Vec<(String, Plot)>,
+    /// Nanoseconds, by the name of their file, without its end.
+    pub(crate) histograms: Vec<(String, Histogram<u64>)>,
+}
+
+impl From<Vec<Table>> for Part {
+    fn from(tables: Vec<Table>) -> Self {
+        Self { tables, ..Self::default() }
+    }
+}
 
 /// Comparisons of one kind.
 pub(crate) struct Table {
@@ -119,15 +138,12 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Conditions and tables.
-pub(crate) fn markdown(conditions: &[(&'static str, String)], tables: &[Table]) -> String {
-    let mut text = String::from("## Conditions of this run\n\n");
-    for (name, value) in conditions {
-        let _ = writeln!(text, "- {name}: {value}");
-    }
-    for table in tables {
+/// A part as a section: tables, pictures, raw histograms, and what it was measured under.
+pub(crate) fn markdown(conditions: &[(&'static str, String)], part: &Part) -> String {
+    let mut text = String::new();
+    for table in &part.tables {
         let [floor, ours] = table.heads;
-        let _ = write!(text, "\n## {}\n\n{}\n\n", table.title, table.method);
+        let _ = write!(text, "## {}\n\n{}\n\n", table.title, table.method);
         if table.ratios {
             let _ = writeln!(text, "| | {floor} | {ours} | ratio (quartiles) | goal |");
             let _ = writeln!(text, "|---|---|---|---|---|");
@@ -138,17 +154,42 @@ pub(crate) fn markdown(conditions: &[(&'static str, String)], tables: &[Table]) 
         for line in &table.lines {
             let _ = writeln!(text, "{}", line.row(table.ratios));
         }
+        text.push('\n');
     }
+    for (name, plot) in &part.plots {
+        let _ = writeln!(text, "![{}]({FOLDER}/{name}.svg)\n", plot.title);
+    }
+    if !part.histograms.is_empty() {
+        let names = part.histograms.iter().map(|(name, histogram)| {
+            format!("[{name}]({FOLDER}/{name}.hgrm) ({} calls)", histogram.len())
+        });
+        let names: Vec<String> = names.collect();
+        let _ = writeln!(text, "Raw histograms, milliseconds: {}.\n", names.join(", "));
+    }
+    let conditions = conditions.iter().map(|(name, value)| format!("{name}: {value}"));
+    let conditions: Vec<String> = conditions.collect();
+    let _ = writeln!(text, "Conditions of this part: {}.", conditions.join("; "));
     text
 }
 
-/// Replaces the generated part of the page.
-pub(crate) fn write(report: &str) -> Result<()> {
+/// Replaces one part's section of the page, and its files.
+pub(crate) fn write(name: &str, part: &Part, section: &str) -> Result<()> {
+    let folder = root().join("docs").join(FOLDER);
+    std::fs::create_dir_all(&folder)?;
+    for (file, plot) in &part.plots {
+        std::fs::write(folder.join(format!("{file}.svg")), svg(plot))?;
+    }
+    for (file, histogram) in &part.histograms {
+        let mut bytes = Vec::new();
+        hgrm::table(histogram, &mut bytes)?;
+        std::fs::write(folder.join(format!("{file}.hgrm")), bytes)?;
+    }
     let path = root().join("docs/PERFORMANCE.md");
     let page = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("expected {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("expected {END}"))?;
-    std::fs::write(&path, format!("{before}{BEGIN}\n\n{report}\n{END}{after}"))?;
-    eprintln!("wrote {}", path.display());
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = page.split_once(&begin).with_context(|| format!("expected {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("expected {end}"))?;
+    std::fs::write(&path, format!("{before}{begin}\n\n{section}\n{end}{after}"))?;
+    eprintln!("wrote {name} to {}", path.display());
     Ok(())
 }

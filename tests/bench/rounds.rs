@@ -31,6 +31,13 @@ impl Pair {
     }
 }
 
+/// The middle one; not a number if there is none.
+pub(crate) fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// Runs both in turn, after one round that isn't counted; who is first changes from round to round. Each
 /// gives `N` measures, so there are `N` pairs.
 pub(crate) fn interleave<const N: usize>(

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
+use skewless_proto::v1 as pb;
 use skewless_proto::v1::admin_service_server::AdminServiceServer;
 use skewless_store::{OpenReport, Store, StoreError};
 use tokio::runtime::Runtime;
@@ -33,6 +34,7 @@ use crate::repo::RepoError;
 use crate::rpc::{FeatureRpc, IngestRpc};
 use crate::sidecar::{Foundation, ReloadError, Sidecar, read_repo};
 use crate::snapshot::SnapshotError;
+use crate::status::ServeError;
 
 /// Time that threads for blocking work get to end after the grace period.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -295,6 +297,17 @@ impl Running {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Answers a request as GetFeatures does, as a plain function: no socket, no scan of the message, no limit
+    /// on calls at once. What comes is the encoded `GetFeaturesResponse`. For measuring the handler alone.
+    pub fn get_features(
+        &self,
+        request: &pb::GetFeaturesRequest,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, ServeError> {
+        let parts = self.parts.as_ref().ok_or(ServeError::NotReady { state: "draining" })?;
+        get_features::answer(&parts.sidecar, request, Deadline::after(deadline))
     }
 
     /// Reads the feature repo again, as SIGHUP and AdminService.Apply do. The message says what was refused;

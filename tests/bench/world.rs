@@ -1,0 +1,332 @@
+//! The sidecar that F1 and F5 ask: its repo, its rows, and requests with an answer that was looked at; not what
+//! is measured.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use prost::Message;
+use skewless_batch::{Column, Type};
+use skewless_proto::v1 as pb;
+use skewless_proto::v1::admin_service_client::AdminServiceClient;
+use skewless_proto::v1::ingest_service_client::IngestServiceClient;
+use skewless_server::{Clock, Running};
+use skewless_tests::online;
+use skewless_tests::plugins::core_modules;
+use skewless_tests::story::History;
+use tokio::runtime::Runtime;
+
+use crate::draw::Draw;
+use crate::load::{Caller, Load};
+
+pub(crate) const ENTITIES: usize = 20_000;
+/// Keys begin here, so that every request has the same length.
+pub(crate) const FIRST_KEY: i64 = 1_000_000;
+/// Features of the view; a service has all of them or some.
+const STORED: usize = 100;
+const AT_US: i64 = 1_372_680_000_000_000;
+/// Rows of one call of ingest.
+const INGEST_ROWS: usize = 4_000;
+/// The writer's calls a second and rows a call: 5,000 rows a second of 100 features.
+const WRITES_PER_SECOND: u32 = 50;
+const WRITE_ROWS: usize = 100;
+
+/// Transforms that services take: name, plugin, inputs, outputs.
+const TRANSFORMS: [(&str, &str, &str, usize); 5] = [
+    (
+        "great_circle",
+        "great_circle",
+        "lat1: profile.f0, lon1: profile.f1, lat2: profile.f2, lon2: profile.f3",
+        2,
+    ),
+    (
+        "wind",
+        "wind",
+        "direction: profile.f4, speed: profile.f5, gust: profile.f6, course: profile.f7",
+        4,
+    ),
+    ("calendar", "calendar", "at: request.at, utc_offset: 60", 14),
+    ("ratios", "ratios", "part: profile.f8, whole: profile.f9", 6),
+    (
+        "route",
+        "great_circle",
+        "lat1: profile.f4, lon1: profile.f5, lat2: profile.f6, lon2: profile.f7",
+        2,
+    ),
+];
+/// The one that needs a value of the request.
+const CALENDAR: usize = 2;
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Service {
+    pub(crate) stored: usize,
+    /// Which of [`TRANSFORMS`].
+    transforms: &'static [usize],
+    /// Outputs of each that are asked for at most.
+    outputs_max: usize,
+}
+
+/// What goals speak of: 100 stored and 20 computed features.
+pub(crate) const WHOLE: Service = Service::new(100, &[0, 1, 2]);
+pub(crate) const STORED_ONLY: Service = Service::new(100, NONE);
+pub(crate) const FEW: Service = Service::new(10, NONE);
+/// What peers are asked for, too: 10 stored and 5 computed.
+pub(crate) const PEERS: Service = Service { outputs_max: 3, ..Service::new(10, &[0, 3]) };
+/// No transform, one, and all five.
+pub(crate) const NONE: &[usize] = &[];
+pub(crate) const ONE: &[usize] = &[0];
+pub(crate) const FIVE: &[usize] = &[0, 1, 2, 3, 4];
+
+/// All services there are.
+const SERVICES: [Service; 8] = [
+    WHOLE,
+    STORED_ONLY,
+    FEW,
+    PEERS,
+    Service::new(100, ONE),
+    Service::new(100, FIVE),
+    Service::new(10, ONE),
+    Service::new(10, FIVE),
+];
+
+impl Service {
+    pub(crate) const fn new(stored: usize, transforms: &'static [usize]) -> Self {
+        Self { stored, transforms, outputs_max: usize::MAX }
+    }
+
+    pub(crate) fn name(self) -> String {
+        format!("s{}_t{}", self.stored, self.transforms.len())
+    }
+
+    /// For people.
+    pub(crate) fn shown(self) -> String {
+        format!("{} stored + {} computed", self.stored, self.computed())
+    }
+
+    pub(crate) fn computed(self) -> usize {
+        self.transforms.iter().map(|at| TRANSFORMS[*at].3.min(self.outputs_max)).sum()
+    }
+}
+
+/// A sidecar with its rows.
+pub(crate) struct World {
+    pub(crate) sidecar: Running,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) threads: Runtime,
+}
+
+impl World {
+    pub(crate) fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let sidecar = start(folder.path())?;
+        threads.block_on(ingest(&sidecar))?;
+        Ok(Self { sidecar, folder, threads })
+    }
+
+    pub(crate) fn tcp(&self) -> Result<String> {
+        Ok(url_tcp(self.sidecar.addresses().tcp.context("TCP")?))
+    }
+
+    pub(crate) fn unix(&self) -> Result<String> {
+        Ok(url_unix(self.sidecar.addresses().unix.as_deref().context("Unix")?))
+    }
+
+    /// Requests of `entities` keys each, drawn uniformly, and an answer after having looked at it. Every
+    /// entity is asked for once, so that all rows are in the block cache when time counts.
+    pub(crate) fn load(&self, service: Service, entities: usize) -> Result<Load> {
+        let mut draw = Draw::new(entities as u64);
+        let requests = if entities == 1 {
+            (0..ENTITIES).map(|entity| request(service, &[entity])).collect()
+        } else {
+            let many = (ENTITIES / entities).max(200);
+            let keys =
+                |draw: &mut Draw| (0..entities).map(|_| draw.below(ENTITIES)).collect::<Vec<_>>();
+            (0..many).map(|_| request(service, &keys(&mut draw))).collect()
+        };
+        let mut load = Load::new(&format!("{}x{entities}", service.name()), requests);
+        let url = self.tcp()?;
+        load.answer = self.threads.block_on(async {
+            let mut caller = Caller::connect(&url).await?;
+            for request in load.requests.iter().skip(1) {
+                caller.call(request.clone(), &load.path).await?;
+            }
+            caller.call(load.requests[0].clone(), &load.path).await
+        })?;
+        let decoded = pb::GetFeaturesResponse::decode(load.answer.clone())?;
+        let features = service.stored + service.computed();
+        ensure!(decoded.columns.len() == features, "{} features came", decoded.columns.len());
+        ensure!(decoded.rows as usize == entities, "{} rows came", decoded.rows);
+        let present = decoded.columns.iter().all(|column| column.statuses.is_empty());
+        ensure!(present && decoded.failures_total == 0, "{:?}", decoded.failures);
+        Ok(load)
+    }
+
+    /// Starts rows arriving.
+    pub(crate) fn write(&self) -> Result<Writer> {
+        let url = self.tcp()?;
+        let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, written) = (Arc::clone(&stop), Arc::clone(&rows));
+        let thread = std::thread::spawn(move || writes(&url, &stopped, &written));
+        Ok(Writer { stop, rows, thread: Some(thread) })
+    }
+}
+
+pub(crate) fn url_tcp(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+pub(crate) fn url_unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+/// Rows that arrive at a fixed rate until this is dropped.
+pub(crate) struct Writer {
+    stop: Arc<AtomicBool>,
+    rows: Arc<AtomicU64>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Writer {
+    /// For people.
+    pub(crate) fn shown() -> String {
+        format!(
+            "{} rows a second of {STORED} features arrive in calls of {WRITE_ROWS}",
+            WRITES_PER_SECOND as usize * WRITE_ROWS
+        )
+    }
+
+    /// Ends it; fails if it failed, or wrote nothing.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("a writer ends once")?;
+        thread.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        ensure!(self.rows.load(Ordering::Relaxed) > 0, "expected rows to be written, came none");
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn writes(url: &str, stop: &AtomicBool, written: &AtomicU64) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let channel = tonic::transport::Endpoint::from_shared(url.to_owned())?.connect().await?;
+        let mut client = IngestServiceClient::new(channel);
+        let (start, mut draw) = (Instant::now(), Draw::new(9));
+        for call in 1.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let keys: Vec<usize> = (0..WRITE_ROWS).map(|_| draw.below(ENTITIES)).collect();
+            let rows = history(&keys, AT_US + call);
+            client.ingest(online::rows(&rows, 0, keys.len())).await?;
+            written.fetch_add(keys.len() as u64, Ordering::Relaxed);
+            let due = start + Duration::from_secs(1) * u32::try_from(call)? / WRITES_PER_SECOND;
+            tokio::time::sleep_until(due.into()).await;
+        }
+        Ok(())
+    })
+}
+
+fn start(folder: &Path) -> Result<Running> {
+    let repo = folder.join("repo");
+    std::fs::create_dir_all(repo.join("plugins"))?;
+    let mut transforms = String::new();
+    for (name, plugin, inputs, outputs) in TRANSFORMS {
+        let module = core_modules()?.iter().find(|module| module.signature.name == plugin);
+        let module = module.with_context(|| format!("expected a plugin {plugin}"))?;
+        ensure!(module.signature.outputs.len() == outputs, "{plugin} has other outputs");
+        std::fs::write(repo.join("plugins").join(&module.file), &module.wasm)?;
+        transforms.push_str(&format!(
+            "  - {{name: {name}, plugin: plugins/{}, inputs: {{{inputs}}}}}\n",
+            module.file
+        ));
+    }
+    let features: String =
+        (0..STORED).map(|at| format!("      - {{name: f{at}, type: float64}}\n")).collect();
+    let mut yaml = format!(
+        "entities:\n  - {{name: user, keys: [{{name: user_id, type: int64}}]}}\n\
+         views:\n  - name: profile\n    entity: user\n    features:\n{features}\
+         requests:\n  - {{name: at, type: timestamp}}\n\
+         transforms:\n{transforms}services:\n",
+    );
+    for service in SERVICES {
+        yaml.push_str(&format!("  - name: {}\n    features:\n", service.name()));
+        (0..service.stored).for_each(|at| yaml.push_str(&format!("      - profile.f{at}\n")));
+        for (name, plugin, _, _) in service.transforms.iter().map(|at| TRANSFORMS[*at]) {
+            let module = core_modules()?.iter().find(|module| module.signature.name == plugin);
+            let outputs = module.into_iter().flat_map(|module| &module.signature.outputs);
+            let outputs = outputs.take(service.outputs_max);
+            yaml.extend(outputs.map(|output| format!("      - {name}.{}\n", output.name)));
+        }
+    }
+    std::fs::write(repo.join("features.yaml"), yaml)?;
+    online::start(&repo, folder, Clock::system(), |config| {
+        config.listen.unix = Some(folder.join("sidecar.sock"));
+    })
+}
+
+/// Rows of every entity, written out to files.
+async fn ingest(sidecar: &Running) -> Result<()> {
+    let channel = online::connect(sidecar).await?;
+    let all: Vec<usize> = (0..ENTITIES).collect();
+    let history = history(&all, AT_US);
+    let mut rows = IngestServiceClient::new(channel.clone());
+    for from in (0..ENTITIES).step_by(INGEST_ROWS) {
+        rows.ingest(online::rows(&history, from, ENTITIES.min(from + INGEST_ROWS))).await?;
+    }
+    AdminServiceClient::new(channel).flush(pb::FlushRequest {}).await?;
+    Ok(())
+}
+
+/// Rows of some entities, that became true and known at one time.
+fn history(entities: &[usize], at_us: i64) -> History {
+    let mut keys = Column::new(Type::Int64);
+    entities.iter().for_each(|entity| keys.push_i64(FIRST_KEY + *entity as i64));
+    let feature = |at: usize| {
+        let mut column = Column::new(Type::Float64);
+        // Of any entity and feature another, from 1 to 90: a latitude, a direction, a speed.
+        let value = |entity: usize| ((entity * 7 + at * 13) % 8_900) as f64 / 100.0 + 1.0;
+        entities.iter().for_each(|entity| column.push_f64(value(*entity)));
+        (format!("f{at}"), column)
+    };
+    History {
+        view: "profile".to_owned(),
+        keys: vec![("user_id".to_owned(), keys)],
+        event_us: vec![at_us; entities.len()],
+        known_us: vec![at_us; entities.len()],
+        deleted: vec![false; entities.len()],
+        features: (0..STORED).map(feature).collect(),
+    }
+}
+
+/// An encoded request.
+fn request(service: Service, entities: &[usize]) -> Bytes {
+    let column = |name: &str, ty: pb::Type| pb::Column {
+        name: name.to_owned(),
+        r#type: ty as i32,
+        ..pb::Column::default()
+    };
+    let keys = entities.iter().map(|entity| FIRST_KEY + *entity as i64).collect();
+    let key = pb::Column { int64s: keys, ..column("user_id", pb::Type::Int64) };
+    let at = vec![AT_US; entities.len()];
+    let at = pb::Column { timestamps: at, ..column("at", pb::Type::Timestamp) };
+    let request = pb::GetFeaturesRequest {
+        wanted: Some(pb::get_features_request::Wanted::Service(service.name())),
+        keys: vec![key],
+        request: if service.transforms.contains(&CALENDAR) { vec![at] } else { Vec::new() },
+        ..pb::GetFeaturesRequest::default()
+    };
+    Bytes::from(request.encode_to_vec())
+}
