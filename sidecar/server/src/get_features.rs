@@ -255,7 +255,7 @@ fn count(metrics: &ServiceMetrics, frame: &Frame, lookups: &[Duration], at: [Ins
 }
 
 /// Puts keys and request columns into the frame, checked.
-fn fill(
+pub(crate) fn fill(
     plan: &Plan,
     request: &pb::GetFeaturesRequest,
     rows_max: usize,

@@ -13,6 +13,7 @@ pub mod life;
 pub mod metrics;
 pub mod repo;
 pub mod snapshot;
+pub mod stages;
 pub mod status;
 pub mod wire;
 

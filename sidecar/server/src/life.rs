@@ -185,7 +185,8 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
     Ok((bound, http, addresses))
 }
 
-fn build(
+/// Everything but sockets and threads of its own; the last is how many of those it is made for.
+pub(crate) fn build(
     config: Config,
     clock: Clock,
     metrics: Arc<Metrics>,

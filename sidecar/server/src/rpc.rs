@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use prost::Message;
 use skewless_proto::v1 as pb;
 use tokio_stream::Stream;
@@ -32,7 +33,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + Send>>;
 
 /// Numbers of the fields of `GetFeaturesRequest` that hold sub-messages.
-const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
+pub(crate) const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
 /// Numbers of the fields of `IngestRequest` that hold sub-messages.
 const INGEST_MESSAGES: &[u32] = &[2, 6, 7];
 
@@ -95,13 +96,18 @@ impl<M: Message + Default> Decoder for Scanned<M> {
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
         let len = bytes::Buf::remaining(from);
         let bytes = bytes::Buf::copy_to_bytes(from, len);
-        scan(&bytes, self.messages, self.limits)
-            .map_err(|error| Status::from(ServeError::Wire(error)))?;
-        let message = M::decode(bytes);
-        message
-            .map(Some)
-            .map_err(|error| ServeError::Wire(WireError::Malformed(error.to_string())).into())
+        decode_scanned(bytes, self.messages, self.limits).map(Some).map_err(Status::from)
     }
+}
+
+/// Decodes a message behind a scan.
+pub(crate) fn decode_scanned<M: Message + Default>(
+    bytes: Bytes,
+    messages: &[u32],
+    limits: ScanLimits,
+) -> Result<M, ServeError> {
+    scan(&bytes, messages, limits)?;
+    M::decode(bytes).map_err(|error| WireError::Malformed(error.to_string()).into())
 }
 
 /// `skewless.v1.FeatureService`.
