@@ -47,6 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+/// Crates of nothing but tests and measurements: they lean on what they like, and nothing on them.
+const TESTS: &[&str] = &["skewless-tests", "skewless-instructions"];
 const PLUGIN_ARROWS: &[&str] = &["skewless-sdk"];
 
 /// What a room's tests may lean on beside its arrows: how plugins are built and written, never
@@ -292,7 +294,8 @@ impl House {
     /// Heavy dependencies named outside their homes.
     fn wrong_homes(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (name, package) in self.ours.iter().filter(|(name, _)| *name != "skewless-tests") {
+        for (name, package) in self.ours.iter().filter(|(name, _)| !TESTS.contains(&name.as_str()))
+        {
             for dependency in dependencies(package).filter(|dependency| dependency.kind != "dev") {
                 let home = HOMES.iter().find(|(prefix, _)| is_of(&dependency.name, prefix));
                 if let Some((_, rooms)) = home
@@ -319,7 +322,7 @@ impl House {
     }
 
     fn allowed(&self, name: &str) -> Option<Vec<&str>> {
-        if name == "skewless-tests" {
+        if TESTS.contains(&name) {
             return Some(self.ours.keys().map(String::as_str).collect());
         }
         let manifest = self.ours[name]["manifest_path"].as_str()?;

@@ -26,7 +26,7 @@ use crate::admin::AdminRpc;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::get_features;
-use crate::guard::GuardLayer;
+use crate::guard::{Deadline, GuardLayer};
 use crate::http::{ProbeThread, Probes};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;

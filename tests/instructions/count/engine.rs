@@ -1,0 +1,70 @@
+//! A step through `Worker::execute`, tidied as a server does; not compiling, which happens before.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use skewless_catalog::{Frame, InstancePolicy, Plan, Slot, Status, Step};
+use skewless_engine::{Budget, Engine, EngineConfig, Plugin, Program, Worker};
+
+use crate::fixtures::Fixtures;
+use crate::paths::Work;
+
+/// Instances that Valgrind's address space holds: each reserves more than 4 GiB of it.
+pub(crate) const INSTANCES_MAX: u32 = 4;
+
+pub(crate) fn execute(
+    fixtures: &Fixtures,
+    plugin: &str,
+    policy: InstancePolicy,
+    rows: usize,
+) -> Result<Work> {
+    let config = EngineConfig { instances_max: INSTANCES_MAX, ..EngineConfig::default() };
+    let engine = Engine::new(config)?;
+    let plugin = engine.load(&std::fs::read(fixtures.plugin(plugin))?, None)?;
+    let plan = Arc::new(plan(&plugin, policy));
+    let program = Program::bind(&plan, &|_| Some(plugin.clone()))?;
+    let mut frame = Frame::new(&plan);
+    frame.rows = rows;
+    let inputs = plugin.signature().inputs.len();
+    for (input, slot) in frame.slots.iter_mut().enumerate().take(inputs) {
+        slot.column.extend_f64s(&degrees(input, rows));
+        slot.status.resize(rows, Status::Present);
+    }
+    let mut worker = Worker::new(&engine);
+    Ok(Box::new(move || {
+        // No clock ticks, so the deadline never comes.
+        let reports = worker.execute(&program, &mut frame, Budget::online(1_000), &mut |_, _| {});
+        let broke = reports.iter().any(|report| report.broke.is_some() || report.rows_failed > 0);
+        ensure!(!broke, "{reports:?} {:?}", frame.failures);
+        worker.tidy();
+        black_box(&frame);
+        Ok(())
+    }))
+}
+
+/// From -90 to 90, another series for each input.
+fn degrees(input: usize, rows: usize) -> Vec<f64> {
+    let turn = |row: usize| (row as f64).mul_add(0.618_034, input as f64 * 0.271).fract();
+    (0..rows).map(|row| turn(row) * 180.0 - 90.0).collect()
+}
+
+/// One step that takes the first slots and fills the others.
+fn plan(plugin: &Plugin, policy: InstancePolicy) -> Plan {
+    let signature = plugin.signature();
+    let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
+    let fields = signature.inputs.iter().chain(&signature.outputs);
+    Plan {
+        slots: fields.map(|field| Slot { name: field.name.clone(), ty: field.ty }).collect(),
+        steps: vec![Step {
+            transform: signature.name.clone(),
+            digest: *plugin.digest(),
+            policy,
+            inputs: (0..inputs).collect(),
+            outputs: (0..outputs).map(|output| (output, inputs + output)).collect(),
+            input_fields: signature.inputs.clone(),
+            output_fields: signature.outputs.clone(),
+        }],
+        ..Plan::default()
+    }
+}
