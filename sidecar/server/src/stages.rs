@@ -4,11 +4,11 @@
 //! It runs the very functions that serve: what is counted here is what a call pays.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use skewless_catalog::Frame;
 use skewless_proto::v1 as pb;
-use tonic::Extensions;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,6 +22,9 @@ use crate::sidecar::Sidecar;
 use crate::snapshot::{Served, Snapshot};
 use crate::status::ServeError;
 use crate::wire::ScanLimits;
+
+/// Time that a request may take: as long as a sidecar allows at most unless configured, so none comes near it.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A sidecar without sockets and threads of its own.
 pub struct InProcess(Arc<Sidecar>);
@@ -49,7 +52,7 @@ impl InProcess {
     /// From the message's bytes to the answer's.
     pub fn answer(&self, message: &Bytes) -> Result<Vec<u8>, ServeError> {
         let request = decode(&self.0, message)?;
-        get_features::answer(&self.0, &request, Deadline::of(&Extensions::default()))
+        get_features::answer(&self.0, &request, Deadline::after(DEADLINE))
     }
 
     /// Answers a message once and keeps what its stages need.
@@ -62,7 +65,7 @@ impl InProcess {
             Some(Asked::Service(name)) => snapshot.service(name)?,
             _ => return Err(ServeError::Field("expected a service, came none".to_owned())),
         };
-        get_features::answer(&sidecar, &request, Deadline::of(&Extensions::default()))?;
+        get_features::answer(&sidecar, &request, Deadline::after(DEADLINE))?;
         // The frame that was just answered from was given back last, so it is the one taken.
         let answered = served.frames.take(|| Frame::new(served.plan()));
         let asked = Frame::new(served.plan());
