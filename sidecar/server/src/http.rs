@@ -140,15 +140,14 @@ impl Door {
 }
 
 async fn ready(State(probes): State<Arc<Probes>>) -> Response {
-    let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
-    match probes.sidecar.get().map(Weak::upgrade) {
-        None => not("starting\n"),
-        Some(None) => not("ended\n"),
-        Some(Some(sidecar)) if sidecar.draining.is_cancelled() => not("draining\n"),
-        Some(Some(sidecar)) if !sidecar.ready() => {
-            not("the store accepts no more writes; restart\n")
-        }
-        Some(Some(_)) => "ready\n".into_response(),
+    let why = match probes.sidecar.get().map(Weak::upgrade) {
+        None => Some("starting"),
+        Some(None) => Some("ended"),
+        Some(Some(sidecar)) => sidecar.unready(),
+    };
+    match why {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

@@ -6,13 +6,12 @@
 //! answers calls. A stream is read no faster than it is applied.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message;
 use skewless_catalog::{UnknownName, View, names};
 use skewless_proto::v1 as pb;
-use skewless_store::{Applied, SourceOffset, StoreError, Verdict};
+use skewless_store::{Applied, SourceOffset, Verdict};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,11 +49,8 @@ fn apply(sidecar: &Sidecar, request: &pb::IngestRequest) -> Result<pb::IngestRes
     let source = request.source.as_ref();
     let source =
         source.map(|source| SourceOffset { source: source.source.clone(), offset: source.offset });
-    let applied = sidecar.store.apply(snapshot.views.view(view.id)?, &rows, now_us, source);
-    if let Err(StoreError::Poisoned { .. }) = &applied {
-        sidecar.gates.poisoned.store(true, Ordering::Relaxed);
-    }
-    let answer = response(&applied?);
+    let applied = sidecar.store.apply(snapshot.views.view(view.id)?, &rows, now_us, source)?;
+    let answer = response(&applied);
     let counts = [answer.applied, answer.stale, answer.duplicate, answer.pending];
     for (verdict, rows) in VERDICTS.into_iter().zip(counts) {
         sidecar.metrics.ingested(&view.name, verdict, rows.into());

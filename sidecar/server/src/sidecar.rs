@@ -4,7 +4,6 @@
 //! mistake in the first two changes nothing at all. Only then are the store's views made to fit, and the new
 //! snapshot swapped in with one pointer. One reload at a time; readers never wait for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -48,7 +47,6 @@ pub(crate) struct Gates {
     pub(crate) admin: Arc<Semaphore>,
     /// Bulk loads: one at a time, as each sorts and writes as fast as the disk goes.
     pub(crate) load: Arc<Semaphore>,
-    pub(crate) poisoned: AtomicBool,
 }
 
 /// Why a reload was refused; what was served before still is.
@@ -124,7 +122,6 @@ impl Sidecar {
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),
             admin: Arc::new(Semaphore::new(1)),
             load: Arc::new(Semaphore::new(1)),
-            poisoned: AtomicBool::new(false),
         };
         let Foundation { engine, cache, metrics, threads, ticker } = foundation;
         let current = ArcSwap::from_pointee(snapshot);
@@ -174,9 +171,9 @@ impl Sidecar {
         Ok(Reloaded { old, repo })
     }
 
-    /// Whether it should be sent calls.
-    pub(crate) fn ready(&self) -> bool {
-        !self.draining.is_cancelled() && !self.gates.poisoned.load(Ordering::Relaxed)
+    /// Why it shouldn't be sent calls; `None` if it should.
+    pub(crate) fn unready(&self) -> Option<&'static str> {
+        unready(self.draining.is_cancelled(), self.store.poisoned().is_some())
     }
 
     /// Whether no call is in work.
@@ -187,5 +184,26 @@ impl Sidecar {
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max
             && gates.admin.available_permits() == 1
             && gates.load.available_permits() == 1
+    }
+}
+
+fn unready(draining: bool, poisoned: bool) -> Option<&'static str> {
+    match (draining, poisoned) {
+        (true, _) => Some("draining"),
+        (false, true) => Some("the store accepts no more writes; restart"),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_that_drains_or_whose_store_is_poisoned_is_not_ready() {
+        assert_eq!(unready(false, false), None);
+        assert_eq!(unready(true, false), Some("draining"));
+        assert_eq!(unready(true, true), Some("draining"));
+        assert!(unready(false, true).is_some_and(|why| why.contains("restart")));
     }
 }

@@ -151,6 +151,13 @@ impl Store {
         live.db.flush_cf(&live.meta.handle).map_err(rocks)
     }
 
+    /// The panic that ended the apply thread, if one did: nothing is applied, promoted or loaded any more, and
+    /// reads of rows that are due fail. Only opening the store anew helps.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&str> {
+        self.shared.poisoned.get().map(String::as_str)
+    }
+
     /// What the store says about itself.
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         crate::info::info(&self.shared)
@@ -168,5 +175,26 @@ impl Drop for Store {
         self.applier.stop();
         // Closes the database even if a loader was forgotten somewhere.
         self.shared.live.store(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Applying, promoting, loading and changing views all run there: whichever panics, the store knows.
+    #[test]
+    fn a_store_whose_apply_thread_panicked_says_so_without_being_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig { cache_bytes: 1 << 20, ..StoreConfig::default() };
+        let (mut store, _) = Store::open(dir.path(), config).unwrap();
+        assert_eq!(store.poisoned(), None);
+        let lost = store.applier.control::<()>(|_| panic!("a defect")).unwrap_err();
+        assert!(matches!(lost, StoreError::Poisoned { .. }), "{lost}");
+        // The answer is lost as the panic unwinds, the reason is there once the thread has ended.
+        store.applier.stop();
+        assert_eq!(store.poisoned(), Some("a defect"));
     }
 }
