@@ -30,7 +30,7 @@ fn components_give_the_bytes_of_the_native_run() -> Result<()> {
 #[test]
 fn a_core_module_of_rust_starts_with_one_page_of_memory() -> Result<()> {
     for file in core_modules()? {
-        let facts = skewless_engine::inspect(&file.wasm)?;
+        let facts = skewless_engine::inspect(&file.wasm, &EngineConfig::default())?;
         println!("{}: {} bytes, memory {}", file.file, facts.bytes, facts.memory_bytes_min);
         ensure!(
             facts.memory_bytes_min == 65_536 && facts.state.restorable(),

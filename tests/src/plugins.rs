@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 use skewless_build::{BuildRequest, Lane, build, default_target_dir};
 use skewless_catalog::Digest;
+use skewless_engine::EngineConfig;
 
 use crate::story::PluginFile;
 
@@ -102,7 +103,7 @@ fn read(dir: &Path, folder: &str) -> Result<PluginFile> {
     let name = folder.rsplit('/').next().unwrap_or(folder);
     let path = dir.join(format!("{name}.wasm"));
     let wasm = fs::read(&path).with_context(|| path.display().to_string())?;
-    let signature = skewless_engine::inspect(&wasm)?.signature;
+    let signature = skewless_engine::inspect(&wasm, &EngineConfig::default())?.signature;
     Ok(PluginFile { file: format!("{name}.wasm"), wasm, signature })
 }
 

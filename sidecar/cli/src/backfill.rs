@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use skewless_offline::{BackfillOptions, BackfillReport, BackfillRequest};
-use skewless_server::{Config, Override};
 
 use crate::exit::Outcome;
 use crate::progress::Bar;
@@ -66,7 +65,7 @@ Example (in the folder that `skewless init` made):
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
-    let (repo, config) = open(args)?;
+    let (repo, config) = Repo::open_with(&args.settings, args.repo.as_deref(), [])?;
     let workers = args.workers.unwrap_or_else(cores);
     let engine = repo.engine_for_backfill(&config, workers)?;
     let program = repo.program(&engine, &args.service)?;
@@ -96,16 +95,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     print(&report, started.elapsed().as_secs_f64());
     println!("written to {}", args.out.display());
     Ok(())
-}
-
-/// The repo and the sidecar's configuration.
-fn open(args: &Args) -> Outcome<(Repo, Config)> {
-    // A folder that isn't there is explained by reading the repo, not as a mistake in the configuration.
-    let repo = args.repo.as_ref().filter(|folder| folder.is_dir());
-    let config =
-        args.settings.read(repo.map(|folder| Override::path("--repo", "repo_dir", folder)))?;
-    let repo = Repo::open_under(args.repo.as_ref().unwrap_or(&config.repo_dir), &config)?;
-    Ok((repo, config))
 }
 
 /// Threads for a job that may have the machine.

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use crate::exit::Outcome;
 use crate::repo::Repo;
+use crate::settings::Settings;
 
 /// Check the definitions of a feature repo
 ///
 /// Reads every .yaml file and the signatures of the plugins they name, runs nothing, and shows every mistake at
-/// once with its line. Ends with exit code 3 if there is one.
+/// once with its line. Ends with exit code 3 if there is one. Limits are those of the sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless check my-features")]
 pub(crate) struct Args {
-    /// Folder of the feature repo
-    #[arg(default_value = ".")]
-    repo: PathBuf,
+    /// Folder of the feature repo [default: the configuration's repo_dir, which is . when it says nothing]
+    repo: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Print the JSON Schema of definition files, for editors, and check nothing
     #[arg(long)]
     schema: bool,
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         println!("{:#}", skewless_catalog::schema());
         return Ok(());
     }
-    let repo = Repo::open(&args.repo)?;
+    let (repo, _) = Repo::open_with(&args.settings, args.repo.as_deref(), [])?;
     let catalog = &repo.catalog;
     println!(
         "{} entities, {} views, {} transforms, {} services: no mistakes",

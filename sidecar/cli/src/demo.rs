@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use skewless_offline::{BackfillOptions, BackfillRequest, LoadOptions, LoadRequest};
+use skewless_server::Config;
 use skewless_store::{CommitMode, Store, StoreConfig};
 
 use crate::exit::{Failure, Outcome};
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     interrupt::flag()?;
     step(1, "a feature repo with its plugins");
     prepare::repo(args.from.as_deref(), &places.repo)?;
-    let repo = Repo::open(&places.repo)?;
+    let repo = Repo::open(&places.repo, &Config::default())?;
     describe(&repo)?;
     step(2, "load: the newest row of every entity into the online store");
     load(&repo, &places.store)?;
@@ -149,7 +150,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
 fn backfill(repo: &Repo, places: &Places) -> Outcome {
     let started = Instant::now();
     let workers = crate::backfill::cores();
-    let engine = repo.engine_for_backfill(&skewless_server::Config::default(), workers)?;
+    let engine = repo.engine_for_backfill(&Config::default(), workers)?;
     let program = repo.program(&engine, SERVICE)?;
     let bar = Arc::new(Bar::new());
     let report = skewless_offline::backfill(&BackfillRequest {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::exit::Outcome;
 use crate::repo::Repo;
+use crate::settings::Settings;
 
 /// Show what differs between two versions of a feature repo
 ///
@@ -18,10 +19,13 @@ pub(crate) struct Args {
     old: PathBuf,
     /// Folder of the new version
     new: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let (old, new) = (Repo::open(&args.old)?, Repo::open(&args.new)?);
+    let (new, config) = Repo::open_with(&args.settings, Some(&args.new), [])?;
+    let old = Repo::open(&args.old, &config)?;
     let changes = skewless_catalog::diff(&old.catalog, &new.catalog);
     print!("{}", skewless_catalog::report(&changes));
     if changes.is_empty() {

@@ -74,7 +74,7 @@ pub(crate) fn bytes(word: &str) -> Result<u64, String> {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
-    let repo = Repo::open(&args.repo)?;
+    let repo = Repo::open(&args.repo, &skewless_server::Config::default())?;
     let catalog = &repo.catalog;
     let views: Vec<&str> = if args.views.is_empty() {
         catalog

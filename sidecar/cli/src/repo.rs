@@ -8,11 +8,12 @@ use std::time::Duration;
 use skewless_catalog::Catalog;
 use skewless_engine::{DirCache, Engine, Plugin, Program, Ticker};
 use skewless_offline::{BACKFILL_TICK, backfill_limits};
-use skewless_server::Config;
 use skewless_server::repo::{self, RepoError, RepoLimits};
+use skewless_server::{Config, Override};
 
 use crate::exit::{Failure, Next, Outcome};
 use crate::report;
+use crate::settings::Settings;
 
 /// Compiled plugins are kept here, in the repo; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
@@ -38,13 +39,23 @@ impl Ticking {
 }
 
 impl Repo {
-    /// Reads and checks a feature repo; shows every mistake and every warning.
-    pub(crate) fn open(dir: &Path) -> Outcome<Self> {
-        Self::open_under(dir, &Config::default())
+    /// The feature repo in `dir`, or else where the settings say, and the settings: the file, the environment,
+    /// then `flags`, then `--set`.
+    pub(crate) fn open_with(
+        settings: &Settings,
+        dir: Option<&Path>,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> Outcome<(Self, Config)> {
+        // A folder that isn't there is explained by reading the repo, not as a mistake in the configuration.
+        let there = dir.filter(|dir| dir.is_dir());
+        let there = there.map(|dir| Override::path("--repo", "repo_dir", dir));
+        let config = settings.read(there.into_iter().chain(flags))?;
+        let repo = Self::open(dir.unwrap_or(&config.repo_dir), &config)?;
+        Ok((repo, config))
     }
 
-    /// As [`Repo::open`], under the limits of a sidecar.
-    pub(crate) fn open_under(dir: &Path, config: &Config) -> Outcome<Self> {
+    /// Reads and checks a feature repo under the limits of a sidecar; shows every mistake and every warning.
+    pub(crate) fn open(dir: &Path, config: &Config) -> Outcome<Self> {
         let limits = RepoLimits {
             definition_bytes_max: config.limits.definition_bytes_max,
             definition_files_max: config.limits.definition_files_max,

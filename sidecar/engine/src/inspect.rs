@@ -71,7 +71,8 @@ impl State {
     }
 }
 
-/// Reads a plugin file and checks everything that can be checked without running or compiling it.
+/// Reads a plugin file and checks everything that can be checked without running or compiling it, under the limits
+/// that it is to be loaded with.
 pub fn inspect(wasm: &[u8], config: &EngineConfig) -> Result<PluginFacts, PluginError> {
     if wasm.len() > config.module_bytes_max {
         return Err(PluginError::TooLarge { max: config.module_bytes_max, came: wasm.len() });

@@ -31,13 +31,8 @@ pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::{BindError, CallError, EngineError, PluginError};
 pub use execute::{Budget, Phase, StepReport, Undecided};
-pub use inspect::{Lane, PluginFacts, State};
+pub use inspect::{Lane, PluginFacts, State, inspect};
 pub use plugin::Plugin;
 pub use program::Program;
 pub use ticker::Ticker;
 pub use worker::{PluginOutput, Worker};
-
-/// Reads a plugin file under the default limits, without running or compiling it.
-pub fn inspect(wasm: &[u8]) -> Result<PluginFacts, PluginError> {
-    inspect::inspect(wasm, &EngineConfig::default())
-}

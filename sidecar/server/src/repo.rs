@@ -185,7 +185,7 @@ impl Shelf<'_> {
         let bytes = bytes.ok_or_else(|| {
             format!("{plugin}: expected a plugin of at most {max} bytes (engine.module_bytes_max), came more")
         })?;
-        let facts = inspect(&bytes).map_err(|error| format!("{plugin}: {error}"))?;
+        let facts = inspect(&bytes, self.engine).map_err(|error| format!("{plugin}: {error}"))?;
         let info =
             PluginInfo { digest: facts.digest, signature: facts.signature, stateless: false };
         Ok((info, bytes.into()))
@@ -211,16 +211,15 @@ impl Shelf<'_> {
         found.ok_or_else(|| format!("expected a file with digest {digest} in plugins/, came none"))
     }
 
-    /// Every readable plugin of the `plugins/` folder.
+    /// Every readable file of the `plugins/` folder that may be a plugin; whether it is one, its reading says.
     fn index(&self) -> BTreeMap<Digest, PathBuf> {
         let mut index = BTreeMap::new();
         let entries = std::fs::read_dir(self.dir.join("plugins")).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
             if path.extension().is_some_and(|end| end == "wasm")
                 && let Ok(Some(bytes)) = read_at_most(&path, self.engine.module_bytes_max as u64)
-                && let Ok(facts) = inspect(&bytes)
             {
-                index.insert(facts.digest, path);
+                index.insert(Digest::of(&bytes), path);
             }
         }
         index

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use skewless_batch::{Column, Type};
 use skewless_build::{BuildRequest, Lane, build, default_target_dir};
 use skewless_catalog::visibility::Rule;
+use skewless_engine::EngineConfig;
 use skewless_server::repo::{self, RepoLimits};
 use skewless_store::{CommitMode, Rows, Store, StoreConfig, ViewSchema, ViewSet};
 
@@ -133,7 +134,8 @@ fn compile(name: &str, to: &Path) -> Result<Vec<String>> {
         target_dir: default_target_dir(target),
     };
     build(&request, &mut |_| {}).with_context(|| name.to_owned())?;
-    let outputs = skewless_engine::inspect(&std::fs::read(to)?)?.signature.outputs;
+    let outputs =
+        skewless_engine::inspect(&std::fs::read(to)?, &EngineConfig::default())?.signature.outputs;
     Ok(outputs.into_iter().map(|output| output.name).collect())
 }
 

@@ -2,7 +2,7 @@
 //! does. Of one or two such rows `guests.rs` tells.
 
 use anyhow::{Context, Result, ensure};
-use skewless_engine::inspect;
+use skewless_engine::{EngineConfig, inspect};
 use skewless_offline::BackfillOptions;
 use skewless_tests::compare::{Comparison, Told};
 use skewless_tests::parquet_files::Written;
@@ -78,7 +78,7 @@ fn story() -> Result<Story> {
     let [id, a, b] = columns;
     let plugins = PROGRAMS.iter().map(|name| {
         let wasm = program(name)?;
-        let signature = inspect(&wasm)?.signature;
+        let signature = inspect(&wasm, &EngineConfig::default())?.signature;
         Ok(PluginFile { file: format!("{name}.wasm"), wasm, signature })
     });
     Ok(Story {

@@ -99,7 +99,7 @@ fn story() -> Result<Story> {
     let plugin = |name: &str, value: &str| {
         ensure!(adds.contains(SUM), "adds.wat has another sum");
         let wasm = wat::parse_str(adds.replace(SUM, value))?;
-        let signature = skewless_engine::inspect(&wasm)?.signature;
+        let signature = skewless_engine::inspect(&wasm, &EngineConfig::default())?.signature;
         Ok(PluginFile { file: format!("{name}.wasm"), wasm, signature })
     };
     let column = |name: &str, values: [f64; 4]| {

@@ -8,11 +8,13 @@ use skewless_batch::Field;
 use skewless_engine::{Lane, PluginFacts};
 
 use crate::exit::{Next, Outcome};
+use crate::settings::Settings;
 use crate::show;
 
 /// Show what a plugin needs and gives
 ///
-/// Checks the file as a sidecar would on loading and prints its digest, inputs and outputs. Runs none of it.
+/// Checks the file as a sidecar would on loading and prints its digest, inputs and outputs. Runs none of it. Limits are
+/// those of the sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless plugin inspect plugins/great_circle.wasm")]
 pub(crate) struct Args {
@@ -21,12 +23,15 @@ pub(crate) struct Args {
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    let limits = args.settings.read([])?.engine;
     let wasm = super::read(&args.plugin)?;
-    let facts =
-        skewless_engine::inspect(&wasm).or_next(|| "rebuild it with `skewless plugin build`")?;
+    let facts = skewless_engine::inspect(&wasm, &limits)
+        .or_next(|| "rebuild it with `skewless plugin build`")?;
     if args.json {
         println!("{:#}", to_json(&facts));
     } else {

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 use skewless_batch::{Column, Field};
-use skewless_engine::{Engine, EngineConfig, Ticker, Worker};
+use skewless_engine::{Engine, Ticker, Worker};
 
 use crate::exit::{Failure, Next, Outcome};
+use crate::settings::Settings;
 use crate::{data, show, typed};
 
 /// Run rows through a plugin
 ///
 /// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. A column that is missing is
 /// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message. A row fails only if it fails
-/// alone, as when it is served.
+/// alone, as when it is served, and under the limits of the sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
@@ -25,11 +26,14 @@ pub(crate) struct Args {
     plugin: PathBuf,
     /// A .parquet file or JSON; standard input when not given
     rows: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    let config = args.settings.read([])?;
     let wasm = super::read(&args.plugin)?;
-    let engine = Engine::new(EngineConfig::default())?;
+    let engine = Engine::new(config.engine)?;
     let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;
     let inputs = &plugin.signature().inputs;
     let (rows, columns) = match &args.rows {
@@ -44,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     };
     let views: Vec<_> = columns.iter().map(Column::view).collect();
-    let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    let _ticker = Ticker::start(engine.clone(), Duration::from_micros(config.life.tick_us))?;
     let output = Worker::new(&engine).run_rows(&plugin, rows, &views)?;
     let mut out = std::io::stdout().lock();
     for row in 0..rows {

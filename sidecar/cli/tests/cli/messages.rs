@@ -187,6 +187,30 @@ fn plugin_run_fails_only_the_rows_that_fail() {
     assert!(lines[1].starts_with("{\"error\":\"plugin trapped"), "{said}");
 }
 
+#[test]
+fn a_limit_of_the_settings_holds_wherever_a_plugin_is_looked_at() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let wat = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
+    let adds = std::fs::read_to_string(wat).unwrap();
+    // A page more than the 64 MiB that a plugin may have unless configured.
+    let large = adds.replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1025)");
+    assert_ne!(large, adds);
+    std::fs::write(repo.join("plugins/adds.wasm"), wat::parse_str(large).unwrap()).unwrap();
+    std::fs::write(repo.join("rows.json"), "{\"a\":1,\"b\":2}").unwrap();
+    let more = ["--set", "engine.memory_bytes_max=134217728"];
+    let commands: [(&[&str], i32); 4] = [
+        (&["check"], 3),
+        (&["diff", ".", "."], 3),
+        (&["plugin", "inspect", "plugins/adds.wasm"], 1),
+        (&["plugin", "run", "plugins/adds.wasm", "rows.json"], 1),
+    ];
+    for (words, code) in commands {
+        says(&refused(&skewless(repo, words), code), &["memory_bytes_max"]);
+        done(&skewless(repo, &[words, &more].concat()));
+    }
+}
+
 /// The help says so for both kinds of rows.
 #[test]
 fn plugin_run_takes_a_missing_parquet_column_as_null() {

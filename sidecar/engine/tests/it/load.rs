@@ -6,12 +6,12 @@ use skewless_batch::Type;
 use skewless_catalog::{Digest, InstancePolicy::Reset, Plan};
 use skewless_engine::{BindError, Lane, PluginError, Program};
 
-use crate::harness::{engine, load, plan, wasm};
+use crate::harness::{config, engine, load, plan, wasm};
 
 #[test]
 fn inspecting_tells_what_a_plugin_is() {
     let bytes = wasm("keeps_state_from_start");
-    let facts = skewless_engine::inspect(&bytes).unwrap();
+    let facts = skewless_engine::inspect(&bytes, &config()).unwrap();
     assert_eq!(facts.digest, Digest::of(&bytes));
     assert_eq!(
         (facts.lane, facts.bytes, facts.memory_bytes_min),
@@ -20,7 +20,7 @@ fn inspecting_tells_what_a_plugin_is() {
     assert_eq!((facts.state.globals.as_slice(), facts.state.start), (&[0][..], true));
     assert_eq!(facts.signature.inputs.len(), 2);
     assert_eq!(facts.signature.outputs[0].ty, Type::Float64);
-    let facts = skewless_engine::inspect(&wasm("component_answers")).unwrap();
+    let facts = skewless_engine::inspect(&wasm("component_answers"), &config()).unwrap();
     assert_eq!(
         (facts.lane, facts.functions, facts.memory_bytes_min),
         (Lane::Component, 2, 131_072)

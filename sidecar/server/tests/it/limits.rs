@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use skewless_engine::EngineConfig;
 use skewless_proto::v1 as pb;
+use skewless_server::StartError;
 use skewless_server::config::Reach;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
@@ -156,6 +158,56 @@ async fn a_client_s_deadline_is_kept_even_if_its_message_never_comes() {
     let (answer, _never_sent) = requests.send_request(request.body(()).unwrap(), false).unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4", "{answer:?}");
+}
+
+/// Each limit where a plugin doesn't fit and where it does, above the default and below.
+#[test]
+fn limits_of_the_plugin_host_are_those_of_the_configuration() {
+    type Set = fn(&mut EngineConfig, usize);
+    const PAGE: usize = 64 << 10;
+    let memory = |pages: usize| {
+        DOUBLE.replace(
+            "(memory (export \"memory\") 16)",
+            &format!("(memory (export \"memory\") {pages})"),
+        )
+    };
+    let table = |elements: usize| {
+        DOUBLE.replace("(memory (export", &format!("(table {elements} funcref) (memory (export"))
+    };
+    let doc = |bytes: usize| {
+        let named = r#"\"name\":\"double\""#;
+        DOUBLE.replace(named, &format!(r#"{named},\"doc\":\"{}\""#, "x".repeat(bytes)))
+    };
+    let memory_bytes: Set = |engine, value| engine.memory_bytes_max = value;
+    let table_elements: Set = |engine, value| engine.table_elements_max = value;
+    let signature_bytes: Set = |engine, value| engine.signature_bytes_max = value;
+    let module_bytes: Set = |engine, value| engine.module_bytes_max = value;
+    for (limit, plugin, set, refused_at, served_at) in [
+        ("memory_bytes_max", memory(1_025), memory_bytes, 1_024 * PAGE, 1_025 * PAGE),
+        ("memory_bytes_max", memory(16), memory_bytes, 15 * PAGE, 16 * PAGE),
+        ("table_elements_max", table(20_001), table_elements, 20_000, 20_001),
+        ("table_elements_max", table(10), table_elements, 9, 10),
+        ("signature_bytes_max", doc(1 << 20), signature_bytes, 1 << 20, 2 << 20),
+        ("signature_bytes_max", doc(2 << 10), signature_bytes, 2 << 10, 4 << 10),
+        ("module_bytes_max", doc(2 << 10), module_bytes, 2 << 10, 8 << 10),
+    ] {
+        assert!(plugin != DOUBLE || limit == "memory_bytes_max", "nothing was changed for {limit}");
+        let start = |value| {
+            let dir = folder();
+            let wasm = wat::parse_str(&plugin).unwrap();
+            std::fs::write(dir.path().join("repo/plugins/double.wasm"), wasm).unwrap();
+            let mut config = config(dir.path());
+            set(&mut config.engine, value);
+            Server::start(config, Clock::manual(NOON)).map(|running| (dir, running))
+        };
+        let error = start(refused_at).err().unwrap();
+        assert!(matches!(error, StartError::Repo(_)), "{limit} of {refused_at}: {error}");
+        let told = error.to_string();
+        assert!(told.contains("features.yaml") && told.contains(limit), "{told}");
+        let (_dir, running) =
+            start(served_at).unwrap_or_else(|error| panic!("{limit} of {served_at}: {error}"));
+        running.get_features(&ask("numbers", &[None]), Duration::from_secs(10)).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
