@@ -116,6 +116,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
     }
     let (store, _) = Store::open(folder, StoreConfig::default())?;
     let set = store.set_views(&repo.catalog)?;
+    let spill_folder = crate::load::spill_folder(folder)?;
     let bar = Arc::new(Bar::new());
     let (mut rows, mut keys) = (0, 0);
     for view in repo.catalog.views.iter().filter(|view| view.source.is_some()) {
@@ -128,7 +129,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
             now_us: end_of_data(),
             mode: CommitMode::Replace,
             options: LoadOptions::default(),
-            spill_folder: &folder.join("load"),
+            spill_folder: &spill_folder,
             progress: bar.clone(),
             cancel: interrupt::flag()?,
         })
@@ -136,6 +137,7 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
         rows += report.read.rows_read;
         keys += report.commit.keys;
     }
+    std::fs::remove_dir(&spill_folder).ok();
     bar.clear();
     store.flush()?;
     let seconds = started.elapsed().as_secs_f64();

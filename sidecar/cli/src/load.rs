@@ -2,23 +2,30 @@
 
 mod remote;
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skewless_offline::{
     BadRows, CancelFlag, HistoryRead, HistoryRequest, LoadOptions, LoadRequest,
 };
-use skewless_store::{CommitMode, SchemaChange, Store, StoreConfig};
+use skewless_server::{Config, Override};
+use skewless_store::{CommitMode, SchemaChange, Store};
 
 use crate::exit::{Failure, Next, Outcome};
 use crate::progress::Bar;
 use crate::repo::Repo;
+use crate::settings::Settings;
 use crate::{data, interrupt, show};
 
 /// Load views' history into the online store
 ///
 /// Reads each view's Parquet source and puts the newest row of every entity into the store. A view's rows are
 /// visible all at once when it is whole; killed before, the old rows stay.
+///
+/// The store and its limits are those of the sidecar's configuration: give it as `serve` gets it, with --config,
+/// SKEWLESS_CONFIG or --set. What doesn't fit --memory is sorted on the store's disk, in a folder beside it that is
+/// removed at the end.
 ///
 /// Only one process can hold a store: with --at the rows go to the sidecar that has it open, which goes on
 /// serving the old rows until the new ones are whole.
@@ -29,12 +36,15 @@ use crate::{data, interrupt, show};
 pub(crate) struct Args {
     /// Views to load; all that have a source when not given
     views: Vec<String>,
-    /// Folder of the feature repo
-    #[arg(long, default_value = ".")]
-    repo: PathBuf,
-    /// Folder of the online store, made if missing
-    #[arg(long, default_value = ".skewless/store")]
-    store: PathBuf,
+    /// Folder of the feature repo [default: the configuration's repo_dir, which is . when it says nothing]
+    #[arg(long)]
+    repo: Option<PathBuf>,
+    /// Folder of the online store, made if missing [default: the configuration's store_dir, which is .skewless/store
+    /// when it says nothing]
+    #[arg(long)]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Load into the sidecar that listens here, host:port or unix:PATH, instead of a folder
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["store", "now"])]
     at: Option<String>,
@@ -74,7 +84,8 @@ pub(crate) fn bytes(word: &str) -> Result<u64, String> {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
-    let repo = Repo::open(&args.repo, &skewless_server::Config::default())?;
+    let store = args.store.as_ref().map(|dir| Override::path("--store", "store_dir", dir));
+    let (repo, config) = Repo::open_with(&args.settings, args.repo.as_deref(), store)?;
     let catalog = &repo.catalog;
     let views: Vec<&str> = if args.views.is_empty() {
         catalog
@@ -97,13 +108,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     match &args.at {
         Some(address) => into_sidecar(args, &repo, &views, address, &cancel),
-        None => into_folder(args, &repo, &views, &cancel),
+        None => into_folder(args, &repo, &config, &views, &cancel),
     }
 }
 
-fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) -> Outcome {
+fn into_folder(
+    args: &Args,
+    repo: &Repo,
+    config: &Config,
+    views: &[&str],
+    cancel: &CancelFlag,
+) -> Outcome {
     let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
-    let (store, _) = Store::open(&args.store, StoreConfig::default()).or_next(
+    let (store, _) = Store::open(&config.store_dir, config.store.clone()).or_next(
         || "load into the sidecar that has it open with --at, or give another folder with --store",
     )?;
     let set = store.set_views(&repo.catalog)?;
@@ -112,8 +129,9 @@ fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) ->
             eprintln!("warning: {view}: {reason}; its stored rows no longer fit and were dropped");
         }
     }
+    let spill_folder = spill_folder(&config.store_dir)?;
     let bar = Arc::new(Bar::new());
-    for view in views {
+    let loaded = views.iter().try_for_each(|view| -> Outcome {
         let report = skewless_offline::load(&LoadRequest {
             catalog: &repo.catalog,
             view,
@@ -123,16 +141,29 @@ fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) ->
             now_us,
             mode: if args.replace { CommitMode::Replace } else { CommitMode::Merge },
             options: args.options(),
-            spill_folder: &args.store.join("load"),
+            spill_folder: &spill_folder,
             progress: bar.clone(),
             cancel: cancel.clone(),
         });
         let report = report.map_err(data::failure)?;
         bar.clear();
         print(view, &report.read, report.commit.keys, report.commit.pending);
-    }
+        Ok(())
+    });
+    // Empty, as every sort removes what it spilled, unless one was killed: that is for the view's next load.
+    std::fs::remove_dir(&spill_folder).ok();
+    loaded?;
     store.flush()?;
     Ok(())
+}
+
+/// Where a load into the store spills: beside it, as the folder itself is RocksDB's.
+pub(crate) fn spill_folder(store: &Path) -> Outcome<PathBuf> {
+    let store = std::path::absolute(store)?;
+    let mut name = OsString::from(".");
+    name.push(store.file_name().unwrap_or(OsStr::new("store")));
+    name.push(".load");
+    Ok(store.with_file_name(name))
 }
 
 fn into_sidecar(

@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cli {
-    mod bench;
     mod backfill;
+    mod bench;
+    mod load;
     mod messages;
 }
 
