@@ -10,9 +10,9 @@ use skewless_offline::{
     BadRows, CancelFlag, HistoryRead, HistoryRequest, LoadOptions, LoadRequest,
 };
 use skewless_server::{Config, Override};
-use skewless_store::{CommitMode, SchemaChange, Store};
+use skewless_store::{CommitMode, SchemaChange, Store, StoreError};
 
-use crate::exit::{Failure, Next, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::settings::Settings;
@@ -120,9 +120,15 @@ fn into_folder(
     cancel: &CancelFlag,
 ) -> Outcome {
     let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
-    let (store, _) = Store::open(&config.store_dir, config.store.clone()).or_next(
-        || "load into the sidecar that has it open with --at, or give another folder with --store",
-    )?;
+    let opened = Store::open(&config.store_dir, config.store.clone());
+    let (store, _) = opened.map_err(|error| match error {
+        StoreError::Locked { .. } => Failure::new(
+            error,
+            "load into the sidecar that has it open with --at, or give another folder with --store",
+        ),
+        // What else can be wrong, the store itself says what to do about.
+        error => error.into(),
+    })?;
     let set = store.set_views(&repo.catalog)?;
     for change in set.changes() {
         if let SchemaChange::Emptied { view, reason } = change {

@@ -65,6 +65,29 @@ fn a_plugin_that_was_not_built_yet_is_named_with_the_command_that_builds_it() {
 }
 
 #[test]
+fn a_damaged_store_says_what_to_do_and_a_store_in_use_something_else() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let store = repo.join(".skewless/store");
+    let serve = ["serve", "--tcp", "127.0.0.1:0", "--http", ""];
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::write(store.join("000009.sst"), "rows").unwrap();
+    for words in [&["load"][..], &serve[..]] {
+        let complaint = refused(&skewless(repo, words), 1);
+        says(&complaint, &["corrupt store", "restore the folder from a copy"]);
+        assert!(!complaint.contains("next: "), "{complaint}");
+    }
+    std::fs::remove_file(store.join("000009.sst")).unwrap();
+    let sidecar = Sidecar::start(repo);
+    for (words, next) in
+        [(&["load"][..], "next: load into the sidecar"), (&serve[..], "next: stop the process")]
+    {
+        says(&refused(&skewless(repo, words), 1), &["LOCK is held", next]);
+    }
+    sidecar.stop();
+}
+
+#[test]
 fn data_that_does_not_fit_says_what_to_do() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();
