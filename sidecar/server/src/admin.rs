@@ -18,12 +18,12 @@ use crate::sidecar::{ReloadError, Sidecar};
 use crate::snapshot::{Snapshot, emptied};
 use crate::status::ServeError;
 
-/// `skewless.v1.AdminService`.
-pub(crate) struct AdminRpc(pub(crate) Arc<Sidecar>);
+/// What answers `skewless.v1.AdminService`; how it meets tonic is in `rpc.rs`.
+pub(crate) struct Admin(pub(crate) Arc<Sidecar>);
 
 type Answer<T> = Result<Response<T>, Status>;
 
-impl AdminRpc {
+impl Admin {
     /// The right to reload or flush, held until that is done even if the caller has gone.
     fn permit(&self) -> Result<OwnedSemaphorePermit, Status> {
         let busy = ServeError::Busy { what: "reloads and flushes", limit: "one at a time", max: 1 };
@@ -32,7 +32,7 @@ impl AdminRpc {
 }
 
 #[tonic::async_trait]
-impl AdminService for AdminRpc {
+impl AdminService for Admin {
     async fn apply(&self, request: Request<pb::ApplyRequest>) -> Answer<pb::ApplyResponse> {
         let sidecar = Arc::clone(&self.0);
         let (dry_run, permit) = (request.get_ref().dry_run, self.permit()?);

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
 use skewless_proto::v1 as pb;
-use skewless_proto::v1::admin_service_server::AdminServiceServer;
 use skewless_store::{OpenReport, Store, StoreError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +21,6 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::admin::AdminRpc;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::get_features;
@@ -31,7 +29,7 @@ use crate::http::{ProbeThread, Probes};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
-use crate::rpc::{FeatureRpc, IngestRpc};
+use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc};
 use crate::sidecar::{Foundation, ReloadError, Sidecar, read_repo};
 use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
@@ -214,8 +212,7 @@ fn make_dir(dir: &Path) -> Result<(), StartError> {
 }
 
 /// What grpc.health.v1 answers for: the process, and each service.
-const HEALTH_NAMES: [&str; 4] =
-    ["", FeatureRpc::NAME, IngestRpc::NAME, AdminServiceServer::<AdminRpc>::NAME];
+const HEALTH_NAMES: [&str; 4] = ["", FeatureRpc::NAME, IngestRpc::NAME, AdminRpc::NAME];
 
 fn serve(
     runtime: &Runtime,
@@ -230,9 +227,7 @@ fn serve(
     let mut routes = Routes::new(health_service);
     routes = routes.add_service(FeatureRpc(Arc::clone(sidecar)));
     routes = routes.add_service(IngestRpc(Arc::clone(sidecar)));
-    let admin = AdminServiceServer::new(AdminRpc(Arc::clone(sidecar)));
-    routes =
-        routes.add_service(admin.max_decoding_message_size(sidecar.config.limits.ingest_bytes_max));
+    routes = routes.add_service(AdminRpc::new(Arc::clone(sidecar)));
     routes = with_reflection(routes);
     let mut serving = Vec::new();
     for socket in bound {

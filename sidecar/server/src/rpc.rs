@@ -1,9 +1,9 @@
-//! How FeatureService and IngestService meet tonic: decoding behind a scan, answers as finished bytes; not
-//! what the methods do.
+//! How the services meet tonic: decoding behind a scan, answers as finished bytes; not what the methods do.
 //!
 //! The generated servers would decode whatever comes and encode through message structs, one allocation a
-//! feature. These two are mounted by hand for that reason alone; paths and messages are those of the
-//! generated contract, and tests call them through the generated clients.
+//! feature. FeatureService, IngestService and AdminService's Load are mounted by hand for that reason alone;
+//! paths and messages are those of the generated contract, and tests call them through the generated clients.
+//! AdminService's other methods take no columns and are mounted as generated.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,13 +15,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use prost::Message;
 use skewless_proto::v1 as pb;
+use skewless_proto::v1::admin_service_server::{AdminService, AdminServiceServer};
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{Service, http};
-use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::server::{ClientStreamingService, Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::admin::Admin;
 use crate::guard::Passed;
 use crate::sidecar::Sidecar;
 use crate::status::ServeError;
@@ -36,6 +38,8 @@ pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + S
 pub(crate) const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
 /// Numbers of the fields of `IngestRequest` that hold sub-messages.
 const INGEST_MESSAGES: &[u32] = &[2, 6, 7];
+/// Numbers of the fields of `LoadRequest` that hold sub-messages.
+const LOAD_MESSAGES: &[u32] = &[3, 7];
 
 /// Decodes `M` behind a scan; sends finished bytes.
 struct ScannedCodec<M> {
@@ -237,6 +241,63 @@ impl UnaryService<pb::ProgressRequest> for Progress {
         let answer = offset.map(|offset| pb::ProgressResponse { offset }.encode_to_vec());
         let answer = answer.map(Response::new);
         std::future::ready(answer.map_err(|error| ServeError::Store(error).into()))
+    }
+}
+
+/// `skewless.v1.AdminService`.
+#[derive(Clone)]
+pub(crate) struct AdminRpc {
+    sidecar: Arc<Sidecar>,
+    generated: AdminServiceServer<Admin>,
+}
+
+impl AdminRpc {
+    pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
+        let generated = AdminServiceServer::new(Admin(Arc::clone(&sidecar)));
+        let generated = generated.max_decoding_message_size(sidecar.config.limits.ingest_bytes_max);
+        Self { sidecar, generated }
+    }
+}
+
+impl NamedService for AdminRpc {
+    const NAME: &'static str = "skewless.v1.AdminService";
+}
+
+impl Service<http::Request<Body>> for AdminRpc {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != "/skewless.v1.AdminService/Load" {
+            return Service::call(&mut self.generated, request);
+        }
+        let sidecar = Arc::clone(&self.sidecar);
+        Box::pin(async move {
+            let max = sidecar.config.limits.ingest_bytes_max;
+            let codec = ScannedCodec::new(&sidecar, LOAD_MESSAGES);
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
+            Ok(grpc.client_streaming(Load(sidecar), request).await)
+        })
+    }
+}
+
+struct Load(Arc<Sidecar>);
+
+impl ClientStreamingService<pb::LoadRequest> for Load {
+    type Response = Vec<u8>;
+    type Future = BoxFuture<Result<Response<Vec<u8>>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<pb::LoadRequest>>) -> Self::Future {
+        let admin = Admin(Arc::clone(&self.0));
+        Box::pin(async move {
+            let answer = admin.load(request).await?.into_inner();
+            Ok(Response::new(answer.encode_to_vec()))
+        })
     }
 }
 

@@ -24,6 +24,10 @@ const MESSAGES_MAX: usize = 4;
 /// Larger messages are split; a sidecar takes 16 MiB by default.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
+/// Strings and byte strings of a message, for the same reason: a sidecar takes 262,144 by default, a few for each column
+/// among them.
+const TEXT_ELEMENTS_MAX: usize = 200_000;
+
 /// Loads one view.
 pub(super) fn load(
     history: &HistoryRequest<'_>,
@@ -110,12 +114,19 @@ fn send_rows(
     send: &mut dyn FnMut(pb::LoadRequest) -> Result<(), OfflineError>,
 ) -> Result<(), OfflineError> {
     let message = message(view, rows, from, to);
-    if message.encoded_len() <= MESSAGE_BYTES_MAX || to - from < 2 {
+    let fits =
+        message.encoded_len() <= MESSAGE_BYTES_MAX && text_elements(&message) <= TEXT_ELEMENTS_MAX;
+    if fits || to - from < 2 {
         return send(message);
     }
     let middle = from + (to - from) / 2;
     send_rows(view, rows, from, middle, send)?;
     send_rows(view, rows, middle, to, send)
+}
+
+fn text_elements(message: &pb::LoadRequest) -> usize {
+    let columns = message.keys.iter().chain(&message.features);
+    columns.map(|column| column.strings.len() + column.binaries.len()).sum()
 }
 
 fn message(view: &View, rows: &Rows, from: usize, to: usize) -> pb::LoadRequest {
@@ -138,5 +149,63 @@ fn message(view: &View, rows: &Rows, from: usize, to: usize) -> pb::LoadRequest 
         deleted: deleted.into(),
         features: features.collect(),
         ..pb::LoadRequest::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skewless_batch::{Field, Type};
+    use skewless_catalog::visibility::Rule;
+    use skewless_catalog::{Fingerprint, KeyColumn, ViewId};
+
+    use super::*;
+
+    /// A view of one key and one text.
+    fn view() -> View {
+        let text = Field {
+            name: "text".to_owned(),
+            ty: Type::Utf8,
+            nullable: true,
+            doc: String::new(),
+            unit: String::new(),
+        };
+        View {
+            id: ViewId::default(),
+            name: "texts".to_owned(),
+            doc: String::new(),
+            entity: "thing".to_owned(),
+            keys: vec![KeyColumn { name: "id".to_owned(), ty: Type::Int64 }],
+            features: vec![text],
+            rule: Rule::default(),
+            source: None,
+            fingerprint: Fingerprint::default(),
+            schema_fingerprint: Fingerprint::default(),
+        }
+    }
+
+    #[test]
+    fn a_message_holds_no_more_strings_than_a_sidecar_takes() {
+        const ROWS: usize = 300_000;
+        let (mut id, mut text) = (Column::new(Type::Int64), Column::new(Type::Utf8));
+        for row in 0..ROWS {
+            id.push_i64(row as i64);
+            text.push_utf8("");
+        }
+        let rows = Rows {
+            keys: vec![id],
+            event_us: vec![0; ROWS],
+            known_us: vec![0; ROWS],
+            deleted: vec![false; ROWS],
+            features: vec![text],
+        };
+        let whole = message(&view(), &rows, 0, ROWS);
+        assert!(whole.encoded_len() < MESSAGE_BYTES_MAX, "its bytes alone would split it");
+        let mut sent = Vec::new();
+        let all = send_rows(&view(), &rows, 0, ROWS, &mut |message| {
+            sent.push(text_elements(&message));
+            Ok(())
+        });
+        assert!(all.is_ok());
+        assert_eq!(sent, [ROWS / 2, ROWS / 2]);
     }
 }

@@ -56,6 +56,21 @@ async fn rows_columns_and_bytes_have_limits() {
         EXHAUSTED,
         &["limits.ingest_bytes_max"],
     );
+    let mut admin = harness.admin().await;
+    let load = |keys, features| {
+        let (view, event_us) = ("weather".to_owned(), vec![NOON]);
+        let rows = pb::LoadRequest { view, keys, event_us, features, ..pb::LoadRequest::default() };
+        tokio_stream::iter([rows])
+    };
+    for (keys, limit) in [
+        (vec![pb::Column::default(); 4], "at most 3 columns (limits.columns_max)"),
+        (vec![texts("faa", &[Some("x"); 30])], "limits.text_elements_max"),
+        (vec![texts("faa", &[Some(&long)])], "limits.ingest_bytes_max"),
+    ] {
+        refused(admin.load(load(keys, vec![])).await, EXHAUSTED, &[limit]);
+    }
+    let row = load(vec![texts("faa", &[Some("LGA")])], vec![floats("wind", &[1.0])]);
+    assert_eq!(admin.load(row).await.unwrap().into_inner().rows, 1);
     let sky = pb::IngestRequest {
         features: vec![texts("sky", &[Some(&"y".repeat(1_200))])],
         ..weather("BIG", NOON, 0.0)
