@@ -135,18 +135,18 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn apply(sidecar: &Sidecar, dry_run: bool) -> pb::ApplyResponse {
-    let (applied, changes, diagnostics) = match sidecar.reload(dry_run) {
+    let (applied, changes, diagnostics, now) = match sidecar.reload(dry_run) {
         Ok(reloaded) => {
             let changes = diff::diff(&reloaded.old.catalog, &reloaded.repo.catalog);
             let mut changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
             if !dry_run {
-                changes.extend(emptied(&sidecar.current.load().views));
+                changes.extend(emptied(&reloaded.new.views));
             }
-            (true, changes, reloaded.repo.catalog.warnings.iter().map(diagnostic).collect())
+            let warnings = reloaded.repo.catalog.warnings.iter().map(diagnostic).collect();
+            (true, changes, warnings, reloaded.new)
         }
-        Err(error) => (false, Vec::new(), refusal(&error)),
+        Err(error) => (false, Vec::new(), refusal(&error), sidecar.current.load_full()),
     };
-    let now = sidecar.current.load();
     pb::ApplyResponse {
         applied,
         changed: !changes.is_empty(),

@@ -58,7 +58,7 @@ fn answer_inner(
     let served = plan_of(sidecar, &snapshot, request)?;
     let mut frame = served.frames.take(|| Frame::new(served.plan()));
     let mut scratch = snapshot.workers.take(|| Scratch {
-        worker: Worker::new(&sidecar.engine),
+        worker: Worker::new(&sidecar.foundation.engine),
         read: ReadScratch::default(),
         lookups: Vec::new(),
         sizes: Sizes::default(),

@@ -30,7 +30,7 @@ use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
 use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc};
-use crate::sidecar::{Foundation, ReloadError, Sidecar, read_repo};
+use crate::sidecar::{Foundation, Sidecar, read_repo};
 use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
 
@@ -198,7 +198,7 @@ pub(crate) fn build(
     let cache = Some(DirCache::open(&config.cache_dir)?);
     let period = Duration::from_micros(config.life.tick_us);
     let ticker = Ticker::start(engine.clone(), period)?;
-    let foundation = Foundation { engine, cache, metrics, threads, ticker };
+    let foundation = Foundation { engine, cache, metrics, threads, _ticker: ticker };
     let prepared = foundation.prepare(&config, &repo)?;
     make_dir(&config.store_dir)?;
     let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
@@ -311,9 +311,8 @@ impl Running {
     pub fn reload(&self) -> Result<u64, String> {
         let Some(parts) = &self.parts else { return Err("the sidecar has ended".to_owned()) };
         match parts.sidecar.reload(false) {
-            Ok(reloaded) => Ok(reloaded.old.number + 1),
-            Err(ReloadError::Repo(error)) => Err(error.to_string()),
-            Err(ReloadError::Snapshot(error)) => Err(error.to_string()),
+            Ok(reloaded) => Ok(reloaded.new.number),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -421,7 +420,7 @@ pub fn run(config: Config) -> Result<Shutdown, StartError> {
 async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
     let theirs = Arc::clone(sidecar);
     match tokio::task::spawn_blocking(move || theirs.reload(false)).await {
-        Ok(Ok(reloaded)) => tracing::info!(snapshot = reloaded.old.number + 1, "reloaded"),
+        Ok(Ok(reloaded)) => tracing::info!(snapshot = reloaded.new.number, "reloaded"),
         Ok(Err(error)) => tracing::error!(%error, "reload refused; serving what was served before"),
         Err(error) => tracing::error!(%error, "reload panicked; serving what was served before"),
     }

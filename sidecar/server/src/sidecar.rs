@@ -1,13 +1,13 @@
 //! Everything one running sidecar holds, and replacing what it serves; not its sockets and threads.
 //!
-//! A reload has three steps: read and check the repo, compile and start the plugins, bind to the store. A
-//! mistake in the first two changes nothing at all. Only then are the store's views made to fit, and the new
-//! snapshot swapped in with one pointer. One reload at a time; readers never wait for it.
+//! A reload has three steps: read and check the repo, compile and start the plugins and bind the plans to them,
+//! bind to the store. A mistake in the first two changes nothing at all. Only then are the store's views made to
+//! fit, and the new snapshot swapped in with one pointer. One reload at a time; readers never wait for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use skewless_engine::{DirCache, Engine, Ticker};
+use skewless_engine::{CompileCache, DirCache, Engine, Ticker};
 use skewless_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,18 +23,15 @@ use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError};
 pub(crate) struct Sidecar {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) engine: Engine,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) current: ArcSwap<Snapshot>,
     pub(crate) gates: Gates,
     /// Cancelled when draining begins.
     pub(crate) draining: CancellationToken,
-    cache: Option<DirCache>,
-    threads: usize,
     reloading: Mutex<()>,
-    /// Ticks for as long as anything can run a plugin: a call that outlives the shutdown ends by it, too.
-    _ticker: Ticker,
+    /// Last, so that it ticks for as long as anything can run a plugin.
+    pub(crate) foundation: Foundation,
 }
 
 /// How much is being worked on at once.
@@ -60,18 +57,22 @@ pub(crate) enum ReloadError {
 
 /// What a reload did.
 pub(crate) struct Reloaded {
+    /// What was served before.
     pub(crate) old: Arc<Snapshot>,
+    /// What is served from it on; of a dry run that is `old`.
+    pub(crate) new: Arc<Snapshot>,
     pub(crate) repo: Repo,
 }
 
-/// Engine, cache and what they were asked to load first.
+/// What every snapshot is built with, from the first to the last.
 pub(crate) struct Foundation {
     pub(crate) engine: Engine,
     pub(crate) cache: Option<DirCache>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) threads: usize,
-    /// Ticks before the first plugin is started: start functions have a deadline, too.
-    pub(crate) ticker: Ticker,
+    /// Ticks before the first plugin is started, as start functions have a deadline, too, and until the end: a
+    /// call that outlives the shutdown ends by it.
+    pub(crate) _ticker: Ticker,
 }
 
 impl Foundation {
@@ -79,20 +80,15 @@ impl Foundation {
         snapshot::prepare(repo, &self.parts(config))
     }
 
-    fn parts<'a>(&'a self, config: &Config) -> Parts<'a> {
-        parts(&self.engine, self.cache.as_ref(), &self.metrics, config, self.threads)
+    fn parts(&self, config: &Config) -> Parts<'_> {
+        Parts {
+            engine: &self.engine,
+            cache: self.cache.as_ref().map(|cache| cache as &dyn CompileCache),
+            metrics: &self.metrics,
+            ad_hoc_max: config.limits.ad_hoc_plans_max,
+            threads: self.threads,
+        }
     }
-}
-
-fn parts<'a>(
-    engine: &'a Engine,
-    cache: Option<&'a DirCache>,
-    metrics: &'a Metrics,
-    config: &Config,
-    threads: usize,
-) -> Parts<'a> {
-    let cache = cache.map(|cache| cache as &dyn skewless_engine::CompileCache);
-    Parts { engine, cache, metrics, ad_hoc_max: config.limits.ad_hoc_plans_max, threads }
 }
 
 /// Reads and checks the feature repo of a configuration.
@@ -123,24 +119,11 @@ impl Sidecar {
             admin: Arc::new(Semaphore::new(1)),
             load: Arc::new(Semaphore::new(1)),
         };
-        let Foundation { engine, cache, metrics, threads, ticker } = foundation;
+        let metrics = Arc::clone(&foundation.metrics);
         let current = ArcSwap::from_pointee(snapshot);
         let draining = CancellationToken::new();
         let reloading = Mutex::new(());
-        Ok(Self {
-            config,
-            clock,
-            engine,
-            store,
-            metrics,
-            current,
-            gates,
-            draining,
-            cache,
-            threads,
-            reloading,
-            _ticker: ticker,
-        })
+        Ok(Self { config, clock, store, metrics, current, gates, draining, reloading, foundation })
     }
 
     /// Reads the repo again and serves from it, if every check passes; blocks for as long as compiling takes.
@@ -156,19 +139,18 @@ impl Sidecar {
 
     fn try_reload(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
         let repo = read_repo(&self.config)?;
-        let parts =
-            parts(&self.engine, self.cache.as_ref(), &self.metrics, &self.config, self.threads);
-        let prepared = snapshot::prepare(&repo, &parts)?;
+        let prepared = self.foundation.prepare(&self.config, &repo)?;
         let old = self.current.load_full();
         if dry_run {
-            return Ok(Reloaded { old, repo });
+            return Ok(Reloaded { new: Arc::clone(&old), old, repo });
         }
-        let number = old.number + 1;
+        let (parts, number) = (self.foundation.parts(&self.config), old.number + 1);
         let new = prepared.bind(&self.store, &parts, number, self.clock.now_us())?;
-        self.current.store(Arc::new(new));
+        let new = Arc::new(new);
+        self.current.store(Arc::clone(&new));
         self.metrics.snapshot.set(number);
         self.metrics.forget(&old.catalog, &repo.catalog);
-        Ok(Reloaded { old, repo })
+        Ok(Reloaded { old, new, repo })
     }
 
     /// Why it shouldn't be sent calls; `None` if it should.
@@ -197,7 +179,44 @@ fn unready(draining: bool, poisoned: bool) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use skewless_catalog::{Catalog, Plan};
+
     use super::*;
+
+    const DEFINITIONS: &str = "\
+requests: [{name: a, type: float64}, {name: b, type: float64}]
+transforms: [{name: adds, plugin: adds.wasm, inputs: {a: request.a, b: request.b}}]
+services: [{name: sums, features: [adds.sum]}]
+";
+
+    /// The catalog's checks let no such plan through, so one is made by hand.
+    #[test]
+    fn a_plan_that_does_not_fit_its_plugins_is_refused_before_the_store_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
+        std::fs::write(dir.path().join("adds.wasm"), wat::parse_file(adds).unwrap()).unwrap();
+        std::fs::write(dir.path().join("features.yaml"), DEFINITIONS).unwrap();
+        let mut config = Config { repo_dir: dir.path().to_owned(), ..Config::default() };
+        config.engine.instances_max = 8;
+        let engine = Engine::new(config.engine.clone()).unwrap();
+        let ticker = Ticker::start(engine.clone(), Duration::from_millis(1)).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let foundation = Foundation { engine, cache: None, metrics, threads: 1, _ticker: ticker };
+
+        let mut repo = read_repo(&config).unwrap();
+        assert!(foundation.prepare(&config, &repo).is_ok());
+        let mut catalog = Catalog::clone(&repo.catalog);
+        let mut plan = Plan::clone(&catalog.services[0].plan);
+        plan.steps[0].inputs.push(0);
+        catalog.services[0].plan = Arc::new(plan);
+        repo.catalog = Arc::new(catalog);
+        let error = foundation.prepare(&config, &repo).err().unwrap().to_string();
+        assert!(error.starts_with("service `sums`: "), "{error}");
+    }
 
     #[test]
     fn a_sidecar_that_drains_or_whose_store_is_poisoned_is_not_ready() {

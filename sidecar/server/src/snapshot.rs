@@ -109,14 +109,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) threads: usize,
 }
 
-/// Everything of a snapshot that doesn't touch the store: plugins compiled and started once.
+/// Everything of a snapshot that doesn't touch the store: plugins compiled and started once, plans bound to them.
 pub(crate) struct Prepared {
     catalog: Arc<Catalog>,
     plugins: BTreeMap<Digest, Plugin>,
+    /// Of the catalog's services, in their order.
+    programs: Vec<Program>,
     workers: Vec<Worker>,
 }
 
-/// Compiles and starts every plugin. Changes nothing that is being served.
+/// Compiles and starts every plugin and binds every plan to them. Changes nothing that is being served.
 pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, SnapshotError> {
     let mut plugins = BTreeMap::new();
     for (digest, bytes) in &repo.plugins {
@@ -126,6 +128,11 @@ pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, Snapsh
         })?;
         plugins.insert(*digest, plugin);
     }
+    let services = repo.catalog.services.iter();
+    let programs = services.map(|service| {
+        program(&service.plan, &plugins).map_err(|error| refused(&service.name, &error))
+    });
+    let programs = programs.collect::<Result<_, _>>()?;
     let mut workers = Vec::with_capacity(parts.threads);
     for _ in 0..parts.threads {
         let mut worker = Worker::new(parts.engine);
@@ -139,7 +146,7 @@ pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, Snapsh
         }
         workers.push(worker);
     }
-    Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, workers })
+    Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, programs, workers })
 }
 
 fn warm_up(
@@ -152,6 +159,15 @@ fn warm_up(
         Some(plugin) => worker.warm_up(plugin, policy).map_err(|error| error.to_string()),
         None => Err(format!("expected plugin {digest} to be loaded")),
     }
+}
+
+fn program(plan: &Arc<Plan>, plugins: &BTreeMap<Digest, Plugin>) -> Result<Program, ServeError> {
+    let program = Program::bind(plan, &|digest| plugins.get(digest).cloned());
+    program.map_err(|error| ServeError::Bind(error.to_string()))
+}
+
+fn refused(service: &str, error: &ServeError) -> SnapshotError {
+    SnapshotError::Service { service: service.to_owned(), error: error.to_string() }
 }
 
 fn name_of(catalog: &Catalog, digest: &Digest) -> (String, String) {
@@ -185,13 +201,9 @@ impl Prepared {
             tracing::warn!("{line}");
         }
         let mut services = HashMap::with_capacity(self.catalog.services.len());
-        for service in &self.catalog.services {
-            let served =
-                Served::bind(&service.plan, &self.plugins, &views, parts.metrics, parts.threads);
-            let served = served.map_err(|error| SnapshotError::Service {
-                service: service.name.clone(),
-                error: error.to_string(),
-            })?;
+        for (service, program) in self.catalog.services.iter().zip(self.programs) {
+            let served = Served::bind(program, &views, parts.metrics, parts.threads)
+                .map_err(|error| refused(&service.name, &error))?;
             services.insert(service.name.clone(), Arc::new(served));
         }
         let workers = Pool::new(parts.threads.max(1));
@@ -220,21 +232,19 @@ impl Prepared {
 
 impl Served {
     fn bind(
-        plan: &Arc<Plan>,
-        plugins: &BTreeMap<Digest, Plugin>,
+        program: Program,
         views: &ViewSet,
         metrics: &Metrics,
         threads: usize,
     ) -> Result<Self, ServeError> {
-        let program = Program::bind(plan, &|digest| plugins.get(digest).cloned())
-            .map_err(|error| ServeError::Bind(error.to_string()))?;
+        let plan = program.plan();
         Ok(Self {
-            program,
             store: views.bind(plan)?,
             layout: Layout::new(plan),
             metrics: metrics.of_plan(plan),
             frames: Pool::new(threads.max(1)),
             cost: Cost::unknown(),
+            program,
         })
     }
 
@@ -267,8 +277,8 @@ impl Snapshot {
         }
         let names: Vec<&str> = features.iter().map(String::as_str).collect();
         let plan = self.catalog.plan_of(&names)?;
-        let served =
-            Arc::new(Served::bind(&plan, &self.plugins, &self.views, metrics, self.threads)?);
+        let program = program(&plan, &self.plugins)?;
+        let served = Arc::new(Served::bind(program, &self.views, metrics, self.threads)?);
         metrics.ad_hoc_plans.inc();
         self.ad_hoc_plans().keep(features, Arc::clone(&served), self.ad_hoc_max);
         Ok(served)

@@ -55,6 +55,10 @@ async fn a_reload_that_drops_stored_rows_says_so() {
     let answer = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
     let dropped = |line: &String| line.contains("weather") && line.contains("were dropped");
     assert!(answer.applied && answer.changes.iter().any(dropped), "{answer:?}");
+    // What is told is of this reload, not of what came of an earlier one.
+    let again = admin.apply(pb::ApplyRequest::default()).await.unwrap().into_inner();
+    assert_eq!((again.snapshot, again.changed), (3, false), "{again:?}");
+    assert_eq!(harness.running().reload(), Ok(4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
