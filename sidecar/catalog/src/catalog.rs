@@ -197,17 +197,31 @@ pub struct UnknownName {
 impl Catalog {
     /// The compiled plan of a service.
     pub fn plan(&self, service: &str) -> Result<Arc<Plan>, UnknownName> {
-        match self.services.binary_search_by(|s| s.name.as_str().cmp(service)) {
-            Ok(index) => Ok(Arc::clone(&self.services[index].plan)),
-            Err(_) => Err(UnknownName {
-                kind: "service",
-                name: service.to_owned(),
-                did_you_mean: names::nearest(
-                    service,
-                    self.services.iter().map(|s| s.name.as_str()),
-                ),
-            }),
-        }
+        Ok(Arc::clone(&self.services[self.find_service(service)?].plan))
+    }
+
+    /// The index in [`Catalog::services`] of the service of this name; an error names the nearest.
+    pub fn find_service(&self, name: &str) -> Result<usize, UnknownName> {
+        let found = self.services.binary_search_by(|service| service.name.as_str().cmp(name));
+        found.map_err(|_| unknown("service", name, self.services.iter().map(|s| &*s.name)))
+    }
+
+    /// The view of this name; an error names the nearest.
+    pub fn find_view(&self, name: &str) -> Result<&View, UnknownName> {
+        let names = self.views.iter().map(|view| &*view.name);
+        self.view(name).ok_or_else(|| unknown("view", name, names))
+    }
+
+    /// The entity of this name; an error names the nearest.
+    pub fn find_entity(&self, name: &str) -> Result<&Entity, UnknownName> {
+        let names = self.entities.iter().map(|entity| &*entity.name);
+        self.entity(name).ok_or_else(|| unknown("entity", name, names))
+    }
+
+    /// The transform of this name; an error names the nearest.
+    pub fn find_transform(&self, name: &str) -> Result<&Transform, UnknownName> {
+        let names = self.transforms.iter().map(|transform| &*transform.name);
+        self.transform(name).ok_or_else(|| unknown("transform", name, names))
     }
 
     /// A plan for an ad hoc list of features, written as in a service; compiled anew each time.
@@ -248,6 +262,14 @@ impl Catalog {
     pub fn join_key(&self, name: &str) -> Option<Type> {
         self.entities.iter().find_map(|entity| entity.join_key(name))
     }
+}
+
+fn unknown<'a>(
+    kind: &'static str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> UnknownName {
+    UnknownName { kind, name: name.to_owned(), did_you_mean: names::nearest(name, known) }
 }
 
 impl Entity {

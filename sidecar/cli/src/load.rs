@@ -12,7 +12,7 @@ use skewless_offline::{
 use skewless_server::{Config, Override};
 use skewless_store::{CommitMode, SchemaChange, Store, StoreError};
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Next, Outcome};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::settings::Settings;
@@ -98,13 +98,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         args.views.iter().map(String::as_str).collect()
     };
     for view in &views {
-        if catalog.view(view).is_none() {
+        catalog.find_view(view).or_next(|| {
             let names: Vec<_> = catalog.views.iter().map(|view| view.name.as_str()).collect();
-            return Err(Failure::new(
-                format!("expected a view of the repo, came `{view}`"),
-                format!("the repo's views are: {}", names.join(", ")),
-            ));
-        }
+            format!("the repo's views are: {}", names.join(", "))
+        })?;
     }
     match &args.at {
         Some(address) => into_sidecar(args, &repo, &views, address, &cancel),

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use skewless_batch::{Field, Type};
 use skewless_catalog::visibility::Boundary;
-use skewless_catalog::{Diagnostic, Fingerprint, Severity, UnknownName, diff, names};
+use skewless_catalog::{Diagnostic, Fingerprint, Severity, diff};
 use skewless_engine::Lane;
 use skewless_proto::v1 as pb;
 use skewless_proto::v1::admin_service_server::AdminService;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::ingest::view_of;
 use crate::load;
 use crate::repo::RepoError;
 use crate::sidecar::{ReloadError, Sidecar};
@@ -193,13 +192,8 @@ fn list(snapshot: &Snapshot) -> pb::ListResponse {
 }
 
 fn service(snapshot: &Snapshot, name: &str) -> Result<pb::ServiceDescription, ServeError> {
-    let plan = snapshot.catalog.plan(name)?;
-    let doc = snapshot
-        .catalog
-        .services
-        .iter()
-        .find(|service| service.name == name)
-        .map_or("", |s| &s.doc);
+    let service = &snapshot.catalog.services[snapshot.catalog.find_service(name)?];
+    let (plan, doc) = (&service.plan, &service.doc);
     let lookups = plan.lookups.iter().map(|lookup| match &lookup.role {
         Some(role) => format!("{}[{role}]", lookup.view_name),
         None => lookup.view_name.clone(),
@@ -226,7 +220,7 @@ fn service(snapshot: &Snapshot, name: &str) -> Result<pb::ServiceDescription, Se
 }
 
 fn view(snapshot: &Snapshot, name: &str) -> Result<pb::ViewDescription, ServeError> {
-    let view = view_of(snapshot, name)?;
+    let view = snapshot.catalog.find_view(name)?;
     Ok(pb::ViewDescription {
         named: Some(named(&view.name, &view.doc, &view.fingerprint)),
         entity: view.entity.clone(),
@@ -240,10 +234,7 @@ fn view(snapshot: &Snapshot, name: &str) -> Result<pb::ViewDescription, ServeErr
 }
 
 fn transform(snapshot: &Snapshot, name: &str) -> Result<pb::TransformDescription, ServeError> {
-    let all = &snapshot.catalog.transforms;
-    let transform = snapshot.catalog.transform(name);
-    let transform =
-        transform.ok_or_else(|| unknown("transform", name, all.iter().map(|t| t.name.as_str())))?;
+    let transform = snapshot.catalog.find_transform(name)?;
     Ok(pb::TransformDescription {
         named: Some(named(&transform.name, &transform.doc, &transform.fingerprint)),
         plugin: transform.plugin.clone(),
@@ -255,10 +246,7 @@ fn transform(snapshot: &Snapshot, name: &str) -> Result<pb::TransformDescription
 }
 
 fn entity(snapshot: &Snapshot, name: &str) -> Result<pb::EntityDescription, ServeError> {
-    let all = &snapshot.catalog.entities;
-    let entity = snapshot.catalog.entity(name);
-    let entity =
-        entity.ok_or_else(|| unknown("entity", name, all.iter().map(|e| e.name.as_str())))?;
+    let entity = snapshot.catalog.find_entity(name)?;
     let roles = entity.roles.iter();
     let roles = roles.map(|role| pb::RoleDescription {
         name: role.name.clone(),
@@ -270,10 +258,6 @@ fn entity(snapshot: &Snapshot, name: &str) -> Result<pb::EntityDescription, Serv
         join_keys: entity.join_keys.clone(),
         roles: roles.collect(),
     })
-}
-
-fn unknown<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> ServeError {
-    UnknownName { kind, name: name.to_owned(), did_you_mean: names::nearest(name, known) }.into()
 }
 
 fn named(name: &str, doc: &str, fingerprint: &Fingerprint) -> pb::Named {

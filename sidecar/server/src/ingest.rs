@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use skewless_catalog::{UnknownName, View, names};
 use skewless_proto::v1 as pb;
 use skewless_store::{Applied, SourceOffset, Verdict};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,7 +20,6 @@ use crate::metrics::VERDICTS;
 use crate::rows::{Came, Known};
 use crate::rpc::Answers;
 use crate::sidecar::Sidecar;
-use crate::snapshot::Snapshot;
 use crate::status::{ServeError, mend};
 
 /// Applies one batch.
@@ -36,7 +34,7 @@ pub(crate) async fn ingest(
 /// Checks and applies one batch; blocks until it is written.
 fn apply(sidecar: &Sidecar, request: &pb::IngestRequest) -> Result<pb::IngestResponse, ServeError> {
     let snapshot = sidecar.current.load_full();
-    let view = view_of(&snapshot, &request.view)?;
+    let view = snapshot.catalog.find_view(&request.view)?;
     let now_us = sidecar.clock.now_us();
     let came = Came {
         keys: &request.keys,
@@ -56,15 +54,6 @@ fn apply(sidecar: &Sidecar, request: &pb::IngestRequest) -> Result<pb::IngestRes
         sidecar.metrics.ingested(&view.name, verdict, rows.into());
     }
     Ok(answer)
-}
-
-/// The view of this name, or the nearest name.
-pub(crate) fn view_of<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a View, ServeError> {
-    snapshot.catalog.view(name).ok_or_else(|| {
-        let did_you_mean =
-            names::nearest(name, snapshot.catalog.views.iter().map(|view| view.name.as_str()));
-        UnknownName { kind: "view", name: name.to_owned(), did_you_mean }.into()
-    })
 }
 
 fn response(applied: &Applied) -> pb::IngestResponse {

@@ -11,7 +11,6 @@ use skewless_proto::v1 as pb;
 use skewless_store::{CommitMode, CommitReport, Loader, ViewHandle};
 use tonic::Streaming;
 
-use crate::ingest::view_of;
 use crate::rows::{Came, Known};
 use crate::sidecar::Sidecar;
 use crate::snapshot::Snapshot;
@@ -61,7 +60,7 @@ struct Load {
 impl Load {
     fn begin(sidecar: &Arc<Sidecar>, first: &pb::LoadRequest) -> Result<Self, ServeError> {
         let snapshot = sidecar.current.load_full();
-        let id = view_of(&snapshot, &first.view)?.id;
+        let id = snapshot.catalog.find_view(&first.view)?.id;
         let mode = match pb::LoadMode::try_from(first.mode) {
             Ok(pb::LoadMode::Unspecified | pb::LoadMode::Merge) => CommitMode::Merge,
             Ok(pb::LoadMode::Replace) => CommitMode::Replace,
@@ -91,7 +90,7 @@ impl Load {
             deleted: &request.deleted,
             features: &request.features,
         };
-        let view = view_of(&self.snapshot, &self.view)?;
+        let view = self.snapshot.catalog.find_view(&self.view)?;
         if !(came.event_us.is_empty() && came.keys.is_empty()) {
             let rows = came.rows(view, self.sidecar.config.limits.ingest_rows_max, Known::Event)?;
             self.loader.push(&rows)?;

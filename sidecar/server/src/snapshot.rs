@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan, UnknownName};
+use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
 use skewless_store::{ReadScratch, SchemaChange, Store, StoreError, StorePlan, ViewSet};
 
@@ -30,7 +30,8 @@ pub struct Snapshot {
     pub plugins: BTreeMap<Digest, Plugin>,
     /// When it was built, microseconds UTC.
     pub loaded_us: i64,
-    services: HashMap<String, Arc<Served>>,
+    /// Of the catalog's services, in their order.
+    services: Vec<Arc<Served>>,
     ad_hoc: Mutex<AdHoc>,
     ad_hoc_max: usize,
     threads: usize,
@@ -200,11 +201,11 @@ impl Prepared {
         for line in emptied(&views) {
             tracing::warn!("{line}");
         }
-        let mut services = HashMap::with_capacity(self.catalog.services.len());
+        let mut services = Vec::with_capacity(self.programs.len());
         for (service, program) in self.catalog.services.iter().zip(self.programs) {
             let served = Served::bind(program, &views, parts.metrics, parts.threads)
                 .map_err(|error| refused(&service.name, &error))?;
-            services.insert(service.name.clone(), Arc::new(served));
+            services.push(Arc::new(served));
         }
         let workers = Pool::new(parts.threads.max(1));
         for worker in self.workers {
@@ -256,14 +257,7 @@ impl Served {
 impl Snapshot {
     /// The plan of a declared service.
     pub(crate) fn service(&self, name: &str) -> Result<Arc<Served>, ServeError> {
-        match self.services.get(name) {
-            Some(served) => Ok(Arc::clone(served)),
-            None => Err(match self.catalog.plan(name) {
-                Err(unknown) => unknown.into(),
-                Ok(_) => UnknownName { kind: "service", name: name.to_owned(), did_you_mean: None }
-                    .into(),
-            }),
-        }
+        Ok(Arc::clone(&self.services[self.catalog.find_service(name)?]))
     }
 
     /// The plan of an ad hoc list; compiled once and kept.

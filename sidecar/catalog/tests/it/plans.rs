@@ -95,6 +95,17 @@ fn unknown_names_are_answered_with_the_nearest() {
         error.to_string(),
         "expected a declared service, came `departure_dely` (did you mean `departure_delay`?)"
     );
+    for error in [
+        catalog.find_service("departure_dely").unwrap_err(),
+        catalog.find_view("wether").unwrap_err(),
+        catalog.find_entity("airprt").unwrap_err(),
+        catalog.find_transform("distnce").unwrap_err(),
+    ] {
+        assert!(error.did_you_mean.is_some(), "{error}");
+    }
+    assert_eq!(catalog.find_view("weather").unwrap().name, "weather");
+    let service = catalog.find_service("departure_delay").unwrap();
+    assert_eq!(catalog.services[service].name, "departure_delay");
     let meant = |feature: &str| match catalog.plan_of(&[feature]) {
         Err(PlanError::UnknownName(unknown)) => unknown.did_you_mean,
         other => panic!("{other:?}"),

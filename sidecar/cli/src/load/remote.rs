@@ -34,8 +34,7 @@ pub(super) fn load(
     address: &str,
     replace: bool,
 ) -> Outcome<(HistoryRead, pb::LoadResponse)> {
-    let unknown = || Failure::new("the view is not in the catalog", "check the repo");
-    let view = history.catalog.view(history.view).ok_or_else(unknown)?;
+    let view = history.catalog.find_view(history.view)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let channel = runtime.block_on(connect(address))?;

@@ -59,3 +59,12 @@ fn a_load_keeps_to_the_store_s_limits() {
     assert!(complaint.contains("views_max"), "{complaint}");
     done(&skewless(repo, &["load", "--set", "store.views_max=2"]));
 }
+
+#[test]
+fn a_mistyped_view_is_answered_with_the_nearest_and_all_others() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let complaint = refused(&skewless(repo.path(), &["load", "customer_order"]), 1);
+    for part in ["did you mean `customer_orders`?", "next: ", "customer_orders, visits"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+}
