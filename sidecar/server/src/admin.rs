@@ -11,6 +11,7 @@ use skewless_proto::v1::admin_service_server::AdminService;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::blocking::blocking;
 use crate::load;
 use crate::repo::RepoError;
 use crate::sidecar::{ReloadError, Sidecar};
@@ -124,13 +125,6 @@ impl AdminService for Admin {
     async fn load(&self, request: Request<Streaming<pb::LoadRequest>>) -> Answer<pb::LoadResponse> {
         Ok(Response::new(load::load(Arc::clone(&self.0), request.into_inner()).await?))
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ServeError> + Send + 'static,
-) -> Result<T, ServeError> {
-    let work = tokio::task::spawn_blocking(work);
-    work.await.unwrap_or_else(|error| Err(ServeError::Panic(error.to_string())))
 }
 
 fn apply(sidecar: &Sidecar, dry_run: bool) -> pb::ApplyResponse {

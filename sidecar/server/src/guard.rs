@@ -96,8 +96,9 @@ enum Seat {
 struct Method {
     name: &'static str,
     service: Kind,
-    /// A stream ends when its client wants it to: it has no deadline and is counted elsewhere.
-    stream: bool,
+    /// Whether it has a deadline and a place among the calls in work. Not so: a stream, which ends when its client
+    /// wants, and what compiles or writes to the disk for as long as that takes. Those have gates of their own.
+    bounded: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,18 +114,22 @@ const METHODS: [Method; 11] = [
     Method {
         name: "skewless.v1.FeatureService/GetFeatures",
         service: Kind::Features,
-        stream: false,
+        bounded: true,
     },
-    Method { name: "skewless.v1.IngestService/Ingest", service: Kind::Ingest, stream: false },
-    Method { name: "skewless.v1.IngestService/IngestStream", service: Kind::Ingest, stream: true },
-    Method { name: "skewless.v1.IngestService/Progress", service: Kind::Ingest, stream: false },
-    Method { name: "skewless.v1.AdminService/Apply", service: Kind::Admin, stream: true },
-    Method { name: "skewless.v1.AdminService/List", service: Kind::Admin, stream: false },
-    Method { name: "skewless.v1.AdminService/Describe", service: Kind::Admin, stream: false },
-    Method { name: "skewless.v1.AdminService/Plugins", service: Kind::Admin, stream: false },
-    Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Admin, stream: false },
-    Method { name: "skewless.v1.AdminService/Flush", service: Kind::Admin, stream: true },
-    Method { name: "skewless.v1.AdminService/Load", service: Kind::Admin, stream: true },
+    Method { name: "skewless.v1.IngestService/Ingest", service: Kind::Ingest, bounded: true },
+    Method {
+        name: "skewless.v1.IngestService/IngestStream",
+        service: Kind::Ingest,
+        bounded: false,
+    },
+    Method { name: "skewless.v1.IngestService/Progress", service: Kind::Ingest, bounded: true },
+    Method { name: "skewless.v1.AdminService/Apply", service: Kind::Admin, bounded: false },
+    Method { name: "skewless.v1.AdminService/List", service: Kind::Admin, bounded: true },
+    Method { name: "skewless.v1.AdminService/Describe", service: Kind::Admin, bounded: true },
+    Method { name: "skewless.v1.AdminService/Plugins", service: Kind::Admin, bounded: true },
+    Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Admin, bounded: true },
+    Method { name: "skewless.v1.AdminService/Flush", service: Kind::Admin, bounded: false },
+    Method { name: "skewless.v1.AdminService/Load", service: Kind::Admin, bounded: false },
 ];
 
 impl Method {
@@ -137,7 +142,7 @@ impl Method {
                 Some("skewless.v1.IngestService") => Kind::Ingest,
                 _ => Kind::Other,
             };
-            Self { name: "other", service, stream: true }
+            Self { name: "other", service, bounded: false }
         })
     }
 }
@@ -181,7 +186,7 @@ impl Service<http::Request<Body>> for Guard {
             sidecar.metrics.call(method.name, error.code());
             return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
         }
-        if method.service == Kind::Other || method.stream {
+        if method.service == Kind::Other || !method.bounded {
             let answer = self.inner.call(request);
             return Box::pin(async move {
                 let answer = mended(&sidecar, method, answer.await?);
@@ -373,5 +378,12 @@ mod tests {
         assert!(Method::of("/skewless.v1.IngestService/").service == Kind::Ingest);
         assert!(Method::of("/grpc.health.v1.Health/Check").service == Kind::Other);
         assert_eq!(Method::of("/made.up/Name").name, "other");
+    }
+
+    #[test]
+    fn all_calls_are_bounded_but_streams_and_what_takes_as_long_as_it_takes() {
+        let unbounded = METHODS.iter().filter(|method| !method.bounded);
+        let names: Vec<_> = unbounded.filter_map(|method| method.name.split('/').nth(1)).collect();
+        assert_eq!(names, ["IngestStream", "Apply", "Flush", "Load"]);
     }
 }

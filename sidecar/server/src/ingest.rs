@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use crate::blocking::blocking;
 use crate::metrics::VERDICTS;
 use crate::rows::{Came, Known};
 use crate::rpc::Answers;
@@ -27,8 +28,7 @@ pub(crate) async fn ingest(
     sidecar: Arc<Sidecar>,
     request: pb::IngestRequest,
 ) -> Result<pb::IngestResponse, ServeError> {
-    let work = tokio::task::spawn_blocking(move || apply(&sidecar, &request));
-    work.await.unwrap_or_else(|error| Err(ServeError::Panic(error.to_string())))
+    blocking(move || apply(&sidecar, &request)).await
 }
 
 /// Checks and applies one batch; blocks until it is written.

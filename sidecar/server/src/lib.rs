@@ -19,6 +19,7 @@ pub mod wire;
 
 mod admin;
 mod admission;
+mod blocking;
 mod cost;
 mod encode;
 mod get_features;

@@ -11,6 +11,7 @@ use skewless_proto::v1 as pb;
 use skewless_store::{CommitMode, CommitReport, Loader, ViewHandle};
 use tonic::Streaming;
 
+use crate::blocking::blocking;
 use crate::rows::{Came, Known};
 use crate::sidecar::Sidecar;
 use crate::snapshot::Snapshot;
@@ -40,13 +41,6 @@ pub(crate) async fn load(
         };
     }
     Ok(response(&blocking(move || load.commit()).await?))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ServeError> + Send + 'static,
-) -> Result<T, ServeError> {
-    let work = tokio::task::spawn_blocking(work);
-    work.await.unwrap_or_else(|error| Err(ServeError::Panic(error.to_string())))
 }
 
 struct Load {
