@@ -13,7 +13,7 @@ use skewless_server::{Config, Override};
 
 use crate::exit::{Failure, Next, Outcome};
 use crate::report;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// Compiled plugins are kept here, in the repo; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
@@ -49,7 +49,7 @@ impl Repo {
         // A folder that isn't there is explained by reading the repo, not as a mistake in the configuration.
         let there = dir.filter(|dir| dir.is_dir());
         let there = there.map(|dir| Override::path("--repo", "repo_dir", dir));
-        let config = settings.read(there.into_iter().chain(flags))?;
+        let config = settings::read(settings, there.into_iter().chain(flags))?;
         let repo = Self::open(dir.unwrap_or(&config.repo_dir), &config)?;
         Ok((repo, config))
     }

@@ -1,38 +1,30 @@
-//! The sidecar's configuration, as every subcommand that needs it finds it: a file, the environment, the
-//! command line. What the keys mean is the server's.
+//! The sidecar's configuration, as every subcommand that needs it finds it, with what to do if it can't be used.
+//! Where it is found and what the keys mean is the server's.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
+use skewless_server::shell::SettingsError;
 use skewless_server::{Config, Override};
 
-use crate::exit::{Next, Outcome};
+use crate::exit::{Failure, Outcome};
 
-/// Where settings come from.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Settings {
-    /// Configuration file of the sidecar (TOML); every key has a default
-    #[arg(long, env = "SKEWLESS_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Any key of the configuration, such as limits.rows_max=1000; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Override::from_flag)]
-    set: Vec<Override>,
+pub(crate) use skewless_server::shell::Settings;
+
+/// The file, then the environment, then `flags`, then `--set`; the last wins.
+pub(crate) fn read(
+    settings: &Settings,
+    flags: impl IntoIterator<Item = Override>,
+) -> Outcome<Config> {
+    advised(settings.read(flags))
 }
 
-impl Settings {
-    /// The file, then the environment, then `flags`, then `--set`; the last wins.
-    pub(crate) fn read(&self, flags: impl IntoIterator<Item = Override>) -> Outcome<Config> {
-        let file = self.config.clone().unwrap_or_default();
-        let text = match &self.config {
-            None => String::new(),
-            Some(file) => std::fs::read_to_string(file)
-                .with_context(|| format!("can't read {}", file.display()))
-                .or_next(|| "give the sidecar's configuration file with --config, or none")?,
+/// Adds what to do about settings that can't be used.
+pub(crate) fn advised(read: Result<Config, SettingsError>) -> Outcome<Config> {
+    read.map_err(|error| {
+        let next = match &error {
+            SettingsError::Read { .. } => {
+                "give the sidecar's configuration file with --config, or none"
+            }
+            SettingsError::Config(_) => "mend the settings named above; every one is shown",
         };
-        let mut overrides = Override::from_environment();
-        overrides.extend(flags);
-        overrides.extend(self.set.iter().cloned());
-        Config::parse(&text, &file, &overrides)
-            .or_next(|| "mend the settings named above; every one is shown")
-    }
+        Failure::new(error, next)
+    })
 }

@@ -2,7 +2,7 @@
 //! are computed here and nothing is stored here: it brings `store`, `engine` and `catalog` together.
 //!
 //! [`Server::start`] is the whole sidecar as a library; the binaries `skewless-sidecar` and `skewless serve`
-//! are its only shells. Where to look: a request's whole life is `get_features.rs`, what is served is
+//! are its only shells and share [`shell`]. Where to look: a request's whole life is `get_features.rs`, what is served is
 //! [`snapshot`], every limit is [`config`], errors become statuses in [`status`].
 //!
 //! This is the only room with a clock, sockets and threads of its own; all others get them as arguments.
@@ -12,6 +12,7 @@ pub mod config;
 pub mod life;
 pub mod metrics;
 pub mod repo;
+pub mod shell;
 pub mod snapshot;
 pub mod stages;
 pub mod status;

@@ -8,7 +8,7 @@ use skewless_batch::Field;
 use skewless_engine::{Lane, PluginFacts};
 
 use crate::exit::{Next, Outcome};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::show;
 
 /// Show what a plugin needs and gives
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let limits = args.settings.read([])?.engine;
+    let limits = settings::read(&args.settings, [])?.engine;
     let wasm = super::read(&args.plugin)?;
     let facts = skewless_engine::inspect(&wasm, &limits)
         .or_next(|| "rebuild it with `skewless plugin build`")?;

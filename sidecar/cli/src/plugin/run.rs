@@ -9,7 +9,7 @@ use skewless_batch::{Column, Field};
 use skewless_engine::{Engine, Ticker, Worker};
 
 use crate::exit::{Failure, Next, Outcome};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::{data, show, typed};
 
 /// Run rows through a plugin
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let config = args.settings.read([])?;
+    let config = settings::read(&args.settings, [])?;
     let wasm = super::read(&args.plugin)?;
     let engine = Engine::new(config.engine)?;
     let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;

@@ -209,6 +209,20 @@ fn a_start_that_can_t_work_says_why() {
 }
 
 #[test]
+fn the_slim_binary_takes_the_flags_that_serve_takes() {
+    let binary = env!("CARGO_BIN_EXE_skewless-sidecar");
+    let mut command = std::process::Command::new(binary);
+    command.args(["--tcp", "nowhere", "--http", "nobody", "--unix", "s.sock", "--log-json"]);
+    let output = command.env_remove("SKEWLESS_CONFIG").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for part in ["--tcp: listen.tcp: ", "came `nowhere`", "--http: listen.http: ", "came `nobody`"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+}
+
+#[test]
 fn a_plugin_whose_start_never_ends_is_refused_when_its_time_is_up() {
     let dir = folder();
     let looping = DOUBLE.replace(
