@@ -7,7 +7,7 @@
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here.
 //!
 //! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. A bulk load's commit
-//! and a reopening run on this thread too; commands wait meanwhile. A panic here poisons the store:
+//! and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
 //! every later write is refused, loudly.
 
 use std::any::Any;
@@ -241,7 +241,7 @@ fn turn(shared: &Arc<Shared>, first: Command, commands: &Receiver<Command>) {
 
 /// Says that what commands besides batches of rows wrote, such as schemas, is marked: it has no hot rows.
 pub(crate) fn publish(shared: &Shared) {
-    // While the database is closed there is nothing to say; opening says it.
+    // It is closed only after this thread has ended.
     if let Ok(live) = shared.pinned() {
         shared.hot.publish(live.db.latest_sequence_number());
     }

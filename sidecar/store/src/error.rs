@@ -49,7 +49,7 @@ pub enum StoreError {
     },
     /// The disk or the file system failed or is full. Reads may go on.
     #[error(
-        "the store's disk failed in {dir}: {detail}; free space or mend the disk, then reopen the store"
+        "the store's disk failed in {dir}: {detail}; free space or mend the disk, then restart the sidecar"
     )]
     Disk {
         /// The store's folder.
@@ -151,8 +151,8 @@ pub enum StoreError {
         /// How often it started.
         attempts: usize,
     },
-    /// The store is being reopened, or reopening failed: reads and writes are not possible.
-    #[error("the store in {dir} is closed for reopening; try again")]
+    /// The store was dropped.
+    #[error("the store in {dir} is closed")]
     Closed {
         /// The store's folder.
         dir: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! A `Live` is immutable. A swap of generations publishes a new one; who pinned the old goes on
 //! reading the old column families, which RocksDB keeps until their last handle is gone. The database
-//! closes when the last `Live` is dropped, which is what makes reopening in the process possible.
+//! closes when the last `Live` is dropped.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -116,7 +116,7 @@ pub(crate) struct Shared {
     pub(crate) config: StoreConfig,
     pub(crate) cache: Cache,
     pub(crate) hot: Hot,
-    /// `None` while the database is closed for reopening.
+    /// `None` before the database is opened and once the store was dropped.
     pub(crate) live: ArcSwapOption<Live>,
     /// The owner's clock, for reclaiming only.
     pub(crate) clock_us: Arc<AtomicI64>,

@@ -155,12 +155,6 @@ impl Store {
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         crate::info::info(&self.shared)
     }
-
-    /// Closes the database and opens it again within the process: the way out of [`StoreError::Disk`]
-    /// once the disk is well. View sets and plans stay valid. Reads and writes are refused meanwhile.
-    pub fn reopen(&self) -> Result<(), StoreError> {
-        self.applier.control(open::reopen)
-    }
 }
 
 impl Drop for Store {
