@@ -8,5 +8,6 @@ mod kill;
 mod limit;
 mod load;
 mod newest;
+mod replay;
 mod schema;
 mod shelf;
