@@ -7,11 +7,13 @@ mod frames;
 
 mod it {
     mod bad_input;
+    mod empty;
     mod happy;
     mod http;
     mod lifecycle;
     mod limits;
     mod overload;
+    mod process;
 }
 
 use std::path::Path;

@@ -155,6 +155,12 @@ impl Store {
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         crate::info::info(&self.shared)
     }
+
+    /// Whether the view holds any row, or one that waits.
+    pub fn has_rows(&self, view: &ViewHandle) -> Result<bool, StoreError> {
+        let live = self.shared.pinned()?;
+        crate::info::has_rows(&self.shared, &live, live.generation(&view.slot)?)
+    }
 }
 
 impl Drop for Store {
