@@ -112,6 +112,7 @@ impl AdminService for AdminRpc {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_sequence: info.sequence,
             views: views.collect(),
+            store_fault: info.fault.map(|fault| fault.message).unwrap_or_default(),
         }))
     }
 

@@ -98,6 +98,7 @@ pub struct Metrics {
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
     store_sequence: Gauge<u64, AtomicU64>,
     store_background_errors: Gauge<u64, AtomicU64>,
+    store_writes_refused: Family<Labels, Gauge<u64, AtomicU64>>,
     hot_lookups: Counters,
     hot_evictions: Counter,
     hot_bytes: Gauge<u64, AtomicU64>,
@@ -230,8 +231,8 @@ impl Metrics {
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
         let (snapshot, store_sequence, store_background_errors) =
             (Gauge::default(), Gauge::default(), Gauge::default());
-        let (view_rows, view_bytes, view_loaded) =
-            (Family::default(), Family::default(), Family::default());
+        let (view_rows, view_bytes, view_loaded, store_writes_refused) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         let seconds = |registry: &mut Registry, name, help, metric: &Histograms| {
             registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
         };
@@ -294,6 +295,8 @@ impl Metrics {
             "Errors of the store's background work",
             errors,
         );
+        let help = "Whether the store refuses writes (1), by reason; reads go on";
+        registry.register("store_writes_refused", help, store_writes_refused.clone());
         let (hot_lookups, hot_evictions, hot_bytes) =
             (Counters::default(), Counter::default(), Gauge::default());
         let help = "Keys looked for among the hot rows, by outcome";
@@ -339,6 +342,7 @@ impl Metrics {
             snapshot,
             store_sequence,
             store_background_errors,
+            store_writes_refused,
             hot_lookups,
             hot_evictions,
             hot_bytes,
@@ -488,6 +492,15 @@ impl Metrics {
             }
             self.hot_evictions.inner().store(info.hot.evictions, Ordering::Relaxed);
             self.hot_bytes.set(info.hot.bytes);
+            let full = info.fault.as_ref().map(|fault| fault.full);
+            for (reason, refused) in [
+                ("disk_full", full == Some(true)),
+                ("disk_failed", full == Some(false)),
+                ("panic", info.poisoned.is_some()),
+            ] {
+                let labels = vec![("reason", reason.to_owned())];
+                self.store_writes_refused.get_or_create(&labels).set(u64::from(refused));
+            }
             for view in &info.views {
                 let labels = vec![("view", view.view.clone())];
                 self.view_rows.get_or_create(&labels).set(view.rows_estimate);

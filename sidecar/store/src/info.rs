@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rocksdb::IteratorMode;
 
 use crate::error::StoreError;
+use crate::fault::Fault;
 use crate::hot::HotInfo;
 use crate::live::{Family, Generation, Live, Shared};
 use crate::meta::Meta;
@@ -44,6 +45,8 @@ pub struct StoreInfo {
     pub next_due_us: Option<i64>,
     /// How often a damaged log was cut in this store's life.
     pub salvages: u64,
+    /// Why writes are refused, if they are.
+    pub fault: Option<Fault>,
     /// Errors of RocksDB in the background since the database was opened.
     pub background_errors: u64,
     /// The panic that ended the apply thread, if one did: not ready any more.
@@ -95,6 +98,7 @@ pub(crate) fn info(shared: &Shared) -> Result<StoreInfo, StoreError> {
         hot: shared.hot.info(),
         next_due_us: (next_due_us != crate::pending::NEVER).then_some(next_due_us),
         salvages: Meta { db: &live.db, family: &live.meta }.salvages()?,
+        fault: shared.fault(),
         background_errors: number(shared, &live, &live.meta, "rocksdb.background-errors")?,
         poisoned: shared.poisoned.get().cloned(),
         rocksdb: rocksdb(&shared.dir),

@@ -124,7 +124,11 @@ pub(crate) struct Shared {
     pub(crate) next_due_us: AtomicI64,
     /// The panic that ended the apply thread.
     pub(crate) poisoned: OnceLock<String>,
-    /// Numbers staging folders.
+    /// What the last write failed with, if it failed.
+    pub(crate) fault: ArcSwapOption<StoreError>,
+    /// Whether RocksDB's list of files may name one that is gone (`fault.rs`).
+    pub(crate) list_in_doubt: AtomicBool,
+    /// Numbers staging folders and spare column families.
     pub(crate) stagings: AtomicU64,
 }
 

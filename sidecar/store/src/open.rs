@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -80,6 +80,8 @@ pub(crate) fn open(
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
         next_due_us: AtomicI64::new(pending::NEVER),
         poisoned: OnceLock::new(),
+        fault: ArcSwapOption::empty(),
+        list_in_doubt: AtomicBool::new(false),
         stagings: AtomicU64::new(0),
     });
     let recovery = DBRecoveryMode::TolerateCorruptedTailRecords;
