@@ -60,16 +60,22 @@ fn pair(word: &str) -> Result<(String, String), String> {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (answer, request) = runtime.block_on(async {
+    let (answer, request, empty) = runtime.block_on(async {
         let channel = args.address.connect().await?;
         let described = describe(args, channel.clone()).await?;
         let request = question(args, &described)?;
         let mut client =
-            FeatureServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+            FeatureServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let answer = client.get_features(request.clone()).await;
-        let answer = answer.map_err(|status| refused(&args.address.at, &status))?;
-        Ok::<_, Failure>((answer.into_inner(), request))
+        let answer = answer.map_err(|status| refused(&args.address.at, &status))?.into_inner();
+        let empty = without_rows(channel, &described, &answer).await;
+        Ok::<_, Failure>((answer, request, empty))
     })?;
+    for view in empty {
+        eprintln!(
+            "{view} holds no rows at all yet: bring some with `skewless load`, or ingest them"
+        );
+    }
     let columns = columns(&answer)?;
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -92,6 +98,28 @@ async fn describe(args: &Args, channel: Channel) -> Outcome<v1::ServiceDescripti
         Some(v1::describe_response::Described::Service(service)) => Ok(service),
         _ => Err(Failure::new("the sidecar described no service", VERSIONS)),
     }
+}
+
+/// Views of the service that hold nothing, if something wasn't found: an answer that looks like one.
+async fn without_rows(
+    channel: Channel,
+    service: &v1::ServiceDescription,
+    answer: &v1::GetFeaturesResponse,
+) -> Vec<String> {
+    let missing = |column: &v1::FeatureColumn| column.statuses.contains(&(Status::NotFound as u8));
+    if !answer.columns.iter().any(missing) {
+        return Vec::new();
+    }
+    // A hint only: if it can't be had, the answer stands for itself.
+    let info = AdminServiceClient::new(channel).snapshot_info(v1::SnapshotInfoRequest {}).await;
+    let views = info.map(|info| info.into_inner().views).unwrap_or_default();
+    let read = |view: &v1::ViewInfo| {
+        // A lookup under a role is written `view[role]`.
+        let mut names = service.lookups.iter().map(|lookup| lookup.split('[').next());
+        names.any(|name| name == Some(view.view.as_str()))
+    };
+    let empty = views.into_iter().filter(|view| !view.loaded && read(view));
+    empty.map(|view| view.view).collect()
 }
 
 /// The request that the words mean.

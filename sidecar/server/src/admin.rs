@@ -56,7 +56,11 @@ impl AdminService for Admin {
         let snapshot = self.0.current.load_full();
         let described = match &request.get_ref().of {
             Some(Of::Service(name)) => Described::Service(service(&snapshot, name)?),
-            Some(Of::View(name)) => Described::View(view(&snapshot, name)?),
+            Some(Of::View(name)) => {
+                let (sidecar, name) = (Arc::clone(&self.0), name.clone());
+                let described = blocking(move || view(&sidecar, &snapshot, &name)).await?;
+                Described::View(described)
+            }
             Some(Of::Transform(name)) => Described::Transform(transform(&snapshot, name)?),
             Some(Of::Entity(name)) => Described::Entity(entity(&snapshot, name)?),
             None => {
@@ -98,6 +102,7 @@ impl AdminService for Admin {
             generation: view.generation,
             rows: view.rows_estimate,
             bytes: view.bytes,
+            loaded: view.loaded,
             pending_rows: view.pending_estimate,
         });
         Ok(Response::new(pb::SnapshotInfoResponse {
@@ -107,6 +112,7 @@ impl AdminService for Admin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_sequence: info.sequence,
             views: views.collect(),
+            store_fault: info.fault.map(|fault| fault.message).unwrap_or_default(),
         }))
     }
 
@@ -213,8 +219,13 @@ fn service(snapshot: &Snapshot, name: &str) -> Result<pb::ServiceDescription, Se
     })
 }
 
-fn view(snapshot: &Snapshot, name: &str) -> Result<pb::ViewDescription, ServeError> {
+fn view(
+    sidecar: &Sidecar,
+    snapshot: &Snapshot,
+    name: &str,
+) -> Result<pb::ViewDescription, ServeError> {
     let view = snapshot.catalog.find_view(name)?;
+    let loaded = sidecar.store.has_rows(snapshot.views.view(view.id)?)?;
     Ok(pb::ViewDescription {
         named: Some(named(&view.name, &view.doc, &view.fingerprint)),
         entity: view.entity.clone(),
@@ -223,6 +234,7 @@ fn view(snapshot: &Snapshot, name: &str) -> Result<pb::ViewDescription, ServeErr
         ttl_us: view.rule.ttl_us,
         boundary_inclusive: view.rule.boundary == Boundary::Inclusive,
         lag_us: view.rule.lag_us,
+        loaded,
         sources: view.source.as_ref().map(|source| source.paths.clone()).unwrap_or_default(),
     })
 }

@@ -98,11 +98,13 @@ pub struct Metrics {
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
     store_sequence: Gauge<u64, AtomicU64>,
     store_background_errors: Gauge<u64, AtomicU64>,
+    store_writes_refused: Family<Labels, Gauge<u64, AtomicU64>>,
     hot_lookups: Counters,
     hot_evictions: Counter,
     hot_bytes: Gauge<u64, AtomicU64>,
     view_rows: Family<Labels, Gauge<u64, AtomicU64>>,
     view_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
+    view_loaded: Family<Labels, Gauge<u64, AtomicU64>>,
 }
 
 /// The counters of calls by method and status, each looked up once: a call counts without a lock or a
@@ -229,7 +231,8 @@ impl Metrics {
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
         let (snapshot, store_sequence, store_background_errors) =
             (Gauge::default(), Gauge::default(), Gauge::default());
-        let (view_rows, view_bytes) = (Family::default(), Family::default());
+        let (view_rows, view_bytes, view_loaded, store_writes_refused) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         let seconds = |registry: &mut Registry, name, help, metric: &Histograms| {
             registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
         };
@@ -289,9 +292,11 @@ impl Metrics {
         let errors = store_background_errors.clone();
         registry.register(
             "store_background_errors",
-            "Errors that stopped the store's writes",
+            "Errors of the store's background work",
             errors,
         );
+        let help = "Whether the store refuses writes (1), by reason; reads go on";
+        registry.register("store_writes_refused", help, store_writes_refused.clone());
         let (hot_lookups, hot_evictions, hot_bytes) =
             (Counters::default(), Counter::default(), Gauge::default());
         let help = "Keys looked for among the hot rows, by outcome";
@@ -300,6 +305,8 @@ impl Metrics {
         registry.register("store_hot_evictions", help, hot_evictions.clone());
         let (help, bytes) = ("Bytes of the hot rows", hot_bytes.clone());
         registry.register_with_unit("store_hot_size", help, Unit::Bytes, bytes);
+        let help = "Whether the view holds any row (1) or everything asked of it is NOT_FOUND (0)";
+        registry.register("view_loaded", help, view_loaded.clone());
         registry.register("view_rows_estimate", "Rows in the store, by view", view_rows.clone());
         let bytes = Unit::Bytes;
         registry.register_with_unit(
@@ -335,11 +342,13 @@ impl Metrics {
             snapshot,
             store_sequence,
             store_background_errors,
+            store_writes_refused,
             hot_lookups,
             hot_evictions,
             hot_bytes,
             view_rows,
             view_bytes,
+            view_loaded,
         }
     }
 
@@ -451,6 +460,7 @@ impl Metrics {
             let name = &view.name;
             self.view_rows.remove(&one("view", name));
             self.view_bytes.remove(&one("view", name));
+            self.view_loaded.remove(&one("view", name));
             for outcome in OUTCOMES {
                 self.lookups.remove(&two("view", name, "outcome", outcome));
             }
@@ -482,10 +492,20 @@ impl Metrics {
             }
             self.hot_evictions.inner().store(info.hot.evictions, Ordering::Relaxed);
             self.hot_bytes.set(info.hot.bytes);
+            let full = info.fault.as_ref().map(|fault| fault.full);
+            for (reason, refused) in [
+                ("disk_full", full == Some(true)),
+                ("disk_failed", full == Some(false)),
+                ("panic", info.poisoned.is_some()),
+            ] {
+                let labels = vec![("reason", reason.to_owned())];
+                self.store_writes_refused.get_or_create(&labels).set(u64::from(refused));
+            }
             for view in &info.views {
                 let labels = vec![("view", view.view.clone())];
                 self.view_rows.get_or_create(&labels).set(view.rows_estimate);
                 self.view_bytes.get_or_create(&labels).set(view.bytes);
+                self.view_loaded.get_or_create(&labels).set(u64::from(view.loaded));
             }
         }
         let mut text = String::new();

@@ -188,6 +188,19 @@ pub(crate) fn emptied(views: &ViewSet) -> impl Iterator<Item = String> {
     })
 }
 
+/// Says which views hold nothing: what is asked of them is NOT_FOUND, which looks like an answer.
+fn without_rows(store: &Store, views: &ViewSet) -> Result<(), StoreError> {
+    for view in views.views() {
+        if !store.has_rows(view)? {
+            let name = view.name();
+            tracing::warn!(
+                "view {name} holds no rows: every feature of it is NOT_FOUND until `skewless load` or Ingest brings some"
+            );
+        }
+    }
+    Ok(())
+}
+
 impl Prepared {
     /// Binds it to the store. All that can fail for the definitions' sake was tried before.
     pub(crate) fn bind(
@@ -201,6 +214,7 @@ impl Prepared {
         for line in emptied(&views) {
             tracing::warn!("{line}");
         }
+        without_rows(store, &views)?;
         let mut services = Vec::with_capacity(self.programs.len());
         for (service, program) in self.catalog.services.iter().zip(self.programs) {
             let served = Served::bind(program, &views, parts.metrics, parts.threads)

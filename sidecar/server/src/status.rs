@@ -1,7 +1,7 @@
 //! What can go wrong with a call, and the only translator from it to a gRPC status.
 //!
-//! The rule: a user's mistake is never INTERNAL, a limit is RESOURCE_EXHAUSTED and named, a name nobody
-//! declared is NOT_FOUND with the nearest one, and UNAVAILABLE means: the same call may work later or
+//! The rule: a user's mistake is never INTERNAL, a limit or a full disk is RESOURCE_EXHAUSTED and named, a name
+//! nobody declared is NOT_FOUND with the nearest one, and UNAVAILABLE means: the same call may work later or
 //! elsewhere. INTERNAL is a defect of ours.
 
 use skewless_catalog::{FrameError, PlanError, UnknownName};
@@ -171,7 +171,9 @@ impl ServeError {
 
 fn store_code(error: &StoreError) -> Code {
     match error {
-        StoreError::OverLimit { .. } | StoreError::QueueFull { .. } => Code::ResourceExhausted,
+        StoreError::OverLimit { .. }
+        | StoreError::QueueFull { .. }
+        | StoreError::DiskFull { .. } => Code::ResourceExhausted,
         StoreError::InvalidRows { .. }
         | StoreError::WrongType { .. }
         | StoreError::Unsorted { .. } => Code::InvalidArgument,

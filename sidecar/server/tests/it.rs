@@ -7,12 +7,20 @@ mod frames;
 
 mod it {
     mod bad_input;
+    #[cfg(target_os = "linux")]
+    mod disk;
+    mod empty;
     mod happy;
     mod http;
     mod lifecycle;
     mod limits;
     mod overload;
+    mod process;
 }
+// A disk that fails when it is told to, as the store's own tests have it.
+#[cfg(target_os = "linux")]
+#[path = "../../store/tests/it/shim.rs"]
+mod shim;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

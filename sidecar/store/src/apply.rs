@@ -7,7 +7,7 @@
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here.
 //!
 //! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. A bulk load's commit
-//! and a reopening run on this thread too; commands wait meanwhile. A panic here poisons the store:
+//! and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
 //! every later write is refused, loudly.
 
 use std::any::Any;
@@ -142,6 +142,12 @@ impl Applier {
         answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
     }
 
+    /// Runs something on the apply thread without waiting for it.
+    pub(crate) fn control_soon(&self, run: impl FnOnce(&Arc<Shared>) + Send + 'static) {
+        // Full or poisoned: whoever asks, asks again.
+        let _ = self.offer(Command::Control(Box::new(run)));
+    }
+
     fn offer(&self, command: Command) -> Result<(), StoreError> {
         let queue = self.queue.as_ref().ok_or_else(|| self.poisoned())?;
         queue.try_send(command).map_err(|error| match error {
@@ -241,7 +247,7 @@ fn turn(shared: &Arc<Shared>, first: Command, commands: &Receiver<Command>) {
 
 /// Says that what commands besides batches of rows wrote, such as schemas, is marked: it has no hot rows.
 pub(crate) fn publish(shared: &Shared) {
-    // While the database is closed there is nothing to say; opening says it.
+    // It is closed only after this thread has ended.
     if let Ok(live) = shared.pinned() {
         shared.hot.publish(live.db.latest_sequence_number());
     }
@@ -314,7 +320,10 @@ impl Group {
     fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let written = std::mem::take(&mut self.writes).write(shared);
         if let Err(error) = &written {
-            tracing::error!(dir = %shared.dir.display(), %error, "a batch was not written");
+            // Said once, when the store began to refuse: sources go on trying.
+            if shared.fault.load().is_none() {
+                tracing::error!(dir = %shared.dir.display(), %error, "a batch was not written");
+            }
             self.failed.get_or_insert_with(|| error.clone());
         }
         written

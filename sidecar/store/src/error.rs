@@ -47,9 +47,19 @@ pub enum StoreError {
         /// What to do.
         advice: &'static str,
     },
-    /// The disk or the file system failed or is full. Reads may go on.
+    /// The disk, or the quota on it, is full. Reads go on.
     #[error(
-        "the store's disk failed in {dir}: {detail}; free space or mend the disk, then reopen the store"
+        "the disk of the store in {dir} is full: {detail}; nothing of this was acknowledged; free space there (more than store.memtable_bytes): writes go on by themselves within seconds, else restart the sidecar; reads go on meanwhile"
+    )]
+    DiskFull {
+        /// The store's folder.
+        dir: PathBuf,
+        /// What RocksDB or the system said.
+        detail: String,
+    },
+    /// The disk or the file system failed. Reads go on if what they want can be read.
+    #[error(
+        "the disk of the store in {dir} failed: {detail}; nothing of this was acknowledged; mend the disk and restart the sidecar; reads go on meanwhile, of what can be read"
     )]
     Disk {
         /// The store's folder.
@@ -151,8 +161,8 @@ pub enum StoreError {
         /// How often it started.
         attempts: usize,
     },
-    /// The store is being reopened, or reopening failed: reads and writes are not possible.
-    #[error("the store in {dir} is closed for reopening; try again")]
+    /// The store was dropped.
+    #[error("the store in {dir} is closed")]
     Closed {
         /// The store's folder.
         dir: PathBuf,
@@ -194,7 +204,12 @@ pub(crate) const SALVAGE: &str = "the data before the damage is whole: open once
 
 impl StoreError {
     pub(crate) fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
-        Self::Io { path: path.into(), detail: error.to_string() }
+        let (path, detail) = (path.into(), error.to_string());
+        if is_full(error) {
+            Self::DiskFull { dir: path, detail }
+        } else {
+            Self::Io { path, detail }
+        }
     }
 
     /// Sorts RocksDB's error by what the caller can do about it.
@@ -207,13 +222,27 @@ impl StoreError {
                 let advice = if file.ends_with(".log") { SALVAGE } else { RELOAD };
                 Self::Corrupt { dir, file, detail, advice }
             }
-            ErrorKind::IOError if detail.contains("LOCK") && detail.contains("lock") => {
+            ErrorKind::IOError if FULL.iter().any(|words| detail.contains(words)) => {
+                Self::DiskFull { dir, detail }
+            }
+            ErrorKind::IOError if HELD.iter().any(|words| detail.contains(words)) => {
                 Self::Locked { dir }
             }
             ErrorKind::IOError => Self::Disk { dir, detail },
             _ => Self::Rocks { dir, detail },
         }
     }
+}
+
+/// What RocksDB says of a full disk, and the system of an exhausted quota.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
+/// What RocksDB says of a LOCK that this process or another one holds.
+const HELD: [&str; 3] =
+    ["lock hold by current process", "LOCK: Resource temporarily unavailable", "LOCK: No locks"];
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The file a RocksDB message is about, if it names one.

@@ -6,8 +6,8 @@
 //! where rows are and which must go, `state.rs` how a read binds both worlds to one sequence.
 //!
 //! Rows enter when a reader had to fetch them, those of which there are none too; the apply thread replaces
-//! what it writes. A generation has a number of its own here, never used again, so a swap, a reopening or
-//! other definitions leave every row before them behind, to be evicted.
+//! what it writes. A generation has a number of its own here, never used again, so a swap or other
+//! definitions leave every row before them behind, to be evicted.
 //!
 //! Limits: [`crate::StoreConfig::hot_bytes`] for all, [`crate::config::HOT_ROW_BYTES_MAX`] for one row. Rows that
 //! were evicted while a reader held them live until it is done with them: one a lookup.

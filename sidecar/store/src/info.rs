@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use rocksdb::IteratorMode;
+
 use crate::error::StoreError;
+use crate::fault::Fault;
 use crate::hot::HotInfo;
-use crate::live::{Family, Live, Shared};
+use crate::live::{Family, Generation, Live, Shared};
 use crate::meta::Meta;
 
 /// RocksDB as it describes itself in its log when it opens.
@@ -42,7 +45,9 @@ pub struct StoreInfo {
     pub next_due_us: Option<i64>,
     /// How often a damaged log was cut in this store's life.
     pub salvages: u64,
-    /// Whether RocksDB stopped writing because of an error in the background.
+    /// Why writes are refused, if they are.
+    pub fault: Option<Fault>,
+    /// Errors of RocksDB in the background since the database was opened.
     pub background_errors: u64,
     /// The panic that ended the apply thread, if one did: not ready any more.
     pub poisoned: Option<String>,
@@ -57,6 +62,8 @@ pub struct ViewInfo {
     pub view: String,
     /// Its generation; greater after each bulk load.
     pub generation: u64,
+    /// Whether it holds any row, or one that waits: exact.
+    pub loaded: bool,
     /// Keys with a row, estimated by RocksDB.
     pub rows_estimate: u64,
     /// Rows that wait for their due time, estimated by RocksDB.
@@ -73,6 +80,7 @@ pub(crate) fn info(shared: &Shared) -> Result<StoreInfo, StoreError> {
         views.push(ViewInfo {
             view: slot.view.clone(),
             generation: generation.number,
+            loaded: has_rows(shared, &live, generation)?,
             rows_estimate: number(&generation.rows, "rocksdb.estimate-num-keys")?,
             pending_estimate: number(&generation.wait, "rocksdb.estimate-num-keys")?,
             bytes: number(&generation.rows, "rocksdb.total-sst-files-size")?
@@ -90,10 +98,25 @@ pub(crate) fn info(shared: &Shared) -> Result<StoreInfo, StoreError> {
         hot: shared.hot.info(),
         next_due_us: (next_due_us != crate::pending::NEVER).then_some(next_due_us),
         salvages: Meta { db: &live.db, family: &live.meta }.salvages()?,
+        fault: shared.fault(),
         background_errors: number(shared, &live, &live.meta, "rocksdb.background-errors")?,
         poisoned: shared.poisoned.get().cloned(),
         rocksdb: rocksdb(&shared.dir),
     })
+}
+
+/// Whether a generation holds any row.
+pub(crate) fn has_rows(
+    shared: &Shared,
+    live: &Live,
+    generation: &Generation,
+) -> Result<bool, StoreError> {
+    for family in [&generation.rows, &generation.wait] {
+        if let Some(first) = live.db.iterator_cf(&family.handle, IteratorMode::Start).next() {
+            return first.map(|_| true).map_err(|error| shared.rocks(error));
+        }
+    }
+    Ok(false)
 }
 
 fn number(shared: &Shared, live: &Live, family: &Family, name: &str) -> Result<u64, StoreError> {

@@ -23,6 +23,7 @@
 
 pub mod config;
 pub mod error;
+pub mod fault;
 pub mod info;
 pub mod key;
 pub mod loader;
@@ -45,6 +46,7 @@ mod writes;
 pub use apply::{Applied, SourceOffset, Verdict};
 pub use config::StoreConfig;
 pub use error::StoreError;
+pub use fault::Fault;
 pub use hot::HotInfo;
 pub use info::{StoreInfo, ViewInfo};
 pub use loader::{CommitMode, CommitReport, Loader};

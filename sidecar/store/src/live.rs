@@ -2,7 +2,7 @@
 //!
 //! A `Live` is immutable. A swap of generations publishes a new one; who pinned the old goes on
 //! reading the old column families, which RocksDB keeps until their last handle is gone. The database
-//! closes when the last `Live` is dropped, which is what makes reopening in the process possible.
+//! closes when the last `Live` is dropped.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -116,7 +116,7 @@ pub(crate) struct Shared {
     pub(crate) config: StoreConfig,
     pub(crate) cache: Cache,
     pub(crate) hot: Hot,
-    /// `None` while the database is closed for reopening.
+    /// `None` before the database is opened and once the store was dropped.
     pub(crate) live: ArcSwapOption<Live>,
     /// The owner's clock, for reclaiming only.
     pub(crate) clock_us: Arc<AtomicI64>,
@@ -124,7 +124,11 @@ pub(crate) struct Shared {
     pub(crate) next_due_us: AtomicI64,
     /// The panic that ended the apply thread.
     pub(crate) poisoned: OnceLock<String>,
-    /// Numbers staging folders.
+    /// What the last write failed with, if it failed.
+    pub(crate) fault: ArcSwapOption<StoreError>,
+    /// Whether RocksDB's list of files may name one that is gone (`fault.rs`).
+    pub(crate) list_in_doubt: AtomicBool,
+    /// Numbers staging folders and spare column families.
     pub(crate) stagings: AtomicU64,
 }
 

@@ -3,10 +3,11 @@
 //!
 //! Life of a load: `stage` makes a folder in `<store>/staging`; `push` takes rows sorted by key (several
 //! rows of one key are welcome: the newest due one is kept, those not due yet wait); files are written as
-//! rows come; `commit` runs on the apply thread: the files are ingested into new column families, the
-//! rows that must survive from the current generation are merged in, and `meta` is pointed at the new
-//! generation in one synced write. Killed before that write, the old generation stays and the next
-//! open drops what was left; after it, the new one is there. A dropped loader removes its folder.
+//! rows come; `commit` runs on the apply thread: it takes a number, the files are ingested into new column
+//! families, the rows that must survive from the current generation are merged in, and `meta` is pointed at the
+//! new generation in one synced write. Killed before that write, the old generation stays and the next
+//! open drops what was left; after it, the new one is there. If that write fails, the old one stays until the
+//! folder is opened again; then it is the one or the other. A dropped loader removes its folder.
 //!
 //! Limits: one file's rows are held in memory ([`crate::StoreConfig::stage_bytes`]); a merge
 //! reads the current generation once while other writes wait in the queue.
@@ -21,11 +22,12 @@ use skewless_catalog::visibility::Stamp;
 use crate::apply::{promote, publish as publish_sequence};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::fault::list_anew;
 use crate::live::{Db, Family, Generation, Live, Shared};
 use crate::meta::{Meta, ViewRecord};
 use crate::row::Row;
 use crate::rows::{Rows, encode};
-use crate::views::{ViewHandle, create_generation, drop_generation};
+use crate::views::{ViewHandle, claim, create_generation, drop_generation};
 use crate::writes::corrupt_row;
 use crate::{options, pending};
 
@@ -225,23 +227,23 @@ pub(crate) fn commit(
     }
     promote(shared, now_us)?;
     let live = shared.pinned()?;
-    // Ingested files are durable at once; rows acknowledged before them must not be less so.
-    live.db.flush_wal(true).map_err(|error| shared.rocks(error))?;
-    let meta = Meta { db: &live.db, family: &live.meta };
-    let number = meta.next_generation()?;
     let old = live.generation(slot)?.clone();
-    let generation = create_generation(shared, &live, &slot.view, number, &slot.ttl_us)?;
-    ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
-    ingest(shared, &live.db, &generation.wait, &loader.wait_files)?;
-    let mut kept = 0;
-    if mode == CommitMode::Merge {
-        kept += keep(shared, &live, loader, (&old.rows, &generation.rows), "kept-rows")?;
-        keep(shared, &live, loader, (&old.wait, &generation.wait), "kept-wait")?;
-    }
-    publish(shared, &live, loader, generation, number)?;
+    // Ingested files are durable at once; rows acknowledged before them must not be less so, and this syncs them.
+    let number = claim(shared, &live)?;
+    let (generation, kept) = match make(shared, &live, loader, mode, &old, number) {
+        Ok(made) => made,
+        Err(error) => {
+            // Nothing points at it yet.
+            drop_generation(shared, &live, &slot.view, number);
+            list_anew(shared, &live);
+            return Err(error);
+        }
+    };
+    publish(shared, &live, loader, generation)?;
     publish_sequence(shared);
     drop_generation(shared, &live, &slot.view, old.number);
-    promote(shared, now_us)?;
+    // The load stands. A read that needs a row that is due now asks for it again, and is told what is wrong.
+    let _ = promote(shared, now_us);
     Ok(CommitReport {
         generation: number,
         rows: loader.pushed,
@@ -252,22 +254,41 @@ pub(crate) fn commit(
     })
 }
 
+/// The next generation with all its rows, which nobody sees yet, and how many of the old one's it keeps.
+fn make(
+    shared: &Shared,
+    live: &Live,
+    loader: &Loader,
+    mode: CommitMode,
+    old: &Generation,
+    number: u64,
+) -> Result<(Generation, u64), StoreError> {
+    let slot = &loader.view.slot;
+    let generation = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
+    ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
+    ingest(shared, &live.db, &generation.wait, &loader.wait_files)?;
+    let mut kept = 0;
+    if mode == CommitMode::Merge {
+        kept += keep(shared, live, loader, (&old.rows, &generation.rows), "kept-rows")?;
+        keep(shared, live, loader, (&old.wait, &generation.wait), "kept-wait")?;
+    }
+    Ok((generation, kept))
+}
+
 /// Points `meta`, then the readers, at the new generation.
 fn publish(
     shared: &Shared,
     live: &Live,
     loader: &Loader,
     generation: Generation,
-    number: u64,
 ) -> Result<(), StoreError> {
     let slot = &loader.view.slot;
     let meta = Meta { db: &live.db, family: &live.meta };
     let mut batch = WriteBatch::default();
-    let record = ViewRecord::new(number, &slot.keys, &slot.columns.load(), &slot.rule);
+    let columns = slot.columns.load();
+    let record = ViewRecord::new(generation.number, &slot.keys, &columns, &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
-    meta.put_next(&mut batch, number + 1);
-    let written = live.db.write_opt(batch, &options::write_durably());
-    written.map_err(|error| shared.rocks(error))?;
+    shared.write(live, batch, &options::write_durably())?;
     let mut next = live.successor();
     next.generations[slot.index] = Some(Arc::new(generation));
     // Lowered before readers can see the waiting rows, never later than one of them.
@@ -284,7 +305,10 @@ fn ingest(shared: &Shared, db: &Db, family: &Family, files: &[PathBuf]) -> Resul
     // One by one: files of waiting rows overlap, and of equal keys the later file must win.
     for file in files {
         let done = db.ingest_external_file_cf_opts(&family.handle, &options, vec![file]);
-        done.map_err(|error| shared.rocks(error))?;
+        done.map_err(|error| {
+            shared.list_in_doubt.store(true, Ordering::Relaxed);
+            shared.broke(error)
+        })?;
     }
     Ok(())
 }

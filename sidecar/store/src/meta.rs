@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `format` | u32 LE, [`FORMAT`] |
-//! | `next` | u64 LE, the next generation's number; numbers are never used twice |
+//! | `next` | u64 LE, the next generation's number; numbers are never used twice, not even after a failure |
 //! | `salvages` | u64 LE, how often a damaged log was cut |
 //! | `view/<name>` | JSON: generation, key types, columns in order of their first definition, boundary, lag |
 //! | `source/<name>` | u64 LE, the offset applied up to |

@@ -1,4 +1,4 @@
-//! Opening, salvaging and reopening a store's folder; not creating views, which applying definitions does.
+//! Opening and salvaging a store's folder; not creating views, which applying definitions does.
 //!
 //! Open refuses what it can't trust and says what to do: a held LOCK, another format, another database, a
 //! damaged file. It finishes what a kill interrupted: column families nobody points at are dropped, staging
@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -80,10 +80,13 @@ pub(crate) fn open(
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
         next_due_us: AtomicI64::new(pending::NEVER),
         poisoned: OnceLock::new(),
+        fault: ArcSwapOption::empty(),
+        list_in_doubt: AtomicBool::new(false),
         stagings: AtomicU64::new(0),
     });
-    let opened = connect(&shared, Ttls::new())?;
-    let (live, families_dropped) = restore(&shared, &opened, &[])?;
+    let recovery = DBRecoveryMode::TolerateCorruptedTailRecords;
+    let opened = connect(dir, &shared.config, &shared.cache, &shared.clock_us, recovery)?;
+    let (live, families_dropped) = restore(&shared, &opened)?;
     let report = OpenReport {
         created: opened.created,
         views: live.current.len(),
@@ -105,8 +108,7 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
     let copies = copy_logs(dir, &logs)?;
     let cache = options::cache(&config);
     let clock_us = Arc::new(AtomicI64::new(i64::MIN));
-    let recovery = DBRecoveryMode::PointInTime;
-    let opened = connect_with(dir, &config, &cache, &clock_us, recovery, Ttls::new());
+    let opened = connect(dir, &config, &cache, &clock_us, DBRecoveryMode::PointInTime);
     // What salvage can't open, no second salvage can.
     let opened = opened.map_err(|error| match error {
         StoreError::Corrupt { dir, file, detail, .. } => {
@@ -139,54 +141,12 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
     Ok(report)
 }
 
-/// Closes the database and opens it again, the way out of an error that RocksDB doesn't leave by itself.
-/// Runs on the apply thread; readers are refused meanwhile.
-pub(crate) fn reopen(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    let mut slots = Vec::new();
-    if let Some(live) = shared.live.swap(None) {
-        slots.clone_from(&live.slots);
-        close(shared, live)?;
-    }
-    let current = slots.iter().flatten().filter(|slot| !slot.retired.load(Ordering::Acquire));
-    let ttls = current.map(|slot| (slot.view.clone(), slot.ttl_us.clone())).collect();
-    let opened = connect(shared, ttls)?;
-    let (live, _) = restore(shared, &opened, &slots)?;
-    shared.next_due_us.store(pending::next_due_us(shared, &live)?, Ordering::SeqCst);
-    shared.hot.publish(live.db.latest_sequence_number());
-    shared.live.store(Some(Arc::new(live)));
-    Ok(())
-}
-
-fn close(shared: &Shared, mut live: Arc<Live>) -> Result<(), StoreError> {
-    // Readers hold it for microseconds to milliseconds: ten seconds mean one hangs.
-    const WAIT_MS_MAX: u32 = 10_000;
-    for _ in 0..WAIT_MS_MAX {
-        match Arc::try_unwrap(live) {
-            Ok(live) => {
-                drop(live);
-                return Ok(());
-            }
-            Err(held) => live = held,
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    // Better the old state than none.
-    shared.live.store(Some(live));
-    Err(StoreError::Closed { dir: shared.dir.clone() })
-}
-
-fn connect(shared: &Shared, ttls: Ttls) -> Result<Opened, StoreError> {
-    let recovery = DBRecoveryMode::TolerateCorruptedTailRecords;
-    connect_with(&shared.dir, &shared.config, &shared.cache, &shared.clock_us, recovery, ttls)
-}
-
-fn connect_with(
+fn connect(
     dir: &Path,
     config: &StoreConfig,
     cache: &Cache,
     clock_us: &Arc<AtomicI64>,
     recovery: DBRecoveryMode,
-    mut ttls: Ttls,
 ) -> Result<Opened, StoreError> {
     std::fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, &error))?;
     let created = !dir.join("CURRENT").exists();
@@ -203,6 +163,7 @@ fn connect_with(
             families.push(name.to_owned());
         }
     }
+    let mut ttls = Ttls::new();
     let describe = |name: &String| {
         let options = if let Some(view) = meta::view_of_rows(name) {
             let ttl_us = ttls.entry(view.to_owned());
@@ -296,42 +257,25 @@ fn check_format(dir: &Path, db: &Arc<Db>, family: &Family) -> Result<(), StoreEr
     }
 }
 
-/// Builds what readers pin from `meta` and drops the column families it doesn't point at. Slots that were
-/// there before a reopening stay, so that who is bound to them stays bound.
-fn restore(
-    shared: &Shared,
-    opened: &Opened,
-    before: &[Option<Arc<Slot>>],
-) -> Result<(Live, usize), StoreError> {
+/// Builds what readers pin from `meta` and drops the column families it doesn't point at.
+fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError> {
     let db = &opened.db;
     let meta = Meta { db, family: &opened.meta };
     let mut live = Live {
-        generations: before.iter().map(|_| None).collect(),
-        slots: before.iter().map(|_| None).collect(),
+        generations: Vec::new(),
+        slots: Vec::new(),
         current: HashMap::new(),
         meta: opened.meta.clone(),
         db: db.clone(),
     };
     let fixed = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY];
     let mut known: HashSet<String> = fixed.iter().map(ToString::to_string).collect();
-    for (view, record) in meta.views()? {
+    for (index, (view, record)) in meta.views()?.into_iter().enumerate() {
         let generation = find_generation(shared, db, &view, record.generation)?;
-        let names = [rows_family, wait_family].map(|name| name(&view, record.generation));
-        known.extend(names);
-        let was = before.iter().flatten();
-        let was = was.filter(|slot| !slot.retired.load(Ordering::Acquire));
-        let slot = match was.into_iter().find(|slot| slot.view == view) {
-            Some(slot) => slot.clone(),
-            None => Arc::new(new_from(shared, opened, &view, &record, live.slots.len())?),
-        };
-        if slot.index == live.slots.len() {
-            live.slots.push(None);
-            live.generations.push(None);
-        }
-        live.current.insert(view, slot.index);
-        live.generations[slot.index] = Some(Arc::new(generation));
-        let index = slot.index;
-        live.slots[index] = Some(slot);
+        known.extend([rows_family, wait_family].map(|name| name(&view, record.generation)));
+        live.slots.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
+        live.generations.push(Some(Arc::new(generation)));
+        live.current.insert(view, index);
     }
     let mut dropped = 0;
     for name in opened.families.iter().filter(|name| !known.contains(*name)) {

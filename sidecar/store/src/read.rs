@@ -81,7 +81,7 @@ pub(crate) fn read(
         let live = shared.live()?;
         let Some(pinned) = live.as_ref() else { continue };
         if shared.next_due_us.load(Ordering::SeqCst) <= as_of_us {
-            // Not while pinning, which would make a reopening wait for us.
+            // Not while pinning: it may have to wait, and old generations would stay as long.
             drop(live);
             applier.promote(as_of_us)?;
             continue;

@@ -9,6 +9,7 @@ use skewless_catalog::{Catalog, Frame};
 use crate::apply::{Applied, Applier, SourceOffset};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::fault::{self, Fault};
 use crate::info::StoreInfo;
 use crate::live::Shared;
 use crate::loader::{self, CommitMode, CommitReport, Loader};
@@ -120,11 +121,14 @@ impl Store {
     }
 
     /// Sets the store's clock: promotes rows that fell due, without waiting, and lets compaction reclaim what
-    /// expired. Call it every second or so.
+    /// expired. While writes are refused it looks whether they go on. Call it every second or so.
     pub fn tick(&self, now_us: i64) {
         self.shared.clock_us.store(now_us, Ordering::Relaxed);
         if self.shared.next_due_us.load(Ordering::SeqCst) <= now_us {
             self.applier.promote_soon(now_us);
+        }
+        if self.shared.fault.load().is_some() {
+            self.applier.control_soon(fault::look_again);
         }
     }
 
@@ -143,7 +147,7 @@ impl Store {
     /// Writes every memtable to files, so that the next open replays nothing. For a calm shutdown.
     pub fn flush(&self) -> Result<(), StoreError> {
         let live = self.shared.pinned()?;
-        let rocks = |error| self.shared.rocks(error);
+        let rocks = |error| self.shared.broke(error);
         for (_, generation) in live.views() {
             live.db.flush_cf(&generation.rows.handle).map_err(rocks)?;
             live.db.flush_cf(&generation.wait.handle).map_err(rocks)?;
@@ -163,10 +167,16 @@ impl Store {
         crate::info::info(&self.shared)
     }
 
-    /// Closes the database and opens it again within the process: the way out of [`StoreError::Disk`]
-    /// once the disk is well. View sets and plans stay valid. Reads and writes are refused meanwhile.
-    pub fn reopen(&self) -> Result<(), StoreError> {
-        self.applier.control(open::reopen)
+    /// Why writes are refused, if the last one was; reads go on.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.shared.fault()
+    }
+
+    /// Whether the view holds any row, or one that waits.
+    pub fn has_rows(&self, view: &ViewHandle) -> Result<bool, StoreError> {
+        let live = self.shared.pinned()?;
+        crate::info::has_rows(&self.shared, &live, live.generation(&view.slot)?)
     }
 }
 

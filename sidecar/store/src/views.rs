@@ -15,6 +15,7 @@ use skewless_batch::Type;
 use skewless_catalog::visibility::Rule;
 use skewless_catalog::{Catalog, Plan, View, ViewId};
 
+use crate::apply::publish;
 use crate::error::StoreError;
 use crate::live::{Family, Generation, Live, Shared, Slot};
 use crate::meta::{Meta, ViewRecord, rows_family, wait_family};
@@ -199,7 +200,6 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     let mut emptied = Vec::new();
     let mut extended = Vec::new();
     let meta = Meta { db: &live.db, family: &live.meta };
-    let mut number = meta.next_generation()?;
     check_limits(shared, schemas)?;
     for schema in schemas {
         let old = next.current.get(&schema.name).and_then(|index| next.slots[*index].clone());
@@ -219,6 +219,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
                 }
             }
             (old, reason) => {
+                let number = claim(shared, &live)?;
                 let index = create(shared, &mut next, schema, number)?;
                 let slot = next.slots[index].clone();
                 if let Some(slot) = slot {
@@ -226,7 +227,6 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
                     let record = ViewRecord::new(number, &slot.keys, &columns, &slot.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
                 }
-                number += 1;
                 let view = schema.name.clone();
                 changes.push(match reason.flatten() {
                     Some(reason) => SchemaChange::Emptied { view, reason },
@@ -242,9 +242,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
         }
     }
     if !batch.is_empty() {
-        meta.put_next(&mut batch, number);
-        let written = live.db.write_opt(batch, &options::write_durably());
-        written.map_err(|error| shared.rocks(error))?;
+        shared.write(&live, batch, &options::write_durably())?;
     }
     for (slot, columns) in extended {
         slot.columns.store(Arc::new(columns));
@@ -373,6 +371,20 @@ pub(crate) fn new_slot(
     }
 }
 
+/// Takes a generation's number, durably, before anything is made under it: no other generation ever has it. If the
+/// write that points at this one fails, the log may hold it all the same, and the next open goes by it.
+///
+/// The sync is of the whole log. And where writes are refused, nothing further is tried.
+pub(crate) fn claim(shared: &Shared, live: &Live) -> Result<u64, StoreError> {
+    let meta = Meta { db: &live.db, family: &live.meta };
+    let number = meta.next_generation()?;
+    let mut batch = WriteBatch::default();
+    meta.put_next(&mut batch, number + 1);
+    shared.write(live, batch, &options::write_durably())?;
+    publish(shared);
+    Ok(number)
+}
+
 /// Creates the two column families of a generation; both are orphans until `meta` points at them.
 pub(crate) fn create_generation(
     shared: &Shared,
@@ -385,11 +397,7 @@ pub(crate) fn create_generation(
     let rows = options::rows(&shared.config, &shared.cache, ttl_us.clone(), clock_us);
     let wait = options::family(&shared.config, &shared.cache);
     for (name, options) in [(rows_family(view, number), rows), (wait_family(view, number), wait)] {
-        // An orphan of a command that failed half-way in this very process.
-        if live.db.cf_handle(&name).is_some() {
-            live.db.drop_cf(&name).map_err(|error| shared.rocks(error))?;
-        }
-        live.db.create_cf(&name, &options).map_err(|error| shared.rocks(error))?;
+        live.db.create_cf(&name, &options).map_err(|error| shared.broke(error))?;
     }
     find_generation(shared, &live.db, view, number)
 }
@@ -416,9 +424,14 @@ pub(crate) fn find_generation(
 /// Gives a generation's disk space back once its last reader is gone.
 pub(crate) fn drop_generation(shared: &Shared, live: &Live, view: &str, number: u64) {
     for name in [rows_family(view, number), wait_family(view, number)] {
+        // One that was refused half-way may not have it.
+        if live.db.cf_handle(&name).is_none() {
+            continue;
+        }
         if let Err(error) = live.db.drop_cf(&name) {
+            let error = shared.broke(error);
             // It stays as an orphan and is dropped at the next open.
-            tracing::warn!(dir = %shared.dir.display(), %name, %error, "old generation not dropped");
+            tracing::warn!(dir = %shared.dir.display(), %name, %error, "generation not dropped");
         }
     }
 }

@@ -108,9 +108,9 @@ impl Writes {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = live.db.write_opt(batch, &options::write(&shared.config));
+        let written = shared.write(&live, batch, &options::write(&shared.config));
         self.mark(shared, &live, written.is_ok());
-        written.map_err(|error| shared.rocks(error))
+        written
     }
 
     /// Tells the hot rows what was written; after a write that failed, that it isn't known.

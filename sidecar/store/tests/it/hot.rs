@@ -44,7 +44,6 @@ enum Step {
     Apply(Vec<Given>),
     Load(Vec<Given>, bool),
     Reclaim,
-    Reopen,
     Restart,
     Ttl(Option<i64>),
 }
@@ -64,7 +63,6 @@ fn any_step() -> impl Strategy<Value = Step> {
         12 => any_rows().prop_map(Step::Apply),
         2 => (any_rows(), any::<bool>()).prop_map(|(rows, merge)| Step::Load(rows, merge)),
         2 => Just(Step::Reclaim),
-        1 => Just(Step::Reopen),
         1 => Just(Step::Restart),
         1 => proptest::option::of(5_i64..60).prop_map(Step::Ttl),
     ]
@@ -90,7 +88,6 @@ fn take(
             shop.store.tick(now_us);
             shop.store.reclaim().unwrap();
         }
-        Step::Reopen => shop.store.reopen().unwrap(),
         Step::Restart => {
             drop(shop);
             return Shop::open_with(dir, *rule, config.clone()).unwrap();

@@ -15,7 +15,9 @@ use skewless_store::{CommitMode, SourceOffset};
 use crate::fixture::{Shop, config, given, rows};
 
 const FOLDER: &str = "SKEWLESS_TEST_KILL";
-const CYCLES: u64 = 20;
+const CYCLES: u64 = 60;
+/// Cycles that must have been killed while a load was under way, acknowledged or not yet.
+const IN_LOADS_MIN: u64 = 10;
 const KEYS: i64 = 40;
 
 /// What the child does at step `n`: all keys get the value `n`, by a batch or by a load.
@@ -45,11 +47,13 @@ fn value(shop: &Shop, t_us: i64) -> Option<i64> {
 fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
+    let mut in_loads = 0;
     let mut seed = 0x5EED_u64;
     for cycle in 0..CYCLES {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let lines = 1 + (seed >> 33) % 12;
         acknowledged = run_and_kill(dir.path(), lines, seed >> 40 & 0xFFFF).max(acknowledged);
+        in_loads += u64::from(acknowledged % 4 == 2);
         let shop = Shop::open(dir.path(), Rule::default());
         let found = value(&shop, i64::from(u32::MAX)).unwrap_or(0);
         // The step after the last acknowledged one may have been written before the kill.
@@ -67,6 +71,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         acknowledged = found;
     }
     assert!(acknowledged > CYCLES as i64, "the child got nowhere");
+    assert!(in_loads >= IN_LOADS_MIN, "only {in_loads} kills fell into a load");
 }
 
 /// Lets the child acknowledge some steps, spins a little so that the kill falls anywhere in the next one,

@@ -124,34 +124,6 @@ fn more_rows_fall_due_at_once_than_one_batch_holds() {
 }
 
 #[test]
-fn the_log_to_replay_is_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let wal_bytes_max = 256 << 10;
-    let small = StoreConfig { wal_bytes_max, ..config() };
-    let shop = Shop::open_with(dir.path(), Rule::default(), small).unwrap();
-    let mut written = 0;
-    for round in 0..100 {
-        let batch: Vec<_> = (0..1_000).map(|key| given(key, round, key)).collect();
-        shop.apply(&batch, 1_000);
-        written += batch.len() * 40;
-    }
-    assert!(written > 10 * wal_bytes_max as usize);
-    // Old logs are deleted in the background once what they hold is in tables.
-    let log_bytes = |entry: std::io::Result<std::fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let log = entry.file_name().to_string_lossy().ends_with(".log");
-        // Deleted since it was listed: no bytes.
-        entry.metadata().ok().filter(|_| log).map(|data| data.len())
-    };
-    let logs = || std::fs::read_dir(dir.path()).unwrap().filter_map(log_bytes).sum::<u64>();
-    let bounded = (0..100_000).any(|_| {
-        std::thread::yield_now();
-        logs() <= 2 * wal_bytes_max
-    });
-    assert!(bounded, "{} bytes of logs", logs());
-}
-
-#[test]
 fn a_forgotten_loader_does_not_keep_the_folder_locked() {
     let dir = tempfile::tempdir().unwrap();
     let shop = Shop::open(dir.path(), Rule::default());

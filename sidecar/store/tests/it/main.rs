@@ -2,11 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod disk;
 mod fixture;
 mod hot;
 mod kill;
 mod limit;
 mod load;
 mod newest;
+#[cfg(target_os = "linux")]
+mod power;
+mod replay;
 mod schema;
 mod shelf;
+#[cfg(target_os = "linux")]
+mod shim;

@@ -1,4 +1,4 @@
-//! The folder: who may open it, what version wrote it, what it says about itself, reopening.
+//! The folder: who may open it, what version wrote it, what it says about itself.
 
 use std::process::Command;
 
@@ -87,32 +87,4 @@ fn the_store_says_what_it_is() {
     );
     assert_eq!((info.salvages, info.background_errors, info.poisoned), (0, 0, None));
     assert_eq!(info.rocksdb, report.rocksdb);
-}
-
-#[test]
-fn a_reopened_store_goes_on_with_the_plans_it_had() {
-    let dir = tempfile::tempdir().unwrap();
-    let rule = Rule { ttl_us: Some(50), ..Rule::default() };
-    let shop = Shop::open(dir.path(), rule);
-    shop.apply(&[given(1, 1, 1), given(2, 40, 2)], 9);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut answered = 0;
-            while answered < 200 {
-                match shop.try_read(&[1], 9) {
-                    Ok(got) => assert_eq!(got, [(Status::Present, Some(1), 1)]),
-                    Err(StoreError::Closed { .. }) => std::thread::yield_now(),
-                    Err(other) => panic!("{other}"),
-                }
-                answered += 1;
-            }
-        });
-        (0..3).for_each(|_| shop.store.reopen().unwrap());
-        reader.join().unwrap();
-    });
-    shop.apply(&[given(3, 3, 3)], 9);
-    let present = |value, event_us| (Status::Present, Some(value), event_us);
-    assert_eq!(shop.read(&[1, 3], 9), [present(1, 1), present(3, 3)]);
-    assert_eq!(shop.read(&[2], 40), [present(2, 40)]);
-    assert_eq!(shop.read(&[1], 60)[0].0, Status::OutsideMaxAge);
 }
