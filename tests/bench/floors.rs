@@ -24,10 +24,10 @@ mod copies;
 #[expect(dead_code, reason = "the command draws with skew and by fixed gaps, too")]
 mod draw;
 mod echo;
-mod hot;
 mod handler;
 #[path = "../../sidecar/cli/src/bench/hgrm.rs"]
 mod hgrm;
+mod hot;
 mod load;
 #[path = "../../sidecar/cli/src/bench/open_loop.rs"]
 mod open_loop;

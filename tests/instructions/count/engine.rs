@@ -29,7 +29,7 @@ pub(crate) fn execute(
     let inputs = plugin.signature().inputs.len();
     for (input, slot) in frame.slots.iter_mut().enumerate().take(inputs) {
         slot.column.extend_f64s(&degrees(input, rows));
-        slot.status.resize(rows, Status::Present);
+        slot.status.push_many(Status::Present, rows);
     }
     let mut worker = Worker::new(&engine);
     Ok(Box::new(move || {

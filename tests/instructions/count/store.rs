@@ -19,7 +19,7 @@ pub(crate) fn config() -> StoreConfig {
 
 /// So many keys at once, others with every call.
 pub(crate) fn read(fixtures: &Fixtures, width: usize, keys: usize) -> Result<Work> {
-    let (store, _) = Store::open(&fixtures.store(width), config())?;
+    let (store, _) = Store::open(fixtures.store(width), config())?;
     let plan = plan(width);
     let bound = store.set_schemas(vec![schema(width)])?.bind(&plan)?;
     let (mut frame, mut scratch) = (Frame::new(&plan), ReadScratch::default());
@@ -28,7 +28,7 @@ pub(crate) fn read(fixtures: &Fixtures, width: usize, keys: usize) -> Result<Wor
         let key = |at: usize| FIRST_KEY + ((from + at * step) % ROWS) as i64;
         (0..keys).for_each(|at| frame.keys[0].push_i64(key(at)));
         store.read(&bound, NOW_US, &mut frame, &mut scratch)?;
-        ensure!(frame.slots[width - 1].status.iter().all(|status| *status == Status::Present));
+        ensure!(frame.slots[width - 1].status.all(Status::Present));
         black_box(&frame);
         Ok(())
     };
