@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cli {
-    mod bench;
     mod backfill;
+    mod bench;
     mod messages;
 }
 
@@ -178,6 +178,29 @@ fn the_demo_proves_a_day_of_flights() {
     assert!(written("departure_delay.parquet").starts_with(b"PAR1"));
     let picture = String::from_utf8(written("departure_delay.svg")).unwrap();
     assert!(picture.contains("<svg") && picture.contains("mean departure delay"));
+}
+
+#[test]
+fn the_demo_leaves_a_store_alone_that_it_did_not_make_or_that_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("out/store");
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::write(store.join("mine"), "precious").unwrap();
+    let demo = || refused(&skewless(folder.path(), &["demo", "--days", "1"]), 1);
+    let complaint = demo();
+    for part in ["out/store", ".made-by-skewless-demo", "came another", "next: ", "--out"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert_eq!(std::fs::read(store.join("mine")).unwrap(), b"precious");
+    std::fs::rename(store.join("mine"), store.join(".made-by-skewless-demo")).unwrap();
+    let config = skewless_store::StoreConfig::default();
+    let (held, _) = skewless_store::Store::open(&store, config).unwrap();
+    let complaint = demo();
+    for part in ["out/store", "LOCK is held", "next: ", "demo --serve", "--out"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert!(store.join("CURRENT").exists(), "it was removed");
+    drop(held);
 }
 
 /// The README of the template, step by step. One test, as building the plugin is the slow part.
