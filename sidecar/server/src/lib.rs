@@ -32,6 +32,7 @@ mod pool;
 mod rows;
 mod rpc;
 mod sidecar;
+mod warm;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, Override};

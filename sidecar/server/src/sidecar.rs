@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::repo::{self, Repo, RepoError, RepoLimits};
 use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError};
+use crate::warm::Room;
 
 /// Everything one running sidecar holds.
 pub(crate) struct Sidecar {
@@ -78,7 +79,7 @@ pub(crate) struct Foundation {
 
 impl Foundation {
     pub(crate) fn prepare(&self, config: &Config, repo: &Repo) -> Result<Prepared, SnapshotError> {
-        snapshot::prepare(repo, &self.parts(config))
+        snapshot::prepare(repo, &self.parts(config), Room::Own)
     }
 
     fn parts<'a>(&'a self, config: &Config) -> Parts<'a> {
@@ -161,7 +162,7 @@ impl Sidecar {
         let repo = read_repo(&self.config)?;
         let parts =
             parts(&self.engine, self.cache.as_ref(), &self.metrics, &self.config, self.threads);
-        let prepared = snapshot::prepare(&repo, &parts)?;
+        let prepared = snapshot::prepare(&repo, &parts, Room::Shared)?;
         let old = self.current.load_full();
         if dry_run {
             return Ok(Reloaded { old, repo });
@@ -169,6 +170,8 @@ impl Sidecar {
         let number = old.number + 1;
         let new = prepared.bind(&self.store, &parts, number, self.clock.now_us())?;
         self.current.store(Arc::new(new));
+        // What still ends on the old one makes instances of its own; the new one may want these.
+        old.workers.clear();
         self.metrics.snapshot.set(number);
         self.metrics.forget(&old.catalog, &repo.catalog);
         Ok(Reloaded { old, repo })

@@ -66,6 +66,50 @@ async fn a_plugin_that_is_none_is_refused_at_reload() {
     harness.features().await.get_features(ask("departure", &[None])).await.unwrap();
 }
 
+/// Two threads keep an instance of `stuck` each; `doubled` is too large to be kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_needs_no_second_set_of_instances() {
+    for instances_max in [2, 3] {
+        let harness = Harness::with(|config| config.engine.instances_max = instances_max);
+        for number in 2..5 {
+            assert_eq!(harness.running().reload(), Ok(number), "of {instances_max} instances");
+        }
+        harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+    }
+}
+
+#[test]
+fn a_start_without_room_for_every_plugin_in_every_thread_names_the_limit() {
+    let dir = folder();
+    let mut config = config(dir.path());
+    config.engine.instances_max = 1;
+    let error = Server::start(config, Clock::manual(NOON)).err().unwrap().to_string();
+    for part in ["2 transforms", "2 threads", "came 1", "engine.instances_max"] {
+        assert!(error.contains(part), "expected `{part}` in `{error}`");
+    }
+}
+
+/// Where there's no room to warm all threads, each plugin is tried once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_can_not_be_started_is_refused_also_when_instances_are_scarce() {
+    let harness = Harness::with(|config| config.engine.instances_max = 3);
+    let traps = DOUBLE.replace(
+        "(func (export \"skewless_reserve\")",
+        "(func $start unreachable) (start $start)\n  (func (export \"skewless_reserve\")",
+    );
+    assert_ne!(traps, DOUBLE);
+    let first = "transforms:\n";
+    let more =
+        "transforms:\n  - {name: again, plugin: plugins/again.wasm, inputs: {x: request.hour}}\n";
+    let repo = harness.dir.path().join("repo");
+    std::fs::write(repo.join("plugins/again.wasm"), wat::parse_str(LOOPS).unwrap()).unwrap();
+    std::fs::write(repo.join("features.yaml"), DEFINITIONS.replace(first, more)).unwrap();
+    std::fs::write(repo.join("plugins/double.wasm"), wat::parse_str(traps).unwrap()).unwrap();
+    let error = harness.running().reload().unwrap_err();
+    assert!(error.contains("doubled") && error.contains("trapped"), "{error}");
+    harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_health_and_reflection_answer() {
     let harness = Harness::start();
