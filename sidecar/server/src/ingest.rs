@@ -115,12 +115,7 @@ async fn follow(
     let max = sidecar.config.limits.ingest_bytes_max;
     let send_max = Duration::from_millis(sidecar.config.limits.send_ms_max);
     loop {
-        let next = tokio::select! {
-            biased;
-            () = sidecar.draining.cancelled() => Err(ServeError::NotReady { state: "draining" }.into()),
-            next = requests.message() => next,
-        };
-        let answer = match next {
+        let answer = match crate::stream::next(&sidecar, &mut requests).await {
             Ok(None) => return,
             Ok(Some(request)) => match ingest(Arc::clone(&sidecar), request).await {
                 Ok(answer) => Ok(answer.encode_to_vec()),

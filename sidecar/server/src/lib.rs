@@ -32,6 +32,7 @@ mod pool;
 mod rows;
 mod rpc;
 mod sidecar;
+mod stream;
 mod warm;
 
 pub use clock::Clock;

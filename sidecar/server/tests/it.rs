@@ -12,6 +12,7 @@ mod it {
     mod lifecycle;
     mod limits;
     mod overload;
+    mod streams;
 }
 
 use std::path::Path;
