@@ -1,7 +1,7 @@
 //! Rows by gRPC into the online store: one batch, or many on one call; not the rule of who wins, which is
 //! the store's.
 //!
-//! A batch is checked whole before the store sees it, and the store applies it whole: after an error nothing
+//! A batch is checked whole before the store sees it, and the store applies it whole: after a refusal nothing
 //! of it was written. The wait for the apply thread is spent on a thread for blocking work, never on one that
 //! answers calls. A stream is read no faster than it is applied.
 
