@@ -5,6 +5,7 @@ use skewless_server::StartError;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::frames::*;
 use crate::*;
 
 fn repo_file(harness: &Harness) -> std::path::PathBuf {
@@ -142,18 +143,18 @@ async fn probes_health_and_reflection_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_in_flight_ends_while_the_sidecar_drains() {
-    let mut harness = Harness::with(|config| config.engine.deadline_ticks = 300);
-    let mut client = harness.features().await;
-    let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
-    let slow = tokio::spawn(async move { client.get_features(stuck).await });
-    until("the call is in work", || harness.http("/metrics").1.contains("skewless_in_flight 1\n"))
-        .await;
+    let mut harness = Harness::with(|config| config.limits.receive_ms_max = 600_000);
+    let mut client = Client::connect(&harness, 65_535).await;
+    let held = client.begin("FeatureService/GetFeatures", Some("60S")).await;
+    until("the call is in work", || harness.metric("skewless_requests_in_flight ") == 1).await;
     let running = harness.running.take().unwrap();
     let http = running.addresses().http.unwrap();
-    let ended = tokio::task::spawn_blocking(move || running.shutdown()).await.unwrap();
+    let ending = tokio::task::spawn_blocking(move || running.shutdown());
+    until("it drains", || crate::http(http, "/readyz").is_ok_and(|(_, body)| body == "draining\n"))
+        .await;
+    assert_eq!(held.finish(&ask("numbers", &[Some("JFK")])).await, Ended::ok());
+    let ended = ending.await.unwrap();
     assert!(ended.drained && ended.flushed, "{ended:?}");
-    let answer = slow.await.unwrap().unwrap().into_inner();
-    assert_eq!(answer.rows, 1);
     assert!(crate::http(http, "/livez").is_err(), "nothing answers any more");
     assert!(!harness.dir.path().join("s.sock").exists());
 }
@@ -162,7 +163,7 @@ async fn a_call_in_flight_ends_while_the_sidecar_drains() {
 async fn a_call_that_outlives_the_grace_period_is_left_but_the_store_is_flushed_and_freed() {
     let mut harness = Harness::with(|config| {
         config.life.grace_ms = 50;
-        config.engine.deadline_ticks = 3_000;
+        config.engine.deadline_ticks = 5_000;
     });
     harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
     let mut client = harness.features().await;
