@@ -87,7 +87,7 @@ impl Live {
     fn page(&self, path: &str) -> Result<String> {
         let address = self.sidecar.addresses().http.context("an HTTP address")?;
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
@@ -200,11 +200,11 @@ fn counter(metrics: &str, begins: &str) -> Option<u64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// Waits until a condition holds, for at most ten seconds.
+/// Waits until a condition holds, for at most a minute.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !holds().await? {
-        ensure!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
+        ensure!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
         tokio::task::yield_now().await;
     }
     Ok(())

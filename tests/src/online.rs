@@ -38,6 +38,9 @@ pub fn start(
     };
     config.listen.tcp = Some(([127, 0, 0, 1], 0).into());
     config.listen.http = Some(([127, 0, 0, 1], 0).into());
+    // What is compared with a backfill must not depend on how busy the machine is.
+    config.engine.deadline_ticks = 10_000;
+    config.limits.deadline_ms = 60_000;
     change(&mut config);
     Ok(Server::start(config, clock)?)
 }
@@ -46,7 +49,7 @@ pub fn start(
 pub async fn connect(sidecar: &Running) -> Result<Channel> {
     let address = sidecar.addresses().tcp.context("a sidecar that listens on TCP")?;
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    Ok(endpoint.connect_timeout(Duration::from_secs(10)).connect().await?)
+    Ok(endpoint.connect_timeout(Duration::from_secs(60)).connect().await?)
 }
 
 /// Plays the story and gives what was answered, a feature at a time, in the order of the questions.

@@ -1,6 +1,7 @@
 //! `skewless demo`: the whole of Skewless on real data, with a proof at the end. A table of contents: each
 //! step is one function, and each uses what the other subcommands use.
 
+mod folders;
 mod live;
 mod parity;
 mod picture;
@@ -71,6 +72,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         picture: out.join("departure_delay.svg"),
     };
     interrupt::flag()?;
+    folders::check(&places.store)?;
+    folders::check_unused(&places.store)?;
+    folders::check(&places.proof)?;
+    let _taken = folders::take(&out)?;
     step(1, "a feature repo with its plugins");
     prepare::repo(args.from.as_deref(), &places.repo)?;
     let repo = Repo::open(&places.repo, &Config::default())?;
@@ -111,9 +116,7 @@ fn describe(repo: &Repo) -> Outcome {
 
 fn load(repo: &Repo, folder: &Path) -> Outcome {
     let started = Instant::now();
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
-    }
+    folders::clear(folder)?;
     let (store, _) = Store::open(folder, StoreConfig::default())?;
     let set = store.set_views(&repo.catalog)?;
     let spill_folder = crate::load::spill_folder(folder)?;

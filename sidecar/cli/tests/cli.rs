@@ -61,8 +61,11 @@ fn skewless(folder: &Path, words: &[&str]) -> Output {
 fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skewless"));
     command.args(words).current_dir(folder).env("NO_COLOR", "1");
-    for name in ["SKEWLESS_AT", "SKEWLESS_CONFIG"] {
-        command.env_remove(name);
+    // Whoever runs the tests may have settings of their own.
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"SKEWLESS") {
+            command.env_remove(name);
+        }
     }
     command
 }
@@ -179,6 +182,29 @@ fn the_demo_proves_a_day_of_flights() {
     assert!(written("departure_delay.parquet").starts_with(b"PAR1"));
     let picture = String::from_utf8(written("departure_delay.svg")).unwrap();
     assert!(picture.contains("<svg") && picture.contains("mean departure delay"));
+}
+
+#[test]
+fn the_demo_leaves_a_store_alone_that_it_did_not_make_or_that_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("out/store");
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::write(store.join("mine"), "precious").unwrap();
+    let demo = || refused(&skewless(folder.path(), &["demo", "--days", "1"]), 1);
+    let complaint = demo();
+    for part in ["out/store", ".made-by-skewless-demo", "came another", "next: ", "--out"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert_eq!(std::fs::read(store.join("mine")).unwrap(), b"precious");
+    std::fs::rename(store.join("mine"), store.join(".made-by-skewless-demo")).unwrap();
+    let config = skewless_store::StoreConfig::default();
+    let (held, _) = skewless_store::Store::open(&store, config).unwrap();
+    let complaint = demo();
+    for part in ["out/store", "LOCK is held", "next: ", "demo --serve", "--out"] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert!(store.join("CURRENT").exists(), "it was removed");
+    drop(held);
 }
 
 /// The README of the template, step by step. One test, as building the plugin is the slow part.
@@ -321,9 +347,16 @@ fn served(repo: &Path) {
 }
 
 /// A sidecar that ends with the test, however the test ends.
-struct Sidecar(Child);
+struct Sidecar {
+    child: Child,
+    /// The line of its log that says where it answers.
+    ready: String,
+}
 
 impl Sidecar {
+    /// Longest wait until it serves: far above what any machine needs.
+    const BOUND: Duration = Duration::from_secs(60);
+
     /// Starts it and waits until it says that it serves.
     fn start(repo: &Path) -> Self {
         Self::start_with(repo, &["--http", ""])
@@ -333,36 +366,51 @@ impl Sidecar {
     fn start_with(repo: &Path, more: &[&str]) -> Self {
         let words = [&["serve", "--tcp", "", "--unix", "sidecar.sock"], more].concat();
         let mut child = command(repo, &words).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let sidecar = Self(child);
-        let until = Instant::now() + Duration::from_secs(60);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut sidecar = Self { child, ready: String::new() };
+        let (said, heard) = std::sync::mpsc::channel();
+        // To the end, so that it never waits for a reader; from some line on nobody listens.
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| {
+                said.send(line).ok();
+            });
+        });
+        let until = Instant::now() + Self::BOUND;
         let mut seen = String::new();
-        while let Some(Ok(line)) = lines.next() {
-            assert!(Instant::now() < until, "{seen}");
-            seen.push_str(&line);
-            if line.contains("sidecar.sock") {
-                std::thread::spawn(move || lines.count());
-                return sidecar;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match heard.recv_timeout(left) {
+                Ok(line) if line.contains("sidecar.sock") => {
+                    sidecar.ready = line;
+                    return sidecar;
+                }
+                Ok(line) => seen.push_str(&format!("{line}\n")),
+                Err(error) => panic!("it doesn't serve ({error}): {seen}"),
             }
         }
-        panic!("it ended without serving: {seen}");
+    }
+
+    /// The address of its HTTP port.
+    fn http(&self) -> &str {
+        let found = self.ready.split_once("http=Some(").and_then(|(_, rest)| rest.split_once(')'));
+        found.unwrap_or_else(|| panic!("no address in `{}`", self.ready)).0
     }
 
     fn signal(&self, name: &str) {
-        let (id, name) = (self.0.id().to_string(), format!("-{name}"));
+        let (id, name) = (self.child.id().to_string(), format!("-{name}"));
         assert!(Command::new("kill").args([&name, &id]).status().unwrap().success());
     }
 
     /// SIGTERM; it must end by itself with 0.
     fn stop(mut self) {
         self.signal("TERM");
-        assert_eq!(self.0.wait().unwrap().code(), Some(0));
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }

@@ -342,6 +342,9 @@ pub enum CallError {
     /// The caller's budget was spent before this row was decided.
     #[error("not decided: the time for the whole request was spent")]
     Budget,
+    /// The worker was told to stop before this row was decided ([`crate::Worker::stoppable`]).
+    #[error("not decided: the work was stopped")]
+    Stopped,
 }
 
 impl CallError {
@@ -357,6 +360,7 @@ impl CallError {
             Self::InputBytes { .. } | Self::Input { .. } | Self::OtherEngine => "input",
             Self::Status { .. } | Self::Guest(_) | Self::NoRoom { .. } => "refused",
             Self::Budget => "budget",
+            Self::Stopped => "stopped",
             Self::OutputBytes { .. } => "output_bytes",
             Self::Reserve { .. }
             | Self::OutputAddress { .. }
@@ -385,7 +389,11 @@ impl CallError {
     pub(crate) fn may_split(&self) -> bool {
         !matches!(
             self,
-            Self::Instances { .. } | Self::OtherEngine | Self::Input { .. } | Self::Budget
+            Self::Instances { .. }
+                | Self::OtherEngine
+                | Self::Input { .. }
+                | Self::Budget
+                | Self::Stopped
         )
     }
 
@@ -393,6 +401,7 @@ impl CallError {
     pub(crate) fn undecided(&self) -> Option<Undecided> {
         match self {
             Self::Budget => Some(Undecided::Ticks),
+            Self::Stopped => Some(Undecided::Stopped),
             // A plugin that can never be instantiated isn't served, as every one is started when it is loaded.
             Self::Instances { .. } | Self::Instantiate(_) => Some(Undecided::Instances),
             _ => None,

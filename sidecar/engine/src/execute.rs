@@ -52,6 +52,8 @@ pub enum Undecided {
     Ticks,
     /// The host had no instance for a call (`instances_max`).
     Instances,
+    /// The worker was told to stop ([`Worker::stoppable`]); nobody wants the frame any more.
+    Stopped,
 }
 
 /// A moment in a step's life, for whoever has a clock.
@@ -260,6 +262,9 @@ impl Run<'_> {
         first: usize,
     ) -> Result<(), CallError> {
         debug_assert_eq!(first, range.start, "inputs hold the range");
+        if self.worker.stopped() {
+            return Err(CallError::Stopped);
+        }
         let engine = self.worker.engine();
         let deadline_ticks = engine.config().deadline_ticks;
         let ticks = self.spend.call(engine.ticks(), deadline_ticks)?;

@@ -4,6 +4,8 @@
 //! moves with its worker.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use skewless_batch::{BatchView, ColumnView};
 use wasmtime::{Global, PoolConcurrencyLimitError, Store, Trap, Val};
@@ -13,6 +15,7 @@ use crate::config::EngineConfig;
 use crate::error::{CallError, bounded};
 use crate::limiter::Limiter;
 use crate::plugin::{Code, Image, Plugin};
+use crate::stop;
 
 /// A plugin's instance with the store that holds it.
 pub(crate) struct Instance {
@@ -32,13 +35,21 @@ pub(crate) enum Place {
 }
 
 impl Instance {
-    /// A fresh instance. Start functions run here, under the deadline of `ticks`.
-    pub(crate) fn new(plugin: &Plugin, ticks: u64) -> Result<Self, CallError> {
+    /// A fresh instance, whose calls `flag` ends when it is set. Start functions run here, under the deadline
+    /// of `ticks`.
+    pub(crate) fn new(
+        plugin: &Plugin,
+        ticks: u64,
+        flag: Option<&Arc<AtomicBool>>,
+    ) -> Result<Self, CallError> {
         let engine = plugin.engine();
         let config = engine.config();
         let mut store = Store::new(engine.wasmtime(), Limiter::new(config));
         store.limiter(|limiter| limiter);
-        store.set_epoch_deadline(ticks);
+        if let Some(flag) = flag {
+            stop::watch(&mut store, flag);
+        }
+        stop::set_deadline(&mut store, ticks);
         let lane = match plugin.code() {
             Code::Core { pre, exports } => {
                 let instance = pre
@@ -85,7 +96,7 @@ impl Instance {
         rows: usize,
         inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
     ) -> Result<Place, CallError> {
-        self.store.set_epoch_deadline(ticks);
+        stop::set_deadline(&mut self.store, ticks);
         let called = match &mut self.lane {
             Lane::Core { lane, .. } => {
                 lane.call(&mut self.store, config, rows, inputs).map(Place::Core)

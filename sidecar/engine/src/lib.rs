@@ -23,6 +23,7 @@ mod plugin;
 mod program;
 mod rewrite;
 pub mod signature;
+mod stop;
 mod ticker;
 mod worker;
 

@@ -8,19 +8,22 @@ use wasmtime::ResourceLimiter;
 
 use crate::config::EngineConfig;
 use crate::error::CallError;
+use crate::stop::Watch;
 
-/// What a store knows: its limits, and what it refused last.
+/// What a store knows: its limits, what it refused last, and whether its calls can be stopped.
 pub(crate) struct Limiter {
     memory_bytes_max: usize,
     table_elements_max: usize,
     host_can: bool,
     pub(crate) refused: Option<CallError>,
+    /// The flag that ends its calls, if its worker has one.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Limiter {
     pub(crate) fn new(config: &EngineConfig) -> Self {
         let EngineConfig { memory_bytes_max, table_elements_max, .. } = *config;
-        Self { memory_bytes_max, table_elements_max, host_can: true, refused: None }
+        Self { memory_bytes_max, table_elements_max, host_can: true, refused: None, watch: None }
     }
 
     fn decide(

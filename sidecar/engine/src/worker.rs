@@ -8,6 +8,9 @@
 //! A soft reset is due after every call under the default policy. It is done before the instance's next
 //! call, or in [`Worker::tidy`], which a server calls once the answer is on its way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use skewless_batch::{BatchView, Column, ColumnView, Type};
 use skewless_catalog::{FrameSlot, InstancePolicy};
 
@@ -21,6 +24,8 @@ use crate::plugin::{Plugin, Treatment};
 /// One thread's warm instances and buffers.
 pub struct Worker {
     engine: Engine,
+    /// Ends its calls when it is set, see [`Worker::stoppable`].
+    stop: Option<Arc<AtomicBool>>,
     warm: Vec<Warm>,
     /// Counts uses, to find the least recent one.
     uses: u64,
@@ -62,12 +67,26 @@ impl Worker {
     pub fn new(engine: &Engine) -> Self {
         Self {
             engine: engine.clone(),
+            stop: None,
             warm: Vec::new(),
             uses: 0,
             steps: Vec::new(),
             given: Vec::new(),
             taken: Vec::new(),
         }
+    }
+
+    /// A worker that can be told to stop, by setting the flag: then it begins no call any more, and a running one
+    /// ends within some ticks, whatever its deadline. Rows that weren't decided by then say so
+    /// ([`crate::Undecided::Stopped`]). For jobs that somebody may interrupt; until then nothing is different.
+    #[must_use]
+    pub fn stoppable(engine: &Engine, stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..Self::new(engine) }
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// The engine whose plugins it runs.
@@ -219,7 +238,7 @@ impl Worker {
                 return Ok((warm.instance, false));
             }
         }
-        let made = Instance::new(plugin, ticks);
+        let made = Instance::new(plugin, ticks, self.stop.as_ref());
         let mut instance = made.map_err(|error| error.with_tick(self.engine.tick_us()))?;
         if plugin.treatment(policy) == Treatment::Restore {
             plugin.set_image(|| instance.image(self.engine.config().reset_bytes_max));

@@ -211,7 +211,8 @@ fn fill(
 
 /// Runs the plan over frames until there are no more.
 fn work(run: &Run<'_>, outputs: &OutputBytes, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
-    let mut worker = Worker::new(run.engine);
+    // A call may last 30 s, which is long for somebody who has pressed Ctrl-C.
+    let mut worker = Worker::stoppable(run.engine, run.job.cancel.shared());
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { number, rows, mut frame, mut seat }) = task else { return };
@@ -219,6 +220,7 @@ fn work(run: &Run<'_>, outputs: &OutputBytes, tasks: &Mutex<Receiver<Task>>, don
         let computed = catch_unwind(AssertUnwindSafe(|| {
             let reports =
                 worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+            run.job.cancel.check()?;
             // Such rows might pass in the next run: to write them as failed would be a lie.
             if reports.iter().any(|report| report.undecided.is_some()) {
                 return Err(OfflineError::Worker(NO_INSTANCE.to_owned()));

@@ -87,3 +87,8 @@ pub const SPILL_BYTES_MAX_DEFAULT: u64 = 1 << 40;
 
 /// Rows fed to the store's loader at once; bounds the columns built for it.
 pub const LOAD_ROWS: usize = 8192;
+
+/// Bytes of rows, by their values, fed to the store's loader at once; a single row is never cut. An eighth of
+/// the 64 MiB that the store takes in one batch (`store.batch_bytes_max`), as its own encoding of small rows is
+/// larger than their values, and as much as the command line puts into one message to a sidecar.
+pub const LOAD_BYTES: usize = 8 << 20;

@@ -13,12 +13,15 @@ use skewless_store::{CommitMode, CommitReport, Rows, Store, ViewHandle, key};
 
 use crate::OfflineError;
 use crate::columns;
-use crate::config::{LOAD_ROWS, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, SPILL_BYTES_MAX_DEFAULT};
+use crate::config::{
+    LOAD_BYTES, LOAD_ROWS, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, SPILL_BYTES_MAX_DEFAULT,
+};
 use crate::files::{self, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
 use crate::order::HistoryOrder;
 use crate::parquet_in::{BadRows, Rejects};
 use crate::progress::{CancelFlag, Phase, Progress};
+use crate::row_bytes::{self, rows_within};
 use crate::sort::{Job, SortStats};
 
 /// What to load.
@@ -120,8 +123,8 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoadReport, OfflineError> {
     Ok(LoadReport { read, commit })
 }
 
-/// Reads one view's history and hands it over in the store's key order, at most [`LOAD_ROWS`] rows at
-/// a time. Only when this has returned without an error is what was handed over the whole history:
+/// Reads one view's history and hands it over in the store's key order, at most [`LOAD_ROWS`] rows and
+/// [`LOAD_BYTES`] at a time. Only when this has returned without an error is what was handed over the whole history:
 /// whoever takes the rows must not make them visible before. Blocks; must not be called from async code.
 pub fn sorted_history(
     request: &HistoryRequest<'_>,
@@ -179,9 +182,14 @@ fn feed(
     let budget = usize::try_from(request.options.memory_bytes / 4 * 3).unwrap_or(usize::MAX);
     let mut sorted = history.sorted(job, budget, phase.clone(), &counts)?;
     while let Some(batch) = job.next(&mut sorted)? {
-        for start in (0..batch.num_rows()).step_by(LOAD_ROWS) {
-            let rows = batch.slice(start, LOAD_ROWS.min(batch.num_rows() - start));
-            push(store_rows(view, &rows)?)?;
+        // How many rows a batch has depends on the memory limit; what the store takes doesn't.
+        let sizes = row_bytes::of(&batch);
+        let mut start = 0;
+        while start < sizes.len() {
+            let next = sizes[start..].iter().copied().take(LOAD_ROWS);
+            let count = rows_within(next, LOAD_BYTES);
+            push(store_rows(view, &batch.slice(start, count))?)?;
+            start += count;
         }
     }
     let counts = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -32,7 +32,7 @@ impl Progress for Silent {
     fn report(&self, _phase: &Phase, _done: u64, _total: u64) {}
 }
 
-/// Set once to stop a job at its next batch of rows. Clones share the flag.
+/// Set once to stop a job at its next batch of rows, or in the midst of a plugin's call. Clones share the flag.
 #[derive(Clone, Default, Debug)]
 pub struct CancelFlag(Arc<AtomicBool>);
 
@@ -50,6 +50,11 @@ impl CancelFlag {
     /// Whether stopping was asked for.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for workers to look at.
+    pub(crate) fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     pub(crate) fn check(&self) -> Result<(), OfflineError> {

@@ -111,6 +111,10 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// IngestStream calls at once. Default 64: they live long, so they are counted apart.
     pub ingest_streams_max: usize,
+    /// Time the client of a stream (IngestStream, Load) may be silent, milliseconds; then the stream is ended and
+    /// its place is free. Default 300,000: a source with less to say opens another stream, and `skewless load`
+    /// says that it is still there.
+    pub stream_idle_ms_max: u64,
     /// Connections at once, each listener. Default 1,024: a connection holds buffers of some 100 KiB.
     pub connections_max: usize,
     /// Calls at once on one connection; a client library waits beyond it. Default 256.
@@ -214,6 +218,7 @@ impl Default for Limits {
             unsent_bytes_max: 256 << 20,
             in_flight_max: 256,
             ingest_streams_max: 64,
+            stream_idle_ms_max: 300_000,
             connections_max: 1_024,
             streams_per_connection_max: 256,
             header_bytes_max: 16 << 10,

@@ -226,7 +226,10 @@ impl Call<'_> {
         }
         match reports.iter().find_map(|report| report.undecided) {
             None => Ok(()),
-            Some(Undecided::Ticks) => Err(self.deadline.passed("while transforms ran")),
+            // Nothing stops the workers of a sidecar but the end of their time.
+            Some(Undecided::Ticks | Undecided::Stopped) => {
+                Err(self.deadline.passed("while transforms ran"))
+            }
             Some(Undecided::Instances) => Err(ServeError::Busy {
                 what: "plugin instances",
                 limit: "engine.instances_max",

@@ -1,7 +1,7 @@
 //! Rows by gRPC into the online store: one batch, or many on one call; not the rule of who wins, which is
 //! the store's.
 //!
-//! A batch is checked whole before the store sees it, and the store applies it whole: after an error nothing
+//! A batch is checked whole before the store sees it, and the store applies it whole: after a refusal nothing
 //! of it was written. The wait for the apply thread is spent on a thread for blocking work, never on one that
 //! answers calls. A stream is read no faster than it is applied.
 
@@ -100,12 +100,7 @@ async fn follow(
     let max = sidecar.config.limits.ingest_bytes_max;
     let send_max = Duration::from_millis(sidecar.config.limits.send_ms_max);
     loop {
-        let next = tokio::select! {
-            biased;
-            () = sidecar.draining.cancelled() => Err(ServeError::NotReady { state: "draining" }.into()),
-            next = requests.message() => next,
-        };
-        let answer = match next {
+        let answer = match crate::stream::next(&sidecar, &mut requests).await {
             Ok(None) => return,
             Ok(Some(request)) => match ingest(Arc::clone(&sidecar), request).await {
                 Ok(answer) => Ok(answer.encode_to_vec()),

@@ -34,6 +34,8 @@ mod pool;
 mod rows;
 mod rpc;
 mod sidecar;
+mod stream;
+mod warm;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, Override};

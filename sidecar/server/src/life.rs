@@ -33,6 +33,7 @@ use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc};
 use crate::sidecar::{Foundation, Sidecar, read_repo};
 use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
+use crate::warm::Room;
 
 /// Time that threads for blocking work get to end after the grace period.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -199,7 +200,7 @@ pub(crate) fn build(
     let period = Duration::from_micros(config.life.tick_us);
     let ticker = Ticker::start(engine.clone(), period)?;
     let foundation = Foundation { engine, cache, metrics, threads, _ticker: ticker };
-    let prepared = foundation.prepare(&config, &repo)?;
+    let prepared = foundation.prepare(&config, &repo, Room::Own)?;
     make_dir(&config.store_dir)?;
     let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
     let sidecar = Sidecar::new(config, clock, foundation, store, prepared)?;

@@ -1,9 +1,10 @@
 //! Bulk load of one view by a stream of sorted rows; not the reading and sorting of files, which the loading
 //! command does, so that this process needs no Parquet.
 //!
-//! One load at a time: it writes files as fast as the disk goes. Rows go into the next generation of the
-//! view beside the one that is served; only the stream's good end makes them visible, all at once. Whatever
-//! else happens, the loader is dropped and its files are removed.
+//! One load at a time: it writes files as fast as the disk goes. A client that is silent for longer than
+//! `limits.stream_idle_ms_max` ends its load, so that the next can begin; a message without rows breaks the
+//! silence. Rows go into the next generation of the view beside the one that is served; only the stream's good
+//! end makes them visible, all at once. Whatever else happens, the loader is dropped and its files are removed.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::rows::{Came, Known};
 use crate::sidecar::Sidecar;
 use crate::snapshot::Snapshot;
 use crate::status::ServeError;
+use crate::stream;
 
 /// Takes a whole load.
 pub(crate) async fn load(
@@ -24,7 +26,7 @@ pub(crate) async fn load(
 ) -> Result<pb::LoadResponse, tonic::Status> {
     let busy = ServeError::Busy { what: "bulk loads", limit: "one at a time", max: 1 };
     let _permit = Arc::clone(&sidecar.gates.load).try_acquire_owned().map_err(|_| busy)?;
-    let Some(first) = requests.message().await? else {
+    let Some(first) = stream::next(&sidecar, &mut requests).await? else {
         return Err(ServeError::Field(
             "expected at least one message with the view's name, came none".to_owned(),
         )
@@ -34,11 +36,7 @@ pub(crate) async fn load(
     let mut next = Some(first);
     while let Some(request) = next {
         load = blocking(move || load.push(&request)).await?;
-        next = tokio::select! {
-            biased;
-            () = sidecar.draining.cancelled() => return Err(ServeError::NotReady { state: "draining" }.into()),
-            next = requests.message() => next?,
-        };
+        next = stream::next(&sidecar, &mut requests).await?;
     }
     Ok(response(&blocking(move || load.commit()).await?))
 }

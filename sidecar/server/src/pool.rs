@@ -65,6 +65,11 @@ impl<T> Pool<T> {
         }
     }
 
+    /// Drops what is idle.
+    pub(crate) fn clear(&self) {
+        while self.places().find_map(|mut place| place.take()).is_some() {}
+    }
+
     /// Lets `work` have what is in this thread's place.
     pub(crate) fn with_mine(&self, work: impl FnOnce(&mut T)) {
         let mine = THREAD.with(|thread| *thread) % self.places.len();
@@ -87,6 +92,15 @@ mod tests {
         let mut taken = [pool.take(|| 9), pool.take(|| 9)];
         taken.sort_unstable();
         assert_eq!((taken, pool.take(|| 9)), ([1, 2], 9));
+    }
+
+    #[test]
+    fn a_pool_that_was_cleared_has_nothing_left() {
+        let pool = Pool::new(3);
+        (1..=3).for_each(|number| pool.give_back(number));
+        pool.clear();
+        assert_eq!(pool.take(|| 9), 9);
+        pool.clear();
     }
 
     #[test]

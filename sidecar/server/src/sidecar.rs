@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::repo::{self, Repo, RepoError, RepoLimits};
 use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError};
+use crate::warm::Room;
 
 /// Everything one running sidecar holds.
 pub(crate) struct Sidecar {
@@ -76,8 +77,8 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    pub(crate) fn prepare(&self, config: &Config, repo: &Repo) -> Result<Prepared, SnapshotError> {
-        snapshot::prepare(repo, &self.parts(config))
+    pub(crate) fn prepare(&self, config: &Config, repo: &Repo, room: Room) -> Result<Prepared, SnapshotError> {
+        snapshot::prepare(repo, &self.parts(config), room)
     }
 
     fn parts(&self, config: &Config) -> Parts<'_> {
@@ -139,7 +140,7 @@ impl Sidecar {
 
     fn try_reload(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
         let repo = read_repo(&self.config)?;
-        let prepared = self.foundation.prepare(&self.config, &repo)?;
+        let prepared = self.foundation.prepare(&self.config, &repo, Room::Shared)?;
         let old = self.current.load_full();
         if dry_run {
             return Ok(Reloaded { new: Arc::clone(&old), old, repo });
@@ -148,6 +149,8 @@ impl Sidecar {
         let new = prepared.bind(&self.store, &parts, number, self.clock.now_us())?;
         let new = Arc::new(new);
         self.current.store(Arc::clone(&new));
+        // What still ends on the old one makes instances of its own; the new one may want these.
+        old.workers.clear();
         self.metrics.snapshot.set(number);
         self.metrics.forget(&old.catalog, &repo.catalog);
         Ok(Reloaded { old, new, repo })
@@ -208,13 +211,13 @@ services: [{name: sums, features: [adds.sum]}]
         let foundation = Foundation { engine, cache: None, metrics, threads: 1, _ticker: ticker };
 
         let mut repo = read_repo(&config).unwrap();
-        assert!(foundation.prepare(&config, &repo).is_ok());
+        assert!(foundation.prepare(&config, &repo, Room::Own).is_ok());
         let mut catalog = Catalog::clone(&repo.catalog);
         let mut plan = Plan::clone(&catalog.services[0].plan);
         plan.steps[0].inputs.push(0);
         catalog.services[0].plan = Arc::new(plan);
         repo.catalog = Arc::new(catalog);
-        let error = foundation.prepare(&config, &repo).err().unwrap().to_string();
+        let error = foundation.prepare(&config, &repo, Room::Own).err().unwrap().to_string();
         assert!(error.starts_with("service `sums`: "), "{error}");
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use skewless_catalog::{Catalog, Digest, Frame, InstancePolicy, Plan};
+use skewless_catalog::{Catalog, Digest, Frame, Plan};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
 use skewless_store::{ReadScratch, SchemaChange, Store, StoreError, StorePlan, ViewSet};
 
@@ -17,6 +17,7 @@ use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
 use crate::repo::Repo;
 use crate::status::ServeError;
+use crate::warm::{self, Room};
 
 /// What is served at one moment.
 pub struct Snapshot {
@@ -120,7 +121,11 @@ pub(crate) struct Prepared {
 }
 
 /// Compiles and starts every plugin and binds every plan to them. Changes nothing that is being served.
-pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, SnapshotError> {
+pub(crate) fn prepare(
+    repo: &Repo,
+    parts: &Parts<'_>,
+    room: Room,
+) -> Result<Prepared, SnapshotError> {
     let mut plugins = BTreeMap::new();
     for (digest, bytes) in &repo.plugins {
         let plugin = parts.engine.load(bytes, parts.cache).map_err(|error| {
@@ -134,32 +139,8 @@ pub(crate) fn prepare(repo: &Repo, parts: &Parts<'_>) -> Result<Prepared, Snapsh
         program(&service.plan, &plugins).map_err(|error| refused(&service.name, &error))
     });
     let programs = programs.collect::<Result<_, _>>()?;
-    let mut workers = Vec::with_capacity(parts.threads);
-    for _ in 0..parts.threads {
-        let mut worker = Worker::new(parts.engine);
-        for transform in &repo.catalog.transforms {
-            warm_up(&mut worker, &plugins, transform.digest, transform.policy).map_err(
-                |error| {
-                    let (transform, plugin) = (transform.name.clone(), transform.plugin.clone());
-                    SnapshotError::WarmUp { transform, plugin, error }
-                },
-            )?;
-        }
-        workers.push(worker);
-    }
+    let workers = warm::workers(&repo.catalog, &plugins, parts, room)?;
     Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, programs, workers })
-}
-
-fn warm_up(
-    worker: &mut Worker,
-    plugins: &BTreeMap<Digest, Plugin>,
-    digest: Digest,
-    policy: InstancePolicy,
-) -> Result<(), String> {
-    match plugins.get(&digest) {
-        Some(plugin) => worker.warm_up(plugin, policy).map_err(|error| error.to_string()),
-        None => Err(format!("expected plugin {digest} to be loaded")),
-    }
 }
 
 fn program(plan: &Arc<Plan>, plugins: &BTreeMap<Digest, Plugin>) -> Result<Program, ServeError> {

@@ -76,6 +76,14 @@ pub enum ServeError {
         /// The limit, milliseconds.
         max_ms: u64,
     },
+    /// A stream's client sent nothing for too long.
+    #[error(
+        "expected the stream's next message within {max_ms} ms (limits.stream_idle_ms_max), came none; begin another"
+    )]
+    Silent {
+        /// The limit, milliseconds.
+        max_ms: u64,
+    },
     /// The call's deadline passed.
     #[error("the deadline of {deadline_ms} ms passed {during}")]
     Deadline {
@@ -161,7 +169,9 @@ impl ServeError {
                 Code::ResourceExhausted
             }
             Self::Store(error) => store_code(error),
-            Self::Deadline { .. } | Self::Slow { .. } => Code::DeadlineExceeded,
+            Self::Deadline { .. } | Self::Slow { .. } | Self::Silent { .. } => {
+                Code::DeadlineExceeded
+            }
             Self::NotReady { .. } => Code::Unavailable,
             Self::Denied { .. } | Self::Off { .. } => Code::PermissionDenied,
             Self::Bind(_) | Self::Panic(_) => Code::Internal,

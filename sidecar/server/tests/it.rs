@@ -16,6 +16,7 @@ mod it {
     mod limits;
     mod overload;
     mod process;
+    mod streams;
 }
 // A disk that fails when it is told to, as the store's own tests have it.
 #[cfg(target_os = "linux")]
@@ -40,6 +41,8 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) const NOON: i64 = 1_767_225_600_000_000;
 /// A second in microseconds.
 pub(crate) const SECOND: i64 = 1_000_000;
+/// Longest wait for anything that must come: far above what any machine needs.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// Doubles one float64 column: copies the batch behind the input and doubles the values in place.
 const DOUBLE: &str = r#"(module
@@ -171,7 +174,7 @@ pub(crate) fn folder() -> TempDir {
 pub(crate) fn http(address: std::net::SocketAddr, path: &str) -> std::io::Result<(String, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(BOUND))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -191,6 +194,8 @@ pub(crate) fn config(dir: &Path) -> Config {
     config.listen.unix = Some(dir.join("s.sock"));
     config.store.cache_bytes = 8 << 20;
     config.engine.instances_max = 32;
+    // A machine that runs many tests at once takes a plugin's thread away for longer than the default.
+    config.engine.deadline_ticks = 2_000;
     config.life.threads = 2;
     config
 }
@@ -253,11 +258,11 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     }
 }
 
-/// Waits until a condition holds, for at most ten seconds.
+/// Waits until a condition holds, for at most [`BOUND`].
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
+        assert!(start.elapsed() < BOUND, "waited in vain: {what}");
         tokio::task::yield_now().await;
     }
 }

@@ -9,7 +9,7 @@ use skewless_batch::Type;
 
 use super::live::Live;
 use super::parity::{Compared, Proof, Spine, histories, parts, sum};
-use super::{Places, SERVICE, prepare};
+use super::{Places, SERVICE, folders, prepare};
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::progress::Bar;
@@ -51,6 +51,7 @@ pub(crate) fn run(repo: &Repo, places: &Places, days: Option<u16>) -> Outcome<Pr
         cancel: &cancel,
         done: &done,
     };
+    folders::clear(&places.proof)?;
     let started = Instant::now();
     let found = std::thread::scope(|scope| {
         let play = |(number, part): (usize, &std::ops::Range<usize>)| {
@@ -98,9 +99,6 @@ fn play(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let folder = places.proof.join(number.to_string());
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
     let start_us = rows.first().map_or(0, |row| proof.spine.times_us[*row]);
     runtime.block_on(async {
         let mut live = Live::start(repo, &folder, start_us).await?;

@@ -2,6 +2,8 @@
 //! room's. The sidecar makes the rows visible when the stream ends well, so the stream must not end at all
 //! when reading failed: the call is dropped while its sender is alive.
 
+use std::time::Duration;
+
 use prost::Message as _;
 use skewless_batch::Column;
 use skewless_catalog::View;
@@ -28,6 +30,10 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// among them.
 const TEXT_ELEMENTS_MAX: usize = 200_000;
 
+/// Interval at which the sidecar is told that the load goes on while its rows are being sorted, far below the
+/// silence that it takes for a client that hangs (`limits.stream_idle_ms_max`, 5 minutes by default).
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+
 /// Loads one view.
 pub(super) fn load(
     history: &HistoryRequest<'_>,
@@ -42,6 +48,7 @@ pub(super) fn load(
     let mut client = AdminServiceClient::new(channel.clone());
     let refused = |status| runtime.block_on(explain(address, channel.clone(), view, &status));
     let call = runtime.spawn(async move { client.load(ReceiverStream::new(receiver)).await });
+    runtime.spawn(stay_alive(sender.downgrade()));
 
     let mode = if replace { pb::LoadMode::Replace } else { pb::LoadMode::Merge };
     let first = pb::LoadRequest {
@@ -71,6 +78,20 @@ pub(super) fn load(
             let _ = runtime.block_on(call);
             drop(sender);
             Err(data::failure(error))
+        }
+    }
+}
+
+/// Sends messages without rows for as long as the sender lives: sorting a long history takes minutes.
+async fn stay_alive(sender: mpsc::WeakSender<pb::LoadRequest>) {
+    loop {
+        tokio::time::sleep(ALIVE_EVERY).await;
+        let Some(sender) = sender.upgrade() else { return };
+        // If there's no room, rows are on their way.
+        if let Err(mpsc::error::TrySendError::Closed(_)) =
+            sender.try_send(pb::LoadRequest::default())
+        {
+            return;
         }
     }
 }

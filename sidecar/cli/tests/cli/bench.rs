@@ -92,7 +92,8 @@ fn a_stall_shows_in_the_percentiles_as_everyones_wait() {
     // before it asks again would wait for ever.
     let proxy = Proxy::start(bench.path(), Stall { from: 50, until: Some(150) });
     let words = ["--rate", "200", "--duration", "2s", "--warmup", "0s", "--arrivals", "fixed"];
-    let said = bench.run(&proxy.at, &[&words[..], &["--connections", "1"]].concat());
+    let more = ["--connections", "1", "--timeout", "60s"];
+    let said = bench.run(&proxy.at, &[&words[..], &more].concat());
     done(&said);
     let summary = bench.summary();
     let counts = ["offered", "answered", "unsent", "failed"].map(|name| count(&summary, name));

@@ -28,10 +28,12 @@ fn says(complaint: &str, parts: &[&str]) {
     }
 }
 
-/// An address of loopback where nobody listens.
-fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+/// An address of loopback where nobody listens, and the socket that keeps it: bound, so that nobody else gets it.
+fn nobody() -> (tokio::net::TcpSocket, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let at = socket.local_addr().unwrap().to_string();
+    (socket, at)
 }
 
 #[test]
@@ -118,14 +120,15 @@ fn data_that_does_not_fit_says_what_to_do() {
 fn a_wrong_address_says_what_was_expected_where_and_what_to_try() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();
-    let (http, other) = (nobody(), nobody());
-    let sidecar = Sidecar::start_with(repo, &["--http", &http]);
+    let (_kept, other) = nobody();
+    let sidecar = Sidecar::start_with(repo, &["--http", "127.0.0.1:0"]);
+    let http = sidecar.http();
     let commands: [&[&str]; 2] = [&["get", "risk", "customer_id=1", "-r", "amount=1"], &["load"]];
     for words in commands {
-        let complaint = refused(&skewless(repo, &[words, &["--at", &http]].concat()), 1);
+        let complaint = refused(&skewless(repo, &[words, &["--at", http]].concat()), 1);
         says(
             &complaint,
-            &["expected a sidecar's gRPC at", &http, "HTTP/1", "next: ", "listen.tcp", "--at"],
+            &["expected a sidecar's gRPC at", http, "HTTP/1", "next: ", "listen.tcp", "--at"],
         );
         let complaint = refused(&skewless(repo, &[words, &["--at", &other]].concat()), 1);
         says(

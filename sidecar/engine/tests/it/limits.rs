@@ -1,5 +1,8 @@
 //! Each limit of the engine is hit once, by name.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use skewless_catalog::InstancePolicy::{Reset, Reused};
 use skewless_engine::{
     Budget, CallError, Engine, EngineConfig, EngineError, PluginError, Undecided, Worker,
@@ -184,6 +187,47 @@ fn a_budget_of_ticks_bounds_the_whole_execution_and_says_what_was_not_decided() 
         let says = "not decided: the time for the whole request was spent";
         assert!(frame.failures.iter().all(|failure| failure.message == says), "a cut call, too");
     }
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_ends_its_running_call_and_begins_no_other() {
+    // By its deadline the call would last ten minutes.
+    let (engine, _ticker) = ticking(EngineConfig { deadline_ticks: 600_000, ..config() });
+    for guest in ["loops_on_negative", "component_loops", "loops_in_start"] {
+        let plugin = load(&engine, guest);
+        let program = program(&[(&plugin, Reset, [0, 1]), (&plugin, Reset, [0, 1])]);
+        let mut frame = frame(&program, &[(Some(-1.0), Some(2.0)), (Some(1.0), Some(2.0))]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut worker = Worker::stoppable(&engine, Arc::clone(&stop));
+        let begun = engine.ticks();
+        let reports = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Long enough for the call to have been looked at before.
+                while engine.ticks() < begun + 200 {
+                    std::thread::yield_now();
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            run(&mut worker, &program, &mut frame)
+        });
+        assert!(reports[0].calls <= 1 && reports[1].calls == 0, "{guest}: {reports:?}");
+        assert_eq!(reports[0].undecided, Some(Undecided::Stopped), "{guest}");
+        assert_eq!(reports[1].undecided, Some(Undecided::Stopped), "{guest}");
+        assert!(cells(&frame, 2).iter().chain(&cells(&frame, 3)).all(|cell| *cell == Cell::Failed));
+        assert!(engine.ticks() - begun < 300_000, "{guest}: it went on as if nobody had asked");
+    }
+}
+
+#[test]
+fn a_worker_that_could_be_stopped_but_is_not_has_the_same_deadline_and_gives_the_same() {
+    let (engine, _ticker) = ticking(EngineConfig { deadline_ticks: 130, ..config() });
+    let never = || Arc::new(AtomicBool::new(false));
+    let mut worker = Worker::stoppable(&engine, never());
+    let begun = engine.ticks();
+    let error = call(&mut worker, &load(&engine, "loops_in_transform"), Reset, ONE);
+    assert_eq!(error, Err(CallError::Deadline { ticks: 130, tick_us: Some(1_000) }));
+    assert!(engine.ticks() - begun >= 130);
+    assert_eq!(call(&mut worker, &load(&engine, "adds"), Reset, ONE), Ok(vec![3.0]));
 }
 
 #[test]

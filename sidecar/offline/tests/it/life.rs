@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use skewless_engine::EngineConfig;
+use skewless_engine::{Engine, EngineConfig, Ticker};
 use skewless_offline::{
     BACKFILL_TICK, BackfillOptions, CancelFlag, OfflineError, Phase, Progress, Silent,
     backfill_limits, config,
@@ -54,6 +55,47 @@ fn a_cancelled_backfill_leaves_nothing_behind_and_can_be_run_again() {
     }
     world.backfill("plain", BackfillOptions::default()).unwrap();
     assert_eq!(world.answers("plain", BackfillOptions::default()).rows, 2000);
+}
+
+/// Cancels some ticks after computing has begun.
+struct CancelLater {
+    engine: Engine,
+    cancel: CancelFlag,
+}
+
+impl Progress for CancelLater {
+    fn report(&self, phase: &Phase, done: u64, _total: u64) {
+        if *phase == Phase::Compute && done == 0 {
+            let (engine, cancel) = (self.engine.clone(), self.cancel.clone());
+            let begun = engine.ticks();
+            std::thread::spawn(move || {
+                while engine.ticks() < begun + 200 {
+                    std::thread::yield_now();
+                }
+                cancel.cancel();
+            });
+        }
+    }
+}
+
+#[test]
+fn a_backfill_whose_plugin_never_ends_stops_when_it_is_cancelled() {
+    // As in a backfill: 30 s a call, and each of the chunks' rows would have as long once more.
+    let limits =
+        EngineConfig { deadline_ticks: 30_000, instances_max: 8, ..EngineConfig::default() };
+    let world = World::under(limits);
+    let _ticker = Ticker::start(world.engine.clone(), Duration::from_millis(1)).unwrap();
+    let asks: Vec<_> = (0..500).map(|i| SpineRow { r: Some(1.0), ..ask("p", i * S) }).collect();
+    world.spine("spine.parquet", &asks);
+    let before = world.listing();
+    let cancel = CancelFlag::new();
+    let progress = CancelLater { engine: world.engine.clone(), cancel: cancel.clone() };
+    let options = BackfillOptions { chunk_rows: 100, ..BackfillOptions::default() };
+    let begun = Instant::now();
+    let came = world.watched("stuck", options, Arc::new(progress), cancel);
+    assert!(matches!(came, Err(OfflineError::Cancelled)), "{came:?}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited for a call's deadline");
+    assert_eq!(world.listing(), before);
 }
 
 #[test]

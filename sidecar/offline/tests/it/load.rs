@@ -115,6 +115,23 @@ fn a_loaded_view_answers_at_that_time_and_later_as_a_backfill_of_those_times() {
     }
 }
 
+/// Much memory makes large batches of rows; the store takes so many bytes at once, whatever the memory.
+#[test]
+fn wide_rows_are_handed_to_the_store_in_parts_that_it_takes_however_much_memory_there_is() {
+    let world = World::empty();
+    let row =
+        |i: i64| PlaceRow { s: Some(format!("{i:016384}")), ..place(&format!("p{i}"), 0, 1.0) };
+    let rows: Vec<_> = (0..2_000).map(row).collect();
+    world.places("a/0.parquet", &rows);
+    let config = StoreConfig { batch_bytes_max: 16 << 20, ..StoreConfig::default() };
+    let (store, _) = Store::open(world.path("store"), config).unwrap();
+    for memory_bytes in [LoadOptions::default().memory_bytes, 8 << 30] {
+        let options = LoadOptions { memory_bytes, ..LoadOptions::default() };
+        let report = load_view(&world, &store, "a", 9 * S, options).unwrap();
+        assert_eq!((report.commit.rows, report.commit.keys), (2_000, 2_000), "{memory_bytes}");
+    }
+}
+
 #[test]
 fn bad_rows_refuse_the_load_and_change_nothing_unless_skipping_is_asked_for() {
     let world = World::empty();

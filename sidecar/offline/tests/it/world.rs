@@ -63,11 +63,16 @@ transforms:
   - name: picky
     plugin: picky.wasm
     inputs: {x: request.must}
+  - name: stuck
+    plugin: stuck.wasm
+    inputs: {x: request.must}
 services:
   - name: all
     features: [a.f, a.s, a.e, "a[dest].f", b.n, b.l, request.r, same.y]
   - name: strict
     features: [picky.y]
+  - name: stuck
+    features: [stuck.y]
   - name: live
     features: [streamed.x]
   - name: plain
@@ -107,6 +112,13 @@ const PICKY: &str = r#"(module
     (memory.copy (i32.const 2097152) (local.get $at) (local.get $len))
     (i64.or (i64.const 0x20000000000000) (i64.extend_i32_u (local.get $len))))
   (@custom "skewless.signature" "{\"abi\":1,\"name\":\"picky\",\"inputs\":[{\"name\":\"x\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"y\",\"type\":\"float64\",\"nullable\":true}]}"))"#;
+
+/// Never ends.
+const STUCK: &str = r#"(module
+  (memory (export "memory") 2)
+  (func (export "skewless_reserve") (param i32) (result i32) (i32.const 65536))
+  (func (export "skewless_transform") (param i32 i32) (result i64) (loop $again (br $again)) (i64.const 0))
+  (@custom "skewless.signature" "{\"abi\":1,\"name\":\"stuck\",\"inputs\":[{\"name\":\"x\",\"type\":\"float64\",\"nullable\":true}],\"outputs\":[{\"name\":\"y\",\"type\":\"float64\",\"nullable\":true}]}"))"#;
 
 /// A row of view `a`.
 #[derive(Clone, Debug)]
@@ -197,7 +209,8 @@ impl World {
     pub(crate) fn under(limits: EngineConfig) -> World {
         let engine = Engine::new(limits).unwrap();
         let load = |wat| engine.load(&wat::parse_str(wat).unwrap(), None).unwrap();
-        let known = [("same.wasm", load(SAME)), ("picky.wasm", load(PICKY))];
+        let known =
+            [("same.wasm", load(SAME)), ("picky.wasm", load(PICKY)), ("stuck.wasm", load(STUCK))];
         let file = SourceFile { path: "features.yaml".to_owned(), text: DEFINITIONS.to_owned() };
         let catalog = check(&[file], &Known(&known)).unwrap();
         let plugins = known.into_iter().map(|(_, plugin)| plugin).collect();

@@ -59,6 +59,7 @@ impl Config {
             ("limits.unsent_bytes_max", Usize(&mut limits.unsent_bytes_max, 1, MANY)),
             ("limits.in_flight_max", Usize(&mut limits.in_flight_max, 1, 1 << 20)),
             ("limits.ingest_streams_max", Usize(&mut limits.ingest_streams_max, 1, 1 << 16)),
+            ("limits.stream_idle_ms_max", U64(&mut limits.stream_idle_ms_max, 1, DAY_MS)),
             ("limits.connections_max", Usize(&mut limits.connections_max, 1, 1 << 20)),
             (
                 "limits.streams_per_connection_max",

@@ -51,9 +51,9 @@ impl Client {
         Held { message, answer }
     }
 
-    /// Waits until the server has closed the connection, for at most ten seconds.
+    /// Waits until the server has closed the connection, for at most [`BOUND`].
     pub(crate) async fn closed(self) {
-        let closed = tokio::time::timeout(Duration::from_secs(10), self.connection).await;
+        let closed = tokio::time::timeout(BOUND, self.connection).await;
         assert!(closed.is_ok(), "the connection was left open");
     }
 }
@@ -74,7 +74,7 @@ impl Held {
         self.ended().await
     }
 
-    /// Takes the answer, within ten seconds.
+    /// Takes the answer, within [`BOUND`].
     pub(crate) async fn ended(self) -> Ended {
         let ended = async {
             let answer = self.answer.await.unwrap();
@@ -90,7 +90,7 @@ impl Held {
             };
             Ended { status: text("grpc-status"), message: text("grpc-message") }
         };
-        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("waited in vain")
+        tokio::time::timeout(BOUND, ended).await.expect("waited in vain")
     }
 
     /// Gives the call up.
@@ -145,7 +145,7 @@ pub(crate) async fn raw(harness: &Harness) -> TcpStream {
     TcpStream::connect(harness.running().addresses().tcp.unwrap()).await.unwrap()
 }
 
-/// The next frame that is wanted, within ten seconds; `None` if the connection is closed before.
+/// The next frame that is wanted, within [`BOUND`]; `None` if the connection is closed before.
 pub(crate) async fn next_frame(
     stream: &mut TcpStream,
     wanted: impl Fn(&Frame) -> bool,
@@ -163,5 +163,5 @@ pub(crate) async fn next_frame(
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), next).await.expect("waited in vain for a frame")
+    tokio::time::timeout(BOUND, next).await.expect("waited in vain for a frame")
 }

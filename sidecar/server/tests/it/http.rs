@@ -7,10 +7,10 @@ use crate::*;
 
 const HALF_A_HEAD: &[u8] = b"GET /livez HTTP/1.1\r\nhost: x\r\n";
 
-/// A connection that has sent this and may be read for at most ten seconds.
+/// A connection that has sent this and may be read for at most [`BOUND`].
 fn sent(harness: &Harness, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(harness.running().addresses().http.unwrap()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
     stream.write_all(bytes).unwrap();
     stream
 }
@@ -44,12 +44,17 @@ fn the_oldest_connection_makes_room_so_that_dawdlers_keep_no_probe_out() {
 
 #[test]
 fn a_connection_ends_in_its_time_whether_it_sent_a_part_or_nothing() {
-    let harness = Harness::with(|config| config.limits.http_ms_max = 100);
-    for bytes in [&b""[..], b"GET", HALF_A_HEAD] {
-        let answer = rest(&mut sent(&harness, bytes));
+    let harness = Harness::with(|config| config.limits.http_ms_max = 500);
+    let dawdlers = [&b""[..], b"GET", HALF_A_HEAD].map(|bytes| sent(&harness, bytes));
+    for mut dawdler in dawdlers {
+        let answer = rest(&mut dawdler);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
-    assert_eq!(harness.http("/livez").0, "HTTP/1.1 200 OK");
+    // A busy machine may need longer than that for a probe: then it is asked again, as by whoever probes.
+    let (start, address) = (Instant::now(), harness.running().addresses().http.unwrap());
+    while !crate::http(address, "/livez").is_ok_and(|(status, _)| status == "HTTP/1.1 200 OK") {
+        assert!(start.elapsed() < BOUND, "no probe was answered");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use skewless_server::StartError;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::frames::*;
 use crate::*;
 
 fn repo_file(harness: &Harness) -> std::path::PathBuf {
@@ -70,6 +71,50 @@ async fn a_plugin_that_is_none_is_refused_at_reload() {
     harness.features().await.get_features(ask("departure", &[None])).await.unwrap();
 }
 
+/// Two threads keep an instance of `stuck` each; `doubled` is too large to be kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_needs_no_second_set_of_instances() {
+    for instances_max in [2, 3] {
+        let harness = Harness::with(|config| config.engine.instances_max = instances_max);
+        for number in 2..5 {
+            assert_eq!(harness.running().reload(), Ok(number), "of {instances_max} instances");
+        }
+        harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+    }
+}
+
+#[test]
+fn a_start_without_room_for_every_plugin_in_every_thread_names_the_limit() {
+    let dir = folder();
+    let mut config = config(dir.path());
+    config.engine.instances_max = 1;
+    let error = Server::start(config, Clock::manual(NOON)).err().unwrap().to_string();
+    for part in ["2 transforms", "2 threads", "came 1", "engine.instances_max"] {
+        assert!(error.contains(part), "expected `{part}` in `{error}`");
+    }
+}
+
+/// Where there's no room to warm all threads, each plugin is tried once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_can_not_be_started_is_refused_also_when_instances_are_scarce() {
+    let harness = Harness::with(|config| config.engine.instances_max = 3);
+    let traps = DOUBLE.replace(
+        "(func (export \"skewless_reserve\")",
+        "(func $start unreachable) (start $start)\n  (func (export \"skewless_reserve\")",
+    );
+    assert_ne!(traps, DOUBLE);
+    let first = "transforms:\n";
+    let more =
+        "transforms:\n  - {name: again, plugin: plugins/again.wasm, inputs: {x: request.hour}}\n";
+    let repo = harness.dir.path().join("repo");
+    std::fs::write(repo.join("plugins/again.wasm"), wat::parse_str(LOOPS).unwrap()).unwrap();
+    std::fs::write(repo.join("features.yaml"), DEFINITIONS.replace(first, more)).unwrap();
+    std::fs::write(repo.join("plugins/double.wasm"), wat::parse_str(traps).unwrap()).unwrap();
+    let error = harness.running().reload().unwrap_err();
+    assert!(error.contains("doubled") && error.contains("trapped"), "{error}");
+    harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_health_and_reflection_answer() {
     let harness = Harness::start();
@@ -102,18 +147,18 @@ async fn probes_health_and_reflection_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_in_flight_ends_while_the_sidecar_drains() {
-    let mut harness = Harness::with(|config| config.engine.deadline_ticks = 300);
-    let mut client = harness.features().await;
-    let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
-    let slow = tokio::spawn(async move { client.get_features(stuck).await });
-    until("the call is in work", || harness.http("/metrics").1.contains("skewless_in_flight 1\n"))
-        .await;
+    let mut harness = Harness::with(|config| config.limits.receive_ms_max = 600_000);
+    let mut client = Client::connect(&harness, 65_535).await;
+    let held = client.begin("FeatureService/GetFeatures", Some("60S")).await;
+    until("the call is in work", || harness.metric("skewless_requests_in_flight ") == 1).await;
     let running = harness.running.take().unwrap();
     let http = running.addresses().http.unwrap();
-    let ended = tokio::task::spawn_blocking(move || running.shutdown()).await.unwrap();
+    let ending = tokio::task::spawn_blocking(move || running.shutdown());
+    until("it drains", || crate::http(http, "/readyz").is_ok_and(|(_, body)| body == "draining\n"))
+        .await;
+    assert_eq!(held.finish(&ask("numbers", &[Some("JFK")])).await, Ended::ok());
+    let ended = ending.await.unwrap();
     assert!(ended.drained && ended.flushed, "{ended:?}");
-    let answer = slow.await.unwrap().unwrap().into_inner();
-    assert_eq!(answer.rows, 1);
     assert!(crate::http(http, "/livez").is_err(), "nothing answers any more");
     assert!(!harness.dir.path().join("s.sock").exists());
 }
@@ -122,7 +167,7 @@ async fn a_call_in_flight_ends_while_the_sidecar_drains() {
 async fn a_call_that_outlives_the_grace_period_is_left_but_the_store_is_flushed_and_freed() {
     let mut harness = Harness::with(|config| {
         config.life.grace_ms = 50;
-        config.engine.deadline_ticks = 3_000;
+        config.engine.deadline_ticks = 5_000;
     });
     harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
     let mut client = harness.features().await;

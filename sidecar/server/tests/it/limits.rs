@@ -107,9 +107,12 @@ async fn a_deadline_that_passes_is_deadline_exceeded() {
     });
     let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
     let mut client = harness.features().await;
+    // Where it passes depends on the machine.
     let passed = client.get_features(stuck).await;
-    refused(passed, Code::DeadlineExceeded, &["60 ms", "transforms"]);
-    client.get_features(ask("numbers", &[None])).await.unwrap();
+    refused(passed, Code::DeadlineExceeded, &["deadline of 60 ms"]);
+    let mut patient = Request::new(ask("numbers", &[None]));
+    patient.set_timeout(BOUND);
+    client.get_features(patient).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,18 +128,18 @@ async fn a_client_s_deadline_is_cut_to_the_longest_allowed() {
     refused(passed, Code::DeadlineExceeded, &["deadline of 60 ms"]);
 }
 
-/// Three rows in a plugin that never ends take longer to halve than the request has: a backfill would decide
-/// them, so there is no answer without them.
+/// Fifty rows in a plugin that never ends take 99 calls of 200 ms to halve, far longer than the request has: a
+/// backfill would decide them, so there is no answer without them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_were_not_decided_in_time_fail_the_request() {
     let harness = Harness::with(|config| {
-        config.engine.deadline_ticks = 40;
-        config.limits.deadline_ms = 100;
+        config.engine.deadline_ticks = 200;
+        config.limits.deadline_ms = 1_000;
     });
     let stuck = |rows| pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &vec![None; rows]) };
     let mut client = harness.features().await;
     let passed = client.get_features(stuck(50)).await;
-    refused(passed, Code::DeadlineExceeded, &["100 ms", "transforms"]);
+    refused(passed, Code::DeadlineExceeded, &["deadline of 1000 ms"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +174,7 @@ async fn a_client_s_deadline_is_kept_even_if_its_message_never_comes() {
     ));
     let request = request.header("content-type", "application/grpc").header("grpc-timeout", "60m");
     let (answer, _never_sent) = requests.send_request(request.body(()).unwrap(), false).unwrap();
-    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
+    let answer = tokio::time::timeout(BOUND, answer).await.unwrap().unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4", "{answer:?}");
 }
 
@@ -327,8 +330,7 @@ async fn a_flood_of_broken_streams_ends_its_connection() {
     }
     let mut answer = Vec::new();
     // Closed by the server: an end, or a reset if it hadn't read everything.
-    let closed =
-        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    let closed = tokio::time::timeout(BOUND, stream.read_to_end(&mut answer)).await;
     assert!(closed.is_ok(), "the connection was left open");
     harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
 }

@@ -110,35 +110,43 @@ async fn a_request_that_is_given_up_frees_its_place_whether_it_waits_or_is_in_wo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_ends_by_the_client_s_deadline_or_by_the_limit_and_the_request_is_not_begun() {
-    let harness = Harness::with(|config| {
-        config.limits.requests_in_flight_max = 1;
-        config.limits.queue_wait_ms_max = 200;
-        config.limits.receive_ms_max = 60_000;
-    });
-    let mut client = Client::connect(&harness, WINDOW).await;
-    let works = client.begin(METHOD, Some("60S")).await;
-    until("one is in work", || in_flight(&harness) == 1).await;
-    let short = client.begin(METHOD, Some("20m")).await.finish(&numbers()).await;
-    short.refused(Code::DeadlineExceeded, &["20 ms", "waited to be begun"]);
-    let long = client.begin(METHOD, Some("60S")).await.finish(&numbers()).await;
-    long.refused(Code::ResourceExhausted, &["200 ms", "limits.queue_wait_ms_max"]);
-    assert_eq!(harness.metric("skewless_requests_admitted_total "), 1);
-    assert_eq!((refusals(&harness, "deadline"), refusals(&harness, "wait")), (1, 1));
-    assert_eq!(works.finish(&numbers()).await, Ended::ok());
+    // One of the two bounds is always far away.
+    for (queue_wait_ms_max, timeout, code, says, reason) in [
+        (600_000, "20m", Code::DeadlineExceeded, ["20 ms", "waited to be begun"], "deadline"),
+        (200, "60S", Code::ResourceExhausted, ["200 ms", "limits.queue_wait_ms_max"], "wait"),
+    ] {
+        let harness = Harness::with(|config| {
+            config.limits.requests_in_flight_max = 1;
+            config.limits.queue_wait_ms_max = queue_wait_ms_max;
+            config.limits.receive_ms_max = 600_000;
+        });
+        let mut client = Client::connect(&harness, WINDOW).await;
+        let works = client.begin(METHOD, Some("60S")).await;
+        until("one is in work", || in_flight(&harness) == 1).await;
+        let waits = client.begin(METHOD, Some(timeout)).await.ended().await;
+        waits.refused(code, &says);
+        assert_eq!(harness.metric("skewless_requests_admitted_total "), 1);
+        assert_eq!(refusals(&harness, "deadline") + refusals(&harness, "wait"), 1);
+        assert_eq!(refusals(&harness, reason), 1);
+        assert_eq!(works.finish(&numbers()).await, Ended::ok());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_sends_its_message_loses_its_place() {
     let harness = Harness::with(|config| {
         config.limits.requests_in_flight_max = 1;
-        config.limits.receive_ms_max = 50;
+        config.limits.receive_ms_max = 200;
     });
     let mut client = Client::connect(&harness, WINDOW).await;
     let held = client.begin(METHOD, Some("60S")).await;
-    let after = harness.features().await.get_features(numbers()).await;
-    held.ended().await.refused(Code::DeadlineExceeded, &["50 ms", "limits.receive_ms_max"]);
-    after.unwrap();
-    assert_eq!(in_flight(&harness), 0);
+    held.ended().await.refused(Code::DeadlineExceeded, &["200 ms", "limits.receive_ms_max"]);
+    // On a busy machine this message may be late, too: then it is sent again.
+    let (start, mut after) = (Instant::now(), harness.features().await);
+    while let Err(status) = after.get_features(numbers()).await {
+        assert!(start.elapsed() < BOUND, "the place is lost: {status:?}");
+    }
+    until("all places are free", || in_flight(&harness) == 0).await;
 }
 
 /// Each request takes the plugin's whole deadline, so places are scarce whatever the machine.
@@ -150,7 +158,8 @@ async fn ten_times_more_clients_than_places_are_each_answered_or_refused() {
         config.limits.requests_in_flight_max = 2;
         config.limits.queue_max = 2;
         config.limits.queue_wait_ms_max = 60_000;
-        config.engine.deadline_ticks = 5;
+        config.engine.deadline_ticks = 20;
+        config.limits.deadline_ms = 60_000;
     });
     let mut connections = Vec::new();
     for _ in 0..CLIENTS {
@@ -167,7 +176,7 @@ async fn ten_times_more_clients_than_places_are_each_answered_or_refused() {
                 let mut request = ask("stuck", &[None]);
                 request.keys.clear();
                 let call = client.get_features(request);
-                let answer = tokio::time::timeout(Duration::from_secs(30), call).await;
+                let answer = tokio::time::timeout(BOUND, call).await;
                 codes
                     .push(answer.expect("a request hangs").map_or_else(|s| s.code(), |_| Code::Ok));
             }
@@ -191,22 +200,37 @@ async fn a_client_that_takes_no_answer_is_cut_off_and_what_it_held_is_free() {
     for window in [0, 1] {
         let harness = Harness::with(|config| {
             config.limits.send_ms_max = 500;
-            config.limits.requests_in_flight_max = 1;
+            config.limits.queue_wait_ms_max = 60_000;
+            config.limits.receive_ms_max = 60_000;
         });
         let mut client = Client::connect(&harness, window).await;
         let mut calls = Vec::new();
         for _ in 0..3 {
-            let mut call = client.begin(METHOD, None).await;
-            call.send(&numbers(), true);
-            calls.push(call);
+            calls.push(client.begin(METHOD, None).await);
         }
-        until("answers are held", || harness.metric("skewless_unsent_bytes ") > 0).await;
-        // What is held is memory, not a place.
-        harness.features().await.get_features(numbers()).await.unwrap();
+        // All at once, before the first answer is held for too long.
+        calls.iter_mut().for_each(|call| call.send(&numbers(), true));
         client.closed().await;
+        until("it is cut off", || harness.metric("skewless_connections_stuck_total ") == 1).await;
         until("nothing is held", || harness.metric("skewless_unsent_bytes ") == 0).await;
-        assert_eq!(harness.metric("skewless_connections_stuck_total "), 1, "window {window}");
-        assert_eq!(in_flight(&harness), 0);
+        until("all places are free", || in_flight(&harness) == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_isn_t_taken_holds_memory_but_no_place() {
+    for window in [0, 1] {
+        let harness = Harness::with(|config| {
+            config.limits.send_ms_max = 600_000;
+            config.limits.requests_in_flight_max = 1;
+        });
+        let mut client = Client::connect(&harness, window).await;
+        let mut call = client.begin(METHOD, None).await;
+        call.send(&numbers(), true);
+        until("an answer is held", || harness.metric("skewless_unsent_bytes ") > 0).await;
+        harness.features().await.get_features(numbers()).await.unwrap();
+        call.cancel();
+        until("nothing is held", || harness.metric("skewless_unsent_bytes ") == 0).await;
     }
 }
 
@@ -252,7 +276,6 @@ async fn a_client_that_doesn_t_read_its_socket_is_cut_off_too() {
     let address = harness.running().addresses().tcp.unwrap();
     let mut stream = socket.connect(address).await.unwrap();
     stream.write_all(&bytes).await.unwrap();
-    until("the answer is held", || harness.metric("skewless_unsent_bytes ") > 20_000_000).await;
     until("it is cut off", || harness.metric("skewless_connections_stuck_total ") == 1).await;
     until("nothing is held", || harness.metric("skewless_unsent_bytes ") == 0).await;
 }
@@ -294,6 +317,6 @@ async fn an_ingest_stream_whose_answers_aren_t_taken_loses_its_place() {
         if harness.ingest().await.ingest_stream(rows).await.is_ok() {
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "the place was never free");
+        assert!(start.elapsed() < BOUND, "the place was never free");
     }
 }
