@@ -16,6 +16,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod key;
 pub mod limit;
+mod misfit;
 pub mod plan;
 pub mod reference;
 pub mod schema;
@@ -34,6 +35,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, Effect, diff, report};
 pub use fingerprint::{Digest, Fingerprint};
 pub use frame::{Failure, Frame, FrameError, FrameSlot, Status};
+pub use misfit::{Misfit, ViewSchema};
 pub use plan::{
     Constant, InstancePolicy, KeyColumn, Lookup, Output, Plan, PlanError, RequestColumn, Slot, Step,
 };

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cli {
-    mod bench;
     mod backfill;
+    mod bench;
     mod messages;
 }
 
@@ -273,7 +273,10 @@ fn same_but_for_the_ttl(above: &Path) {
     )
     .unwrap();
     let told = done(&skewless(above, &["diff", "shop", "changed"]));
-    assert_eq!(told, "backfill anew: order_risk\n  view customer_orders: ttl 30d -> 60d\n");
+    assert_eq!(
+        told,
+        "load, then backfill anew: order_risk\n  view customer_orders: ttl 30d -> 60d\n"
+    );
 }
 
 /// Serves the loaded store on a Unix socket and asks it.

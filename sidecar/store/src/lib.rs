@@ -51,5 +51,6 @@ pub use loader::{CommitMode, CommitReport, Loader};
 pub use open::{OpenReport, SalvageReport};
 pub use read::{LookupPhase, ReadScratch};
 pub use rows::Rows;
+pub use skewless_catalog::ViewSchema;
 pub use store::Store;
-pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSchema, ViewSet};
+pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSet};

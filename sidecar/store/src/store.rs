@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use skewless_catalog::{Catalog, Frame};
+use skewless_catalog::{Catalog, Frame, ViewSchema};
 
 use crate::apply::{Applied, Applier, SourceOffset};
 use crate::config::StoreConfig;
@@ -16,7 +16,7 @@ use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
-use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
+use crate::views::{self, StorePlan, ViewHandle, ViewSet};
 
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+mod differences;
 mod fixture;
 mod hot;
 mod kill;
