@@ -20,6 +20,7 @@
 //! place and pushes it into the slot's column: one copy, no allocation when warm.
 
 use skewless_batch::{Column, Type, Value};
+use skewless_catalog::visibility::{Newest, Stamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of this layout.
@@ -299,6 +300,18 @@ impl<'a> Row<'a> {
             variable: &[],
         };
         Ok((row, array(header, 4)?))
+    }
+
+    /// Its stamp, to compare with a row that arrives later or earlier.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp::arriving(self.event_us, self.known_us)
+    }
+
+    /// The row as the rule judges it.
+    #[must_use]
+    pub fn newest(&self) -> Newest {
+        Newest { event_us: self.event_us, deleted: self.deleted, husk: self.husk }
     }
 
     /// Whether the row has a value at this place; false for a column added after it was written.
