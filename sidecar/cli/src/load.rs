@@ -8,9 +8,9 @@ use std::sync::Arc;
 use skewless_offline::{
     BadRows, CancelFlag, HistoryRead, HistoryRequest, LoadOptions, LoadRequest,
 };
-use skewless_store::{CommitMode, SchemaChange, Store, StoreConfig};
+use skewless_store::{CommitMode, SchemaChange, Store, StoreConfig, StoreError};
 
-use crate::exit::{Failure, Next, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::{data, interrupt, show};
@@ -103,9 +103,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 fn into_folder(args: &Args, repo: &Repo, views: &[&str], cancel: &CancelFlag) -> Outcome {
     let now_us = args.now.unwrap_or_else(|| skewless_server::Clock::system().now_us());
-    let (store, _) = Store::open(&args.store, StoreConfig::default()).or_next(
-        || "load into the sidecar that has it open with --at, or give another folder with --store",
-    )?;
+    let opened = Store::open(&args.store, StoreConfig::default());
+    let (store, _) = opened.map_err(|error| match error {
+        StoreError::Locked { .. } => Failure::new(
+            error,
+            "load into the sidecar that has it open with --at, or give another folder with --store",
+        ),
+        // It says itself what to do.
+        _ => error.into(),
+    })?;
     let set = store.set_views(&repo.catalog)?;
     for change in set.changes() {
         if let SchemaChange::Emptied { view, reason } = change {

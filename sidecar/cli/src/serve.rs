@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use skewless_server::{Config, Override, StartError};
+use skewless_store::StoreError;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::{Failure, Outcome};
@@ -54,7 +55,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Err(error @ StartError::Bind { .. }) => {
             Err(Failure::new(error, "give another address with --tcp, --unix or --http"))
         }
-        Err(error @ StartError::Store(_)) => Err(Failure::new(
+        // Others say themselves what to do.
+        Err(error @ StartError::Store(StoreError::Locked { .. })) => Err(Failure::new(
             error,
             "stop the process that has the store open, or give another --store",
         )),

@@ -7,6 +7,7 @@ mod cli {
     mod backfill;
     mod bench;
     mod messages;
+    mod salvage;
 }
 
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 15] = [
+const SUBCOMMANDS: [&str; 16] = [
     "init",
     "check",
     "diff",
@@ -26,6 +27,7 @@ const SUBCOMMANDS: [&str; 15] = [
     "serve",
     "get",
     "backfill",
+    "salvage",
     "bench",
     "bench serve",
     "demo",

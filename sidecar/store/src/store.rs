@@ -37,7 +37,8 @@ impl Store {
     }
 
     /// Cuts a damaged log at the damage: **everything acknowledged after it is lost** and must be replayed
-    /// from the offsets in the report. Only for a store whose open said [`StoreError::Corrupt`] about a log.
+    /// from the offsets in the report. Only for a store whose open said an error that
+    /// [`StoreError::is_salvageable`].
     pub fn salvage(
         dir: impl AsRef<Path>,
         config: StoreConfig,
