@@ -320,7 +320,7 @@ fn join_view(
     let rows = batch_rows(budget.answers, history.row_bytes());
     let answers = join(job, view.view.rule, asks, sorted, history.schema(), rows);
     let spec = SortSpec {
-        what: format!("the answers of view '{}'", history.view),
+        what: format!("the answers of view `{}`", history.view),
         schema: answer_schema(history.schema()),
         budget_bytes: budget.answers,
         batch_rows: rows,
