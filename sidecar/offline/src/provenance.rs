@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OfflineError;
 use crate::files::FileDigest;
-use crate::limits::LimitsUsed;
+use crate::plugin_limits::LimitsUsed;
 
 /// The footer key.
 pub const KEY: &str = "skewless.provenance";
