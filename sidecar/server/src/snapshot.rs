@@ -19,17 +19,17 @@ use crate::repo::Repo;
 use crate::status::ServeError;
 
 /// What is served at one moment.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Counts the snapshots of this process, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// The definitions.
-    pub catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     /// The views bound to their rows.
-    pub views: ViewSet,
+    pub(crate) views: ViewSet,
     /// The loaded plugins.
-    pub plugins: BTreeMap<Digest, Plugin>,
+    pub(crate) plugins: BTreeMap<Digest, Plugin>,
     /// When it was built, microseconds UTC.
-    pub loaded_us: i64,
+    pub(crate) loaded_us: i64,
     services: HashMap<String, Arc<Served>>,
     ad_hoc: Mutex<AdHoc>,
     ad_hoc_max: usize,

@@ -22,31 +22,31 @@
 //! Limits are in [`config`].
 
 pub mod config;
-pub mod error;
-pub mod info;
 pub mod key;
-pub mod loader;
-pub mod open;
-pub mod row;
-pub mod views;
 
 mod apply;
+mod error;
 mod hot;
+mod info;
 mod live;
+mod loader;
 mod meta;
+mod open;
 mod options;
 mod pending;
 mod read;
+mod row;
 mod rows;
 mod store;
 mod ttl;
+mod views;
 mod writes;
 
 pub use apply::{Applied, SourceOffset, Verdict};
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use hot::HotInfo;
-pub use info::{StoreInfo, ViewInfo};
+pub use info::{RocksInfo, StoreInfo, ViewInfo};
 pub use loader::{CommitMode, CommitReport, Loader};
 pub use open::{OpenReport, SalvageReport};
 pub use read::{LookupPhase, ReadScratch};
