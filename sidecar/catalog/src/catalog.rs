@@ -117,9 +117,6 @@ pub struct View {
     pub source: Option<Source>,
     /// Content hash: key, features, rule, and the columns that carry times and deletion.
     pub fingerprint: Fingerprint,
-    /// Content hash of what stored rows look like: name, key columns and features with their types, in
-    /// order. A store keeps its rows as long as this stays the same.
-    pub schema_fingerprint: Fingerprint,
 }
 
 /// Where a view's history is and which columns carry its times.

@@ -1,8 +1,8 @@
 //! What differs between two versions of a catalog, and what must be done about it.
 //!
 //! Semantic, not textual: formatting, comments, docs and the order of definitions are no changes. A
-//! change in one definition is told once, with the services whose answers it touches. A renamed
-//! definition is one removed and one added.
+//! change in one definition is told once for each thing it asks for, with the services whose answers it touches. A
+//! renamed definition is one removed and one added. What asks for a load is the store's own word: [`Misfit`].
 
 mod report;
 
@@ -14,9 +14,9 @@ use skewless_batch::{Field, Signature};
 use crate::catalog::{Catalog, Entity, Request, Service, Transform, View};
 use crate::duration;
 use crate::fingerprint::Digest;
+use crate::misfit::{Misfit, ViewSchema};
 use crate::plan::Constant;
 use crate::reference::Binding;
-use crate::visibility::Boundary;
 
 pub use report::report;
 
@@ -30,8 +30,8 @@ pub enum Effect {
     Immediate,
     /// Answers change from now on: training data of the services named must be backfilled anew.
     Backfill,
-    /// Stored rows no longer fit or are missing: the view must be loaded anew, then backfilled.
-    Reload,
+    /// Stored rows no longer fit, or don't hold all that is asked: the view must be loaded anew, then backfilled.
+    Load,
     /// Callers or models that rely on the old version stop working: an answer's columns, their
     /// types or their order change, or what a caller must give.
     Breaking,
@@ -80,7 +80,7 @@ impl fmt::Display for Effect {
         f.write_str(match self {
             Self::Immediate => "nothing to do",
             Self::Backfill => "backfill anew",
-            Self::Reload => "load, then backfill anew",
+            Self::Load => "load, then backfill anew",
             Self::Breaking => "breaks callers or models",
         })
     }
@@ -107,7 +107,7 @@ impl<'a> Differ<'a> {
         match pair {
             (Some(old), Some(new)) => inside(self, old, new),
             (None, Some(new)) => {
-                let effect = if kind == "view" { Effect::Reload } else { Effect::Immediate };
+                let effect = if kind == "view" { Effect::Load } else { Effect::Immediate };
                 self.tell(kind, name(new), "added".to_owned(), effect);
             }
             (Some(old), None) => {
@@ -157,27 +157,30 @@ impl<'a> Differ<'a> {
         let name = &new.name;
         let entity = |of: &View| of.entity.clone();
         self.changed("view", name, "entity", entity(old), entity(new), Effect::Breaking);
-        let ttl = |of: &View| of.rule.ttl_us.map_or_else(|| "none".to_owned(), duration::format);
-        self.changed("view", name, "ttl", ttl(old), ttl(new), Effect::Backfill);
-        let boundary = |of: &View| match of.rule.boundary {
-            Boundary::Inclusive => "inclusive".to_owned(),
-            Boundary::Exclusive => "exclusive".to_owned(),
-        };
-        self.changed("view", name, "boundary", boundary(old), boundary(new), Effect::Backfill);
-        let lag = |of: &View| duration::format(of.rule.lag_us);
-        self.changed("view", name, "lag", lag(old), lag(new), Effect::Backfill);
+        let misfits = ViewSchema::from(new).misfits(&ViewSchema::from(old));
+        for misfit in &misfits {
+            // Only an added feature leaves the services alone that don't use it.
+            let part = match misfit {
+                Misfit::Added { feature } => Some(feature.as_str()),
+                _ => None,
+            };
+            self.tell_part("view", name, part, misfit.to_string(), Effect::Load);
+        }
+        if !misfits.iter().any(|misfit| matches!(misfit, Misfit::Ttl { .. })) {
+            // Lowered: what is no longer given is in the store all the same.
+            let ttl =
+                |of: &View| of.rule.ttl_us.map_or_else(|| "none".to_owned(), duration::format);
+            self.changed("view", name, "ttl", ttl(old), ttl(new), Effect::Backfill);
+        }
         self.features(old, new);
         self.source(old, new);
     }
 
+    /// What callers and models see of changed features; what their stored rows lack is a [`Misfit`].
     fn features(&mut self, old: &'a View, new: &'a View) {
         let name = &new.name;
         for (was, is) in pairs(&old.features, &new.features, |feature| &feature.name) {
             match (was, is) {
-                (None, Some(is)) => {
-                    let what = format!("feature {} added", is.name);
-                    self.tell_part("view", name, Some(&is.name), what, Effect::Reload);
-                }
                 (Some(was), None) => {
                     let what = format!("feature {} removed", was.name);
                     self.tell_part("view", name, Some(&was.name), what, Effect::Breaking);
@@ -193,7 +196,7 @@ impl<'a> Differ<'a> {
                         self.tell_part("view", name, part, what, Effect::Backfill);
                     }
                 }
-                (None, None) => {}
+                (None, _) => {}
             }
         }
         let order = |of: &View, other: &View| {
@@ -201,7 +204,8 @@ impl<'a> Differ<'a> {
             kept.map(|feature| feature.name.clone()).collect::<Vec<_>>().join(", ")
         };
         let (from, to) = (order(old, new), order(new, old));
-        self.changed("view", name, "order of features", from, to, Effect::Reload);
+        // Rows and files hold them by name, and a service has an order of its own.
+        self.changed("view", name, "order of features", from, to, Effect::Immediate);
     }
 
     fn source(&mut self, old: &'a View, new: &'a View) {
@@ -210,21 +214,21 @@ impl<'a> Differ<'a> {
             (Some(old), Some(new)) => (old, new),
             (None, None) => return,
             (None, Some(_)) => {
-                return self.tell("view", name, "source added".into(), Effect::Reload);
+                return self.tell("view", name, "source added".into(), Effect::Load);
             }
             (Some(_), None) => {
                 return self.tell("view", name, "source removed".into(), Effect::Immediate);
             }
         };
         let (from, to) = (old.paths.join(", "), new.paths.join(", "));
-        self.changed("view", name, "source path", from, to, Effect::Reload);
+        self.changed("view", name, "source path", from, to, Effect::Load);
         let or_none = |column: &Option<String>| column.clone().unwrap_or_else(|| "none".to_owned());
         for (what, from, to) in [
             ("event_timestamp", old.event_timestamp.clone(), new.event_timestamp.clone()),
             ("created_timestamp", or_none(&old.created_timestamp), or_none(&new.created_timestamp)),
             ("deleted", or_none(&old.deleted), or_none(&new.deleted)),
         ] {
-            self.changed("view", name, what, from, to, Effect::Reload);
+            self.changed("view", name, what, from, to, Effect::Load);
         }
     }
 

@@ -68,43 +68,43 @@ hex_identity!(Digest);
 hex_identity!(Fingerprint);
 
 /// Writes canonical content into a hash; see the module's documentation for the form.
-pub struct Canon(Sha256);
+pub(crate) struct Canon(Sha256);
 
 impl Canon {
     /// Starts the content of one kind of definition, such as `view.v1`.
     #[must_use]
-    pub fn new(domain: &str) -> Self {
+    pub(crate) fn new(domain: &str) -> Self {
         let mut canon = Self(Sha256::new());
         canon.text("skewless").text(domain);
         canon
     }
 
     /// Adds a string, length first.
-    pub fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
 
     /// Adds bytes, length first.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
     }
 
     /// Adds an integer as 64 bits little-endian.
-    pub fn int(&mut self, value: i64) -> &mut Self {
+    pub(crate) fn int(&mut self, value: i64) -> &mut Self {
         self.0.update(value.to_le_bytes());
         self
     }
 
     /// Adds the length of a list whose elements follow.
-    pub fn count(&mut self, len: usize) -> &mut Self {
+    pub(crate) fn count(&mut self, len: usize) -> &mut Self {
         self.0.update((len as u64).to_le_bytes());
         self
     }
 
     /// Adds an optional integer, absence told apart from any value.
-    pub fn option(&mut self, value: Option<i64>) -> &mut Self {
+    pub(crate) fn option(&mut self, value: Option<i64>) -> &mut Self {
         match value {
             None => self.int(0),
             Some(value) => self.int(1).int(value),
@@ -112,20 +112,20 @@ impl Canon {
     }
 
     /// Adds another definition's fingerprint.
-    pub fn fingerprint(&mut self, fingerprint: &Fingerprint) -> &mut Self {
+    pub(crate) fn fingerprint(&mut self, fingerprint: &Fingerprint) -> &mut Self {
         self.0.update(fingerprint.0);
         self
     }
 
     /// Adds a plugin's digest.
-    pub fn digest(&mut self, digest: &Digest) -> &mut Self {
+    pub(crate) fn digest(&mut self, digest: &Digest) -> &mut Self {
         self.0.update(digest.0);
         self
     }
 
     /// The fingerprint of all that was added.
     #[must_use]
-    pub fn finish(&self) -> Fingerprint {
+    pub(crate) fn finish(&self) -> Fingerprint {
         Fingerprint(self.0.clone().finalize().into())
     }
 }

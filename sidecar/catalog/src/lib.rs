@@ -9,16 +9,17 @@
 pub mod catalog;
 pub mod check;
 mod definition;
-pub mod diagnostic;
+mod diagnostic;
 pub mod diff;
 pub mod duration;
-pub mod fingerprint;
+mod fingerprint;
 pub mod frame;
 pub mod key;
 pub mod limit;
+mod misfit;
 pub mod plan;
-pub mod reference;
-pub mod schema;
+mod reference;
+mod schema;
 pub mod visibility;
 
 pub mod names;
@@ -32,8 +33,9 @@ pub use catalog::{
 pub use check::check;
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, Effect, diff, report};
-pub use fingerprint::{Digest, Fingerprint};
+pub use fingerprint::{Digest, Fingerprint, NotHex};
 pub use frame::{Failure, Frame, FrameError, FrameSlot, Status};
+pub use misfit::{Misfit, ViewSchema};
 pub use plan::{
     Constant, InstancePolicy, KeyColumn, Lookup, Output, Plan, PlanError, RequestColumn, Slot, Step,
 };

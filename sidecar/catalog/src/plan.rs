@@ -89,8 +89,6 @@ pub struct Step {
     pub inputs: Vec<usize>,
     /// The outputs that are needed: (output index in the signature, slot).
     pub outputs: Vec<(usize, usize)>,
-    /// The inputs of the plugin's signature, parallel to `inputs`.
-    pub input_fields: Vec<Field>,
     /// ALL outputs of the plugin's signature, in its order; `outputs` points into it.
     pub output_fields: Vec<Field>,
 }
@@ -191,12 +189,6 @@ impl InstancePolicy {
 }
 
 impl Plan {
-    /// The index into [`Plan::keys`] of a join key.
-    #[must_use]
-    pub fn key_index(&self, name: &str) -> Option<usize> {
-        self.keys.iter().position(|key| key.name == name)
-    }
-
     /// The index into [`Plan::request`] of a request column.
     #[must_use]
     pub fn request_index(&self, name: &str) -> Option<usize> {

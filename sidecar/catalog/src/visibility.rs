@@ -6,12 +6,15 @@
 //! 1. *Due.* A row may be seen from [`Rule::due_us`] on: not before its event time (one microsecond
 //!    later under an exclusive boundary) and not before it was known plus the view's availability
 //!    lag. Rows of one key are totally ordered by [`Stamp`]; among the rows that are due at `t` the
-//!    greatest stamp wins, whatever the order of arrival.
+//!    greatest stamp wins, whatever the order of arrival: [`Stamp::replaces`].
 //! 2. *Judge.* Of the winner, [`Rule::judge`] says what a reader at `t` gets: nothing (no winner, or
-//!    the winner is a tombstone), a value too old for the view's TTL, or the value.
+//!    the winner is a tombstone), a value too old for the view's TTL, or the value. What stands in for a value
+//!    that isn't given is [`Judged::absent`].
 //!
 //! Limits: every time is int64 microseconds since 1970-01-01 UTC within [`TIME_MIN_US`] and
 //! [`TIME_MAX_US`]; arithmetic saturates, so a rule never panics whatever it is given.
+
+use crate::frame::Status;
 
 /// The least time accepted at any edge: the first microsecond of the year -9999.
 ///
@@ -53,7 +56,8 @@ pub struct Stamp {
     pub event_us: i64,
     /// When it became known: the created timestamp, or the time of ingestion, microseconds UTC.
     pub known_us: i64,
-    /// Where it stood in its source (row number in a history, order of arrival online).
+    /// Where it stood in its source: its number in a history. Online 0, as rows are compared in the order they
+    /// arrive; see [`Stamp::arriving`].
     pub position: u64,
 }
 
@@ -64,6 +68,8 @@ pub struct Newest {
     pub event_us: i64,
     /// Whether it is a tombstone.
     pub deleted: bool,
+    /// Whether its values were dropped after it expired. A history has no such rows.
+    pub husk: bool,
 }
 
 /// What a reader is told about one key of one view at one time.
@@ -83,6 +89,32 @@ pub enum Judged {
 pub struct TimeOutOfRange {
     /// The time that came, microseconds UTC.
     pub us: i64,
+}
+
+impl Stamp {
+    /// The stamp of a row that is compared with those that arrived before it, and is thus after them in position.
+    #[must_use]
+    pub const fn arriving(event_us: i64, known_us: i64) -> Self {
+        Self { event_us, known_us, position: 0 }
+    }
+
+    /// Whether this row, given or arriving after `other`, wins over it: unless the other's stamp is greater.
+    #[must_use]
+    pub fn replaces(&self, other: &Self) -> bool {
+        self >= other
+    }
+}
+
+impl Judged {
+    /// The status that stands for a value that isn't given; `None`: the value is.
+    #[must_use]
+    pub fn absent(self) -> Option<Status> {
+        match self {
+            Self::NotFound => Some(Status::NotFound),
+            Self::OutsideMaxAge => Some(Status::OutsideMaxAge),
+            Self::Visible => None,
+        }
+    }
 }
 
 impl Rule {
@@ -106,10 +138,14 @@ impl Rule {
 
     /// What a reader at `t_us` gets, given the greatest stamp among the rows due at `t_us`.
     ///
-    /// A tombstone is NotFound at any age. The TTL is inclusive: `t - event <= ttl` is visible.
+    /// A tombstone is NotFound at any age. The TTL is inclusive: `t - event <= ttl` is visible. A husk is
+    /// OutsideMaxAge even if the TTL was raised since: its values are gone.
     #[must_use]
     pub fn judge(&self, newest: Option<Newest>, t_us: i64) -> Judged {
         let Some(newest) = newest else { return Judged::NotFound };
+        if newest.husk {
+            return Judged::OutsideMaxAge;
+        }
         if newest.deleted {
             return Judged::NotFound;
         }

@@ -20,6 +20,7 @@ mod plugin;
 mod progress;
 mod repo;
 mod report;
+mod salvage;
 mod serve;
 mod settings;
 mod show;
@@ -58,6 +59,7 @@ enum Command {
     Serve(serve::Args),
     Get(get::Args),
     Backfill(backfill::Args),
+    Salvage(salvage::Args),
     #[command(subcommand)]
     Bench(bench::Command),
     Demo(demo::Args),
@@ -78,6 +80,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => serve::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -8,6 +8,7 @@ mod cli {
     mod bench;
     mod load;
     mod messages;
+    mod salvage;
 }
 
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 15] = [
+const SUBCOMMANDS: [&str; 16] = [
     "init",
     "check",
     "diff",
@@ -27,6 +28,7 @@ const SUBCOMMANDS: [&str; 15] = [
     "serve",
     "get",
     "backfill",
+    "salvage",
     "bench",
     "bench serve",
     "demo",
@@ -300,7 +302,10 @@ fn same_but_for_the_ttl(above: &Path) {
     )
     .unwrap();
     let told = done(&skewless(above, &["diff", "shop", "changed"]));
-    assert_eq!(told, "backfill anew: order_risk\n  view customer_orders: ttl 30d -> 60d\n");
+    assert_eq!(
+        told,
+        "load, then backfill anew: order_risk\n  view customer_orders: ttl 30d -> 60d\n"
+    );
 }
 
 /// Serves the loaded store on a Unix socket and asks it.

@@ -1,5 +1,5 @@
-//! The one way to compute: runs a program's steps over a frame. Serving, backfill, Spark and notebooks
-//! all come through [`Worker::execute`]; it can't tell who asked.
+//! The one way to compute: runs a program's steps over a frame. Serving and backfill both come through
+//! [`Worker::execute`]; it can't tell who asked.
 //!
 //! Rows are independent, and results never depend on how rows were put together: a row that holds a
 //! failed input is left out and fails, and a call that fails with several rows is halved until every row

@@ -1,4 +1,4 @@
-//! Plugin host and plan executor; the only home of wasmtime; sync, no clock, no I/O (but [`cache::DirCache`]).
+//! Plugin host and plan executor; the only home of wasmtime; sync, no clock, no I/O (but [`DirCache`]).
 //!
 //! A plugin is hostile until it has been checked, and its answers are hostile always. The life of one:
 //! [`Engine::load`] checks and compiles the file ([`inspect()`] alone checks and runs nothing),
@@ -11,10 +11,10 @@
 //! before it is used. Every limit is in [`config`].
 
 mod abi;
-pub mod cache;
+mod cache;
 pub mod config;
 mod engine;
-pub mod error;
+mod error;
 mod execute;
 pub mod inspect;
 mod instance;
@@ -27,7 +27,7 @@ mod stop;
 mod ticker;
 mod worker;
 
-pub use cache::{CompileCache, DirCache, DirCacheError};
+pub use cache::{CompileCache, DirCache, DirCacheError, ENTRY_BYTES_MAX};
 pub use config::EngineConfig;
 pub use engine::Engine;
 pub use error::{BindError, CallError, EngineError, PluginError};

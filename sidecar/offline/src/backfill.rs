@@ -23,10 +23,10 @@ use crate::config::{
 use crate::files::{Digester, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
 use crate::join::{Found, answer_schema, join};
-use crate::limits::{self, LimitsUsed};
 use crate::memory::{Budget, Ledger};
 use crate::parquet_in::BadRows;
 use crate::parquet_out::{Output, hidden};
+use crate::plugin_limits::{self, LimitsUsed};
 use crate::progress::{CancelFlag, Phase, Progress};
 use crate::provenance::{self, AsOf, FeatureWritten, Provenance, TransformUsed, ViewUsed};
 use crate::sort::{Job, SortSpec, SortStats, batch_rows};
@@ -152,7 +152,7 @@ pub fn backfill(request: &BackfillRequest<'_>) -> Result<BackfillReport, Offline
     let options = &request.options;
     check(options)?;
     let plan = Arc::clone(request.program.plan());
-    limits::check_instances(request.engine.config(), &plan, options.workers)?;
+    plugin_limits::check_instances(request.engine.config(), &plan, options.workers)?;
     let spine = Spine::open(&plan, &request.spine, Path::new(""), &options.event_timestamp)?;
     let views = views(request, &plan)?;
     let schema = output_schema(&plan, &spine, options.statuses)?;
@@ -320,7 +320,7 @@ fn join_view(
     let rows = batch_rows(budget.answers, history.row_bytes());
     let answers = join(job, view.view.rule, asks, sorted, history.schema(), rows);
     let spec = SortSpec {
-        what: format!("the answers of view '{}'", history.view),
+        what: format!("the answers of view `{}`", history.view),
         schema: answer_schema(history.schema()),
         budget_bytes: budget.answers,
         batch_rows: rows,

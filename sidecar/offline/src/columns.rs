@@ -34,7 +34,7 @@ pub(crate) fn append(
     let ty = column.ty();
     let failed = |reason: String| OfflineError::Convert { column: name.to_owned(), ty, reason };
     if array.data_type() != &arrow_type(ty) {
-        return Err(failed(format!("expected {}, found {}", arrow_type(ty), array.data_type())));
+        return Err(failed(format!("expected {}, came {}", arrow_type(ty), array.data_type())));
     }
     let buffers = Buffers::of(array, ty);
     let parts = Parts {

@@ -138,7 +138,6 @@ mod tests {
             policy: skewless_catalog::InstancePolicy::Reset,
             inputs: vec![0],
             outputs: vec![(0, 1)],
-            input_fields: Vec::new(),
             output_fields: Vec::new(),
         });
         plan

@@ -1,5 +1,5 @@
 //! Everything that can go wrong offline, as one closed enum. A mistake of the user's is named with
-//! file, column, row (counted from 0 within its file), what was expected and what was found.
+//! file, column, row (counted from 0 within its file), what was expected and what came.
 
 use skewless_batch::Type;
 
@@ -7,13 +7,13 @@ use skewless_batch::Type;
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
     /// A path or pattern that matches no file.
-    #[error("no file matches '{pattern}'")]
+    #[error("no file matches `{pattern}`")]
     NoFiles {
         /// The path or glob as it was given.
         pattern: String,
     },
     /// A glob that can't be parsed.
-    #[error("'{pattern}' is not a valid glob: {reason}")]
+    #[error("`{pattern}` is not a valid glob: {reason}")]
     BadPattern {
         /// The glob as it was given.
         pattern: String,
@@ -31,7 +31,7 @@ pub enum OfflineError {
         limit: u64,
     },
     /// The file system refused.
-    #[error("can't {action} '{path}': {source}")]
+    #[error("can't {action} `{path}`: {source}")]
     Io {
         /// What was tried: open, read, create, rename ...
         action: &'static str,
@@ -41,7 +41,7 @@ pub enum OfflineError {
         source: std::io::Error,
     },
     /// A file is not readable as Parquet, or a part of it is damaged.
-    #[error("'{file}' can't be read as Parquet: {reason}")]
+    #[error("`{file}` can't be read as Parquet: {reason}")]
     Parquet {
         /// The file.
         file: String,
@@ -49,7 +49,7 @@ pub enum OfflineError {
         reason: String,
     },
     /// A column that is needed is not in the file.
-    #[error("'{file}' has no column '{column}' (expected {expected}); it has: {available}")]
+    #[error("`{file}` has no column `{column}` (expected {expected}); it has: {available}")]
     MissingColumn {
         /// The file.
         file: String,
@@ -61,7 +61,7 @@ pub enum OfflineError {
         available: String,
     },
     /// A name that occurs more than once in a file, so that it can't be told which is meant.
-    #[error("'{file}' has {count} columns named '{column}', expected one")]
+    #[error("`{file}` has {count} columns named `{column}`, expected one")]
     DuplicateColumn {
         /// The file.
         file: String,
@@ -71,7 +71,7 @@ pub enum OfflineError {
         count: usize,
     },
     /// A column's type can't be read as the type declared without losing values.
-    #[error("'{file}', column '{column}': expected {expected}, found {found}")]
+    #[error("`{file}`, column `{column}`: expected {expected}, came {found}")]
     WrongType {
         /// The file.
         file: String,
@@ -83,7 +83,7 @@ pub enum OfflineError {
         found: String,
     },
     /// One value can't be represented in the declared type.
-    #[error("'{file}', column '{column}', row {row}: expected {expected}, found {found}")]
+    #[error("`{file}`, column `{column}`, row {row}: expected {expected}, came {found}")]
     BadValue {
         /// The file.
         file: String,
@@ -98,7 +98,7 @@ pub enum OfflineError {
     },
     /// A timestamp outside the years -9999 to 9999.
     #[error(
-        "'{file}', column '{column}', row {row}: timestamp {found} is out of range, expected one \
+        "`{file}`, column `{column}`, row {row}: timestamp {found} is out of range, expected one \
          between the years -9999 and 9999"
     )]
     TimeOutOfRange {
@@ -113,7 +113,7 @@ pub enum OfflineError {
     },
     /// A null where a value is required (an event timestamp, a history row's key, a request
     /// column that is declared as not nullable).
-    #[error("'{file}', column '{column}', row {row}: expected {expected}, found null")]
+    #[error("`{file}`, column `{column}`, row {row}: expected {expected}, came null")]
     NullValue {
         /// The file.
         file: String,
@@ -125,7 +125,7 @@ pub enum OfflineError {
         expected: String,
     },
     /// Files of one spine that don't have the same columns.
-    #[error("'{file}': its columns differ from those of '{first}': {difference}")]
+    #[error("`{file}`: its columns differ from those of `{first}`: {difference}")]
     SpineSchemasDiffer {
         /// The file that differs.
         file: String,
@@ -136,7 +136,7 @@ pub enum OfflineError {
     },
     /// A spine column and an output column would have the same name.
     #[error(
-        "the spine's column '{column}' has the name of an output column; rename it in the spine or \
+        "the spine's column `{column}` has the name of an output column; rename it in the spine or \
          give the feature another name with `as`"
     )]
     NameTaken {
@@ -144,25 +144,25 @@ pub enum OfflineError {
         column: String,
     },
     /// A view that has no `source` in its definition has no history to read.
-    #[error("view '{view}' has no source, so there is no history to read; give it a `source`")]
+    #[error("view `{view}` has no source, so there is no history to read; give it a `source`")]
     NoSource {
         /// The view.
         view: String,
     },
     /// No view of that name.
-    #[error("there is no view '{view}'")]
+    #[error("there is no view `{view}`")]
     UnknownView {
         /// The name asked for.
         view: String,
     },
     /// The output exists and overwriting was not asked for.
-    #[error("'{path}' exists already; remove it or ask for it to be overwritten")]
+    #[error("`{path}` exists already; remove it or ask for it to be overwritten")]
     OutputExists {
         /// The output.
         path: String,
     },
     /// The folder that the output shall be put into isn't there.
-    #[error("'{path}' can't be written: expected a folder '{folder}', came none")]
+    #[error("`{path}` can't be written: expected a folder `{folder}`, came none")]
     NoFolder {
         /// The output.
         path: String,
@@ -170,19 +170,19 @@ pub enum OfflineError {
         folder: String,
     },
     /// The output is one of the files that are read.
-    #[error("'{path}' is read by this backfill, it can't be its output as well")]
+    #[error("`{path}` is read by this backfill, it can't be its output as well")]
     OutputIsInput {
         /// The output.
         path: String,
     },
     /// Another process is writing the same output.
-    #[error("'{path}' is being written by another backfill")]
+    #[error("`{path}` is being written by another backfill")]
     OutputBusy {
         /// The output.
         path: String,
     },
     /// Another job spills into the same folder.
-    #[error("the spill folder '{path}' is in use by another job")]
+    #[error("the spill folder `{path}` is in use by another job")]
     SpillBusy {
         /// The folder.
         path: String,
@@ -224,19 +224,19 @@ pub enum OfflineError {
         reason: String,
     },
     /// An input file changed while it was being read.
-    #[error("'{file}' changed while it was being read; run the job again")]
+    #[error("`{file}` changed while it was being read; run the job again")]
     InputChanged {
         /// The file.
         file: String,
     },
     /// The file was not written by a backfill.
-    #[error("'{file}' has no `skewless.provenance` in its footer; was it written by a backfill?")]
+    #[error("`{file}` has no `skewless.provenance` in its footer; was it written by a backfill?")]
     NoProvenance {
         /// The file.
         file: String,
     },
     /// The provenance is there but not understood.
-    #[error("'{file}': its provenance can't be read: {reason}")]
+    #[error("`{file}`: its provenance can't be read: {reason}")]
     BadProvenance {
         /// The file.
         file: String,
@@ -244,7 +244,7 @@ pub enum OfflineError {
         reason: String,
     },
     /// A column can't be turned into the type named; a bug or a foreign file.
-    #[error("column '{column}' can't be read as {ty}: {reason}")]
+    #[error("column `{column}` can't be read as {ty}: {reason}")]
     Convert {
         /// The column.
         column: String,

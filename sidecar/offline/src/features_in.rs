@@ -149,7 +149,7 @@ impl FeatureReader {
                 if feature.statuses.as_ref().is_none_or(|statuses| statuses.len() != part.rows) {
                     return Err(OfflineError::BadProvenance {
                         file: self.file.clone(),
-                        reason: format!("'{}' holds no statuses", status_column(&feature.name)),
+                        reason: format!("`{}` holds no statuses", status_column(&feature.name)),
                     });
                 }
             }

@@ -105,7 +105,7 @@ impl InputFile {
             SerializedFileReader::new(file).map_err(|error| OfflineError::parquet(&name, error))?;
         let rows = u64::try_from(reader.metadata().file_metadata().num_rows())
             .map_err(|_| OfflineError::parquet(&name, "its footer has a negative row count"))?;
-        within(&format!("rows in '{name}'"), rows, FILE_ROWS_MAX)?;
+        within(&format!("rows in `{name}`"), rows, FILE_ROWS_MAX)?;
         Ok(InputFile { path, name, rows, bytes: meta.len(), modified: meta.modified().ok() })
     }
 

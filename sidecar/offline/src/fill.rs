@@ -12,7 +12,7 @@ use skewless_catalog::{Frame, Plan, Status};
 use crate::OfflineError;
 use crate::columns;
 use crate::compute::ViewFound;
-use crate::join::{features, judged_code};
+use crate::join::{WITHOUT_ANSWER, features, judged_of};
 use crate::sort::Job;
 
 /// No answer for a row.
@@ -92,21 +92,25 @@ impl Lookup<'_> {
         slot: usize,
     ) -> Result<(), OfflineError> {
         let slot = &mut frame.slots[slot];
+        let status = |judged: Judged, null: bool| {
+            let given = if null { Status::NullValue } else { Status::Present };
+            judged.absent().unwrap_or(given)
+        };
         let Some(answers) = self.answers else {
-            self.places.iter().for_each(|_| slot.push_absent(Status::NotFound));
+            self.places.iter().for_each(|_| slot.push_absent(status(WITHOUT_ANSWER, true)));
             return Ok(());
         };
         let values = &features(answers)[feature];
         let values = self.in_row_order(values)?;
         columns::append(&mut slot.column, &values, name)?;
         let judged = answers.column(1).as_primitive::<UInt8Type>().values();
-        let too_old = judged_code(Judged::OutsideMaxAge);
         slot.status.clear();
-        slot.status.extend(self.places.iter().enumerate().map(|(row, &place)| match place {
-            GAP => Status::NotFound,
-            place if judged[place as usize] == too_old => Status::OutsideMaxAge,
-            _ if values.is_null(row) => Status::NullValue,
-            _ => Status::Present,
+        slot.status.extend(self.places.iter().enumerate().map(|(row, &place)| {
+            let judged = match place {
+                GAP => WITHOUT_ANSWER,
+                place => judged_of(judged[place as usize]),
+            };
+            status(judged, values.is_null(row))
         }));
         Ok(())
     }

@@ -149,7 +149,7 @@ impl History {
             reader: None,
         };
         let spec = SortSpec {
-            what: format!("the history of view '{}'", self.view),
+            what: format!("the history of view `{}`", self.view),
             schema: Arc::clone(&self.schema),
             budget_bytes,
             batch_rows,

@@ -2,8 +2,8 @@
 //! sorted by (key, due time), in one pass. What is held is the winner of one key and the batches
 //! that answers not yet given out point into; never a key's whole history.
 //!
-//! The winner at t is the greatest stamp among the rows due at t, and what a reader gets of it is
-//! [`Rule::judge`]'s word: the same two calls as in serving.
+//! The winner at t is the greatest stamp among the rows due at t by [`Stamp::replaces`], and what a reader gets of it
+//! is [`Rule::judge`]'s word: the same two calls as in serving.
 //!
 //! Cost: two comparisons of key bytes a spine row, one a history row, one gather of the features
 //! per batch of answers.
@@ -44,12 +44,24 @@ pub(crate) fn answer_schema(history: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// What rows were judged that the join gives no answer for.
+pub(crate) const WITHOUT_ANSWER: Judged = Judged::NotFound;
+
 /// What stands in the answers' second column; rows that were not found have no answer at all.
 pub(crate) fn judged_code(judged: Judged) -> u8 {
     match judged {
         Judged::NotFound => 0,
         Judged::Visible => 1,
         Judged::OutsideMaxAge => 2,
+    }
+}
+
+/// What [`judged_code`] wrote.
+pub(crate) fn judged_of(code: u8) -> Judged {
+    match code {
+        1 => Judged::Visible,
+        2 => Judged::OutsideMaxAge,
+        _ => Judged::NotFound,
     }
 }
 
@@ -122,7 +134,8 @@ impl Join {
             match key.cmp(&self.key) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal if order.due_us <= t_us => {
-                    if self.winner.as_ref().is_none_or(|winner| winner.stamp < order.stamp) {
+                    if self.winner.as_ref().is_none_or(|winner| order.stamp.replaces(&winner.stamp))
+                    {
                         let HistoryOrder { stamp, deleted, .. } = order;
                         let (batch, row) = self.history.place();
                         self.winner = Some(Winner { stamp, deleted, batch, row });
@@ -136,13 +149,14 @@ impl Join {
     }
 
     fn answer(&mut self, ask: SpineOrder) {
-        let newest = self
-            .winner
-            .as_ref()
-            .map(|winner| Newest { event_us: winner.stamp.event_us, deleted: winner.deleted });
+        let newest = self.winner.as_ref().map(|winner| Newest {
+            event_us: winner.stamp.event_us,
+            deleted: winner.deleted,
+            husk: false,
+        });
         let judged = self.rule.judge(newest, ask.t_us);
         if let Some(winner) = &self.winner
-            && judged != Judged::NotFound
+            && judged != WITHOUT_ANSWER
         {
             self.answers.push(ask.id, judged, winner);
         }

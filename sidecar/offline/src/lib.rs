@@ -20,12 +20,12 @@ mod files;
 mod fill;
 mod history;
 mod join;
-mod limits;
 mod load;
 mod memory;
 mod order;
 mod parquet_in;
 mod parquet_out;
+mod plugin_limits;
 mod progress;
 mod provenance;
 mod row_bytes;
@@ -41,11 +41,11 @@ pub use features_in::{
     FeatureColumn, FeatureReader, Features, column_names, read_columns, read_features,
 };
 pub use files::{FileDigest, InputFile, expand};
-pub use limits::{BACKFILL_TICK, LimitsUsed, backfill_limits};
 pub use load::{
     HistoryRead, HistoryRequest, LoadOptions, LoadReport, LoadRequest, load, sorted_history,
 };
 pub use parquet_in::{BadRows, Reject, Rejects};
+pub use plugin_limits::{BACKFILL_TICK, LimitsUsed, backfill_limits};
 pub use progress::{CancelFlag, Phase, Progress, Silent};
 pub use provenance::{
     AsOf, FeatureWritten, KEY as PROVENANCE_KEY, Provenance, TransformUsed,

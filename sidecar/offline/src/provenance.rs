@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OfflineError;
 use crate::files::FileDigest;
-use crate::limits::LimitsUsed;
+use crate::plugin_limits::LimitsUsed;
 
 /// The footer key.
 pub const KEY: &str = "skewless.provenance";
@@ -122,7 +122,7 @@ fn parse(text: &str) -> Result<Provenance, String> {
     }
     let Versioned { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if version != VERSION {
-        return Err(format!("expected version {VERSION}, found {version}"));
+        return Err(format!("expected version {VERSION}, came {version}"));
     }
     serde_json::from_str(text).map_err(|error| error.to_string())
 }

@@ -119,7 +119,7 @@ impl Spine {
         let schema = Arc::new(Schema::new(vec![Field::new("order", DataType::Binary, false)]));
         let batch_rows = batch_rows(budget_bytes, (SPINE_TAIL + KEY_BYTES_GUESS) * roles.len());
         let spec = SortSpec {
-            what: format!("the spine by the key of view '{view}'"),
+            what: format!("the spine by the key of view `{view}`"),
             schema: Arc::clone(&schema),
             budget_bytes,
             batch_rows,
@@ -409,7 +409,7 @@ fn same_columns(
     for (came, expected) in schema.fields().iter().zip(first.fields()) {
         if came.name() != expected.name() || came.data_type() != expected.data_type() {
             return Err(differ(format!(
-                "expected '{}' of type {}, found '{}' of type {}",
+                "expected `{}` of type {}, came `{}` of type {}",
                 expected.name(),
                 expected.data_type(),
                 came.name(),

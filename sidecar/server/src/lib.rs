@@ -3,40 +3,42 @@
 //!
 //! [`Server::start`] is the whole sidecar as a library; the binaries `skewless-sidecar` and `skewless serve`
 //! are its only shells and share [`shell`]. Where to look: a request's whole life is `get_features.rs`, what is served is
-//! [`snapshot`], every limit is [`config`], errors become statuses in [`status`].
+//! `snapshot.rs`, every limit is [`config`], errors become statuses in `status.rs`.
 //!
 //! This is the only room with a clock, sockets and threads of its own; all others get them as arguments.
 
-pub mod clock;
 pub mod config;
-pub mod life;
-pub mod metrics;
 pub mod repo;
 pub mod shell;
-pub mod snapshot;
 pub mod stages;
-pub mod status;
 pub mod wire;
 
 mod admin;
 mod admission;
 mod blocking;
+mod clock;
 mod cost;
 mod encode;
 mod get_features;
 mod guard;
 mod http;
 mod ingest;
+mod life;
 mod listen;
 mod load;
+mod metrics;
 mod outbox;
 mod pool;
 mod rows;
 mod rpc;
 mod sidecar;
+mod snapshot;
+mod status;
 mod stream;
 mod warm;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, Override};
-pub use life::{Addresses, Running, Server, StartError, run};
+pub use life::{Addresses, Running, Server, Shutdown, StartError, run};
+pub use snapshot::SnapshotError;
+pub use status::{Overload, ServeError};

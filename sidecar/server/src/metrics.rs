@@ -64,7 +64,7 @@ type Counters = Family<Labels, Counter>;
 
 /// Everything that is counted and timed.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: Histograms,
     transforms: Histograms,
@@ -215,7 +215,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Nothing counted yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("skewless");
         let histograms = || Histograms::new_with_constructor(Seconds);
         let (requests, transforms, view_reads) = (histograms(), histograms(), histograms());

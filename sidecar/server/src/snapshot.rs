@@ -20,17 +20,17 @@ use crate::status::ServeError;
 use crate::warm::{self, Room};
 
 /// What is served at one moment.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Counts the snapshots of this process, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// The definitions.
-    pub catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     /// The views bound to their rows.
-    pub views: ViewSet,
+    pub(crate) views: ViewSet,
     /// The loaded plugins.
-    pub plugins: BTreeMap<Digest, Plugin>,
+    pub(crate) plugins: BTreeMap<Digest, Plugin>,
     /// When it was built, microseconds UTC.
-    pub loaded_us: i64,
+    pub(crate) loaded_us: i64,
     /// Of the catalog's services, in their order.
     services: Vec<Arc<Served>>,
     ad_hoc: Mutex<AdHoc>,

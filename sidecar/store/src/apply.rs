@@ -382,9 +382,9 @@ fn promote_rows(
     for (wait_key, row) in due {
         let waiting = pending::parse(&wait_key);
         let key = waiting.ok_or_else(|| pending::corrupt(shared, &slot.view))?.key.to_vec();
-        let times =
-            Row::parse_times(&row).map_err(|error| corrupt_row(shared, &slot.view, &error))?;
-        let stamp = Stamp { event_us: times.event_us, known_us: times.known_us, position: 0 };
+        let stamp = Row::parse_times(&row)
+            .map_err(|error| corrupt_row(shared, &slot.view, &error))?
+            .stamp();
         let place = Place { slot: slot.index, waits: false, key };
         writes.load(shared, live, slot, &place)?;
         writes.upsert(place, row.into_vec(), &stamp);

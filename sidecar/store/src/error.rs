@@ -199,8 +199,8 @@ pub enum StoreError {
 pub(crate) const RELOAD: &str = "nothing was served from it: restore the folder from a copy, or load the views into a new folder";
 
 /// What to do about a damaged log.
-pub(crate) const SALVAGE: &str = "the data before the damage is whole: open once with salvage, which keeps a copy of the log \
-     and says what was lost, then replay the sources from the offsets it reports";
+pub(crate) const SALVAGE: &str = "the data before the damage is whole: `skewless salvage` keeps a copy of the log, cuts it at \
+     the damage and tells the offsets to replay the sources from";
 
 impl StoreError {
     pub(crate) fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
@@ -210,6 +210,12 @@ impl StoreError {
         } else {
             Self::Io { path, detail }
         }
+    }
+
+    /// Whether [`crate::Store::salvage`] may mend it: a log is damaged, the data before the damage is whole.
+    #[must_use]
+    pub fn is_salvageable(&self) -> bool {
+        matches!(self, Self::Corrupt { advice, .. } if *advice == SALVAGE)
     }
 
     /// Sorts RocksDB's error by what the caller can do about it.

@@ -22,25 +22,25 @@
 //! Limits are in [`config`].
 
 pub mod config;
-pub mod error;
-pub mod fault;
-pub mod info;
 pub mod key;
-pub mod loader;
-pub mod open;
-pub mod row;
-pub mod views;
 
 mod apply;
+mod error;
+mod fault;
 mod hot;
+mod info;
 mod live;
+mod loader;
 mod meta;
+mod open;
 mod options;
 mod pending;
 mod read;
+mod row;
 mod rows;
 mod store;
 mod ttl;
+mod views;
 mod writes;
 
 pub use apply::{Applied, SourceOffset, Verdict};
@@ -48,10 +48,11 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use fault::Fault;
 pub use hot::HotInfo;
-pub use info::{StoreInfo, ViewInfo};
+pub use info::{RocksInfo, StoreInfo, ViewInfo};
 pub use loader::{CommitMode, CommitReport, Loader};
 pub use open::{OpenReport, SalvageReport};
 pub use read::{LookupPhase, ReadScratch};
 pub use rows::Rows;
+pub use skewless_catalog::ViewSchema;
 pub use store::Store;
-pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSchema, ViewSet};
+pub use views::{SchemaChange, StorePlan, ViewHandle, ViewSet};

@@ -149,12 +149,11 @@ impl Loader {
                 self.key = key.to_vec();
             }
             let due_us = self.view.slot.rule.due_us(stamp);
-            let times = (stamp.event_us, stamp.known_us);
             if due_us > self.now_us {
                 let key = pending::wait_key(due_us, key, stamp.event_us, stamp.known_us);
                 self.waits.add(key, row.to_vec());
                 self.pending += 1;
-            } else if self.best.as_ref().is_none_or(|(of, _)| times >= (of.event_us, of.known_us)) {
+            } else if self.best.as_ref().is_none_or(|(best, _)| stamp.replaces(best)) {
                 self.best = Some((*stamp, row.to_vec()));
             }
             self.pushed += 1;
@@ -338,9 +337,12 @@ fn keep(
         while news.key().is_some_and(|at| at < key) {
             news.next();
         }
-        let times = times(shared, loader, row)?;
+        let there = stamp(shared, loader, row)?;
         let wins = match (news.key(), news.value()) {
-            (Some(at), Some(loaded)) if at == key => times > self::times(shared, loader, loaded)?,
+            // What is loaded counts as arriving now.
+            (Some(at), Some(loaded)) if at == key => {
+                !stamp(shared, loader, loaded)?.replaces(&there)
+            }
             _ => true,
         };
         if wins {
@@ -362,10 +364,9 @@ fn keep(
     Ok(kept)
 }
 
-fn times(shared: &Shared, loader: &Loader, row: &[u8]) -> Result<(i64, i64), StoreError> {
+fn stamp(shared: &Shared, loader: &Loader, row: &[u8]) -> Result<Stamp, StoreError> {
     let row = Row::parse_times(row);
-    let row = row.map_err(|error| corrupt_row(shared, loader.view.name(), &error))?;
-    Ok((row.event_us, row.known_us))
+    Ok(row.map_err(|error| corrupt_row(shared, loader.view.name(), &error))?.stamp())
 }
 
 /// An iterator that met an error looks like one at its end.

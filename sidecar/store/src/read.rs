@@ -13,7 +13,7 @@
 use std::sync::atomic::Ordering;
 
 use skewless_catalog::frame::EVENT_NONE_US;
-use skewless_catalog::visibility::{Judged, Newest, Stamp};
+use skewless_catalog::visibility::Judged;
 use skewless_catalog::{Frame, Status};
 
 use crate::apply::Applier;
@@ -428,31 +428,25 @@ impl<'a> Pass<'a> {
         let row = found.parse(columns).map_err(corrupt)?;
         let rule = &lookup.view.rule;
         if let Some(row) = &row {
-            let stamp = Stamp { event_us: row.event_us, known_us: row.known_us, position: 0 };
-            self.ahead_us = self.ahead_us.max(rule.due_us(&stamp));
+            self.ahead_us = self.ahead_us.max(rule.due_us(&row.stamp()));
         }
-        let newest =
-            row.as_ref().map(|row| Newest { event_us: row.event_us, deleted: row.deleted });
-        let mut judged = rule.judge(newest, self.as_of_us);
-        if row.as_ref().is_some_and(|row| row.husk) {
-            // Its values are gone, even if the TTL was raised since.
-            judged = Judged::OutsideMaxAge;
-        }
+        let judged = rule.judge(row.as_ref().map(Row::newest), self.as_of_us);
         let event_us = match judged {
             Judged::NotFound => EVENT_NONE_US,
             _ => row.as_ref().map_or(EVENT_NONE_US, |row| row.event_us),
         };
         frame.lookups[index].push(event_us);
+        let absent = judged.absent();
         for (place, slot) in &lookup.features {
             let slot = &mut frame.slots[*slot];
-            match (&judged, &row) {
-                (Judged::Visible, Some(row)) => {
+            match (absent, &row) {
+                (None, Some(row)) => {
                     let present =
                         row.push_into(place, &mut slot.column, values).map_err(corrupt)?;
                     slot.status.push(if present { Status::Present } else { Status::NullValue });
                 }
-                (Judged::OutsideMaxAge, _) => slot.push_absent(Status::OutsideMaxAge),
-                _ => slot.push_absent(Status::NotFound),
+                // Without a row the rule gives nothing.
+                (absent, _) => slot.push_absent(absent.unwrap_or(Status::NotFound)),
             }
         }
         Ok(())

@@ -20,21 +20,22 @@
 //! place and pushes it into the slot's column: one copy, no allocation when warm.
 
 use skewless_batch::{Column, Type, Value};
+use skewless_catalog::visibility::{Newest, Stamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of this layout.
-pub const LAYOUT: u8 = 1;
+pub(crate) const LAYOUT: u8 = 1;
 /// Bytes before the bitmap.
-pub const HEADER_BYTES: usize = 24;
+pub(crate) const HEADER_BYTES: usize = 24;
 /// Most columns of a view over its life, those dropped from the definitions included.
-pub const COLUMNS_MAX: usize = u16::MAX as usize;
+pub(crate) const COLUMNS_MAX: usize = u16::MAX as usize;
 
 const DELETED: u8 = 1;
 const HUSK: u8 = 2;
 
 /// Bytes that are not a row of the view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowError {
+pub(crate) enum RowError {
     /// Another version of the layout, or flags this version doesn't know.
     #[error(
         "expected row layout {LAYOUT} without unknown flags, came layout {layout}, flags {flags}"
@@ -72,7 +73,7 @@ pub enum RowError {
 
 /// The columns of a view in the order they were first defined, with their places in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Columns {
+pub(crate) struct Columns {
     list: Vec<(String, Type)>,
     places: Vec<Place>,
     /// `fixed[n]`: bytes of the fixed section of a row with n columns, minus the first, 0.
@@ -81,11 +82,11 @@ pub struct Columns {
 
 /// Where a column's value is in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The column's index.
-    pub column: usize,
+    pub(crate) column: usize,
     /// Its type.
-    pub ty: Type,
+    pub(crate) ty: Type,
     /// Offset in the fixed section.
     offset: usize,
     /// Offset in the fixed section of the variable column before it.
@@ -94,15 +95,15 @@ pub struct Place {
 
 /// A row whose header, version, checksum and sections were checked.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// Event time, microseconds UTC.
-    pub event_us: i64,
+    pub(crate) event_us: i64,
     /// Known time, microseconds UTC.
-    pub known_us: i64,
+    pub(crate) known_us: i64,
     /// Whether it is a tombstone.
-    pub deleted: bool,
+    pub(crate) deleted: bool,
     /// Whether it expired and its values were dropped.
-    pub husk: bool,
+    pub(crate) husk: bool,
     columns: usize,
     validity: &'a [u8],
     fixed: &'a [u8],
@@ -111,7 +112,7 @@ pub struct Row<'a> {
 
 /// Memory reused between rows.
 #[derive(Debug, Default)]
-pub struct RowScratch {
+pub(crate) struct RowScratch {
     f32s: Vec<f32>,
     f64s: Vec<f64>,
     i64s: Vec<i64>,
@@ -120,14 +121,14 @@ pub struct RowScratch {
 impl Columns {
     /// The columns in order.
     #[must_use]
-    pub fn new(list: Vec<(String, Type)>) -> Self {
+    pub(crate) fn new(list: Vec<(String, Type)>) -> Self {
         let mut columns = Self::default();
         list.into_iter().for_each(|(name, ty)| columns.push(name, ty));
         columns
     }
 
     /// Adds a column at the end.
-    pub fn push(&mut self, name: String, ty: Type) {
+    pub(crate) fn push(&mut self, name: String, ty: Type) {
         let offset = self.fixed.last().copied().unwrap_or(0);
         let before = self.places.iter().rev().find(|place| is_variable(place.ty));
         let before = before.map(|place| place.offset);
@@ -138,19 +139,19 @@ impl Columns {
 
     /// Names and types in order.
     #[must_use]
-    pub fn list(&self) -> &[(String, Type)] {
+    pub(crate) fn list(&self) -> &[(String, Type)] {
         &self.list
     }
 
     /// The places in order.
-    #[must_use]
-    pub fn places(&self) -> &[Place] {
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> &[Place] {
         &self.places
     }
 
     /// The place of the column of this name and type.
     #[must_use]
-    pub fn find(&self, name: &str, ty: Type) -> Option<Place> {
+    pub(crate) fn find(&self, name: &str, ty: Type) -> Option<Place> {
         let index = self.list.iter().position(|(of, its)| of == name && *its == ty)?;
         Some(self.places[index])
     }
@@ -161,7 +162,7 @@ impl Columns {
 }
 
 /// Adds a row to `out`. `value(column)` gives the value of each column, of its type or null.
-pub fn encode<'v>(
+pub(crate) fn encode<'v>(
     columns: &Columns,
     event_us: i64,
     known_us: i64,
@@ -189,14 +190,14 @@ pub fn encode<'v>(
 }
 
 /// Adds a tombstone to `out`.
-pub fn encode_deleted(event_us: i64, known_us: i64, out: &mut Vec<u8>) {
+pub(crate) fn encode_deleted(event_us: i64, known_us: i64, out: &mut Vec<u8>) {
     let start = header(DELETED, 0, event_us, known_us, out);
     seal(start, out);
 }
 
 /// What is left of an expired row: its times.
 #[must_use]
-pub fn husk(event_us: i64, known_us: i64) -> [u8; HEADER_BYTES] {
+pub(crate) fn husk(event_us: i64, known_us: i64) -> [u8; HEADER_BYTES] {
     let mut out = Vec::with_capacity(HEADER_BYTES);
     let start = header(HUSK, 0, event_us, known_us, &mut out);
     seal(start, &mut out);
@@ -252,12 +253,12 @@ fn encode_value(value: &Value<'_>, at: usize, out: &mut Vec<u8>) {
 
 impl<'a> Row<'a> {
     /// Checks a row's checksum and version and finds its sections.
-    pub fn parse(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
+    pub(crate) fn parse(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
         Self::parse_times(bytes)?.with_sections(bytes, columns)
     }
 
     /// Like [`Row::parse`], for bytes whose checksum was checked since anyone could change them.
-    pub fn parse_checked(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
+    pub(crate) fn parse_checked(bytes: &'a [u8], columns: &Columns) -> Result<Self, RowError> {
         Self::parse_header(bytes)?.0.with_sections(bytes, columns)
     }
 
@@ -275,7 +276,7 @@ impl<'a> Row<'a> {
     }
 
     /// Like [`Row::parse`], for who needs no values: the schema isn't needed either.
-    pub fn parse_times(bytes: &'a [u8]) -> Result<Self, RowError> {
+    pub(crate) fn parse_times(bytes: &'a [u8]) -> Result<Self, RowError> {
         let (row, sum) = Self::parse_header(bytes)?;
         if checksum(bytes) == sum { Ok(row) } else { Err(RowError::Checksum) }
     }
@@ -301,16 +302,28 @@ impl<'a> Row<'a> {
         Ok((row, array(header, 4)?))
     }
 
+    /// Its stamp, to compare with a row that arrives later or earlier.
+    #[must_use]
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::arriving(self.event_us, self.known_us)
+    }
+
+    /// The row as the rule judges it.
+    #[must_use]
+    pub(crate) fn newest(&self) -> Newest {
+        Newest { event_us: self.event_us, deleted: self.deleted, husk: self.husk }
+    }
+
     /// Whether the row has a value at this place; false for a column added after it was written.
     #[must_use]
-    pub fn has(&self, place: &Place) -> bool {
+    pub(crate) fn has(&self, place: &Place) -> bool {
         let column = place.column;
         column < self.columns
             && self.validity.get(column / 8).is_some_and(|byte| byte >> (column % 8) & 1 == 1)
     }
 
     /// Adds the value at `place` to `out`, a column of the place's type. `false`: it is null.
-    pub fn push_into(
+    pub(crate) fn push_into(
         &self,
         place: &Place,
         out: &mut Column,

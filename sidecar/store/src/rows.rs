@@ -90,7 +90,7 @@ pub(crate) fn encode(
         let end = out.bytes.len();
         over("value_bytes_max", config.value_bytes_max, end - middle, view, row)?;
         over("batch_bytes_max", config.batch_bytes_max, end, view, row)?;
-        let stamp = Stamp { event_us, known_us, position: 0 };
+        let stamp = Stamp::arriving(event_us, known_us);
         out.rows.push(EncodedRow { key: start..middle, row: middle..end, stamp });
     }
     Ok(out)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use skewless_catalog::{Catalog, Frame};
+use skewless_catalog::{Catalog, Frame, ViewSchema};
 
 use crate::apply::{Applied, Applier, SourceOffset};
 use crate::config::StoreConfig;
@@ -17,7 +17,7 @@ use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
-use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
+use crate::views::{self, StorePlan, ViewHandle, ViewSet};
 
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
@@ -38,7 +38,8 @@ impl Store {
     }
 
     /// Cuts a damaged log at the damage: **everything acknowledged after it is lost** and must be replayed
-    /// from the offsets in the report. Only for a store whose open said [`StoreError::Corrupt`] about a log.
+    /// from the offsets in the report. Only for a store whose open said an error that
+    /// [`StoreError::is_salvageable`].
     pub fn salvage(
         dir: impl AsRef<Path>,
         config: StoreConfig,

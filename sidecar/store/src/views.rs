@@ -1,7 +1,7 @@
 //! Definitions bound to what is stored: names and feature indexes become places; not reading itself.
 //!
-//! A view keeps its rows as long as its keys, its features' types, its boundary and its lag stay.
-//! *Adding* a feature keeps them: older rows have it as NULL_VALUE, just as a history file without that
+//! A view keeps its rows unless a [`Misfit`] of the old definition's rows under the new one empties it; `diff` goes by
+//! the same. *Adding* a feature keeps them: older rows have it as NULL_VALUE, just as a history file without that
 //! column gives nulls. *Removing* one keeps them. *Another type* of a key or feature, or other due
 //! times, make every stored row unreadable or wrong: the view starts empty in a new generation, and
 //! [`ViewSet::changes`] says so. Plans bound before go on reading the old one until they are dropped.
@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use rocksdb::WriteBatch;
 use skewless_batch::Type;
 use skewless_catalog::visibility::Rule;
-use skewless_catalog::{Catalog, Plan, View, ViewId};
+use skewless_catalog::{Catalog, Misfit, Plan, ViewId, ViewSchema};
 
 use crate::apply::publish;
 use crate::error::StoreError;
@@ -22,19 +22,6 @@ use crate::meta::{Meta, ViewRecord, rows_family, wait_family};
 use crate::options;
 use crate::row::{COLUMNS_MAX, Columns, Place};
 use crate::ttl::NO_TTL;
-
-/// What the store needs to know about a view.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ViewSchema {
-    /// The view's name; its address in the store over versions of the definitions.
-    pub name: String,
-    /// Types of the key columns.
-    pub keys: Vec<Type>,
-    /// Names and types of the features, in the definition's order.
-    pub features: Vec<(String, Type)>,
-    /// Which row may be seen when.
-    pub rule: Rule,
-}
 
 /// What applying definitions did to one view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,17 +83,6 @@ pub(crate) struct BoundLookup {
     pub(crate) keys: Vec<usize>,
     /// Where a value is and which slot it goes to.
     pub(crate) features: Vec<(Place, usize)>,
-}
-
-impl From<&View> for ViewSchema {
-    fn from(view: &View) -> Self {
-        Self {
-            name: view.name.clone(),
-            keys: view.keys.iter().map(|key| key.ty).collect(),
-            features: view.features.iter().map(|field| (field.name.clone(), field.ty)).collect(),
-            rule: view.rule,
-        }
-    }
 }
 
 impl ViewHandle {
@@ -203,7 +179,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     check_limits(shared, schemas)?;
     for schema in schemas {
         let old = next.current.get(&schema.name).and_then(|index| next.slots[*index].clone());
-        let reason = old.as_ref().map(|slot| misfit(slot, schema));
+        let reason = old.as_ref().map(|slot| emptied_by(slot, schema));
         match (old, reason) {
             (Some(slot), Some(None)) => {
                 cool(shared, &mut next, &slot, schema)?;
@@ -283,23 +259,16 @@ fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
 }
 
 /// Why the slot's rows can't be read by this schema; `None` if they can.
-fn misfit(slot: &Slot, schema: &ViewSchema) -> Option<String> {
-    if slot.keys != schema.keys {
-        return Some("the key columns' types changed".to_owned());
-    }
-    if slot.rule.boundary != schema.rule.boundary {
-        return Some("the boundary changed".to_owned());
-    }
-    if slot.rule.lag_us != schema.rule.lag_us {
-        return Some("the lag changed".to_owned());
-    }
-    let columns = slot.columns.load();
-    for (name, ty) in &schema.features {
-        if let Some((_, was)) = columns.list().iter().find(|(of, was)| of == name && was != ty) {
-            return Some(format!("feature `{name}` was {was} and is {ty}"));
-        }
-    }
-    None
+fn emptied_by(slot: &Slot, schema: &ViewSchema) -> Option<String> {
+    let stored = ViewSchema {
+        name: slot.view.clone(),
+        keys: slot.keys.clone(),
+        features: slot.columns.load().list().to_vec(),
+        rule: slot.rule,
+    };
+    let misfits = schema.misfits(&stored).into_iter().filter(Misfit::empties);
+    let reasons: Vec<String> = misfits.map(|misfit| misfit.to_string()).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// Leaves the view's hot rows behind if its TTL changes: compaction may have made husks of what they still

@@ -26,7 +26,7 @@ pub(crate) struct Place {
 #[derive(Default)]
 struct Entry {
     row: Option<Vec<u8>>,
-    times: Option<(i64, i64)>,
+    stamp: Option<Stamp>,
     husk: bool,
     dirty: bool,
 }
@@ -58,9 +58,8 @@ impl Writes {
             Some(bytes) => {
                 let row = Row::parse_times(&bytes)
                     .map_err(|error| corrupt_row(shared, &slot.view, &error))?;
-                let times = Some((row.event_us, row.known_us));
-                let husk = row.husk;
-                Entry { row: Some(bytes.to_vec()), times, husk, dirty: false }
+                let (stamp, husk) = (Some(row.stamp()), row.husk);
+                Entry { row: Some(bytes.to_vec()), stamp, husk, dirty: false }
             }
         };
         let place = Place { slot: place.slot, waits: place.waits, key: place.key.clone() };
@@ -72,16 +71,15 @@ impl Writes {
     pub(crate) fn upsert(&mut self, place: Place, row: Vec<u8>, stamp: &Stamp) -> Verdict {
         let waits = place.waits;
         let entry = self.entries.entry(place).or_default();
-        let times = (stamp.event_us, stamp.known_us);
-        let same = entry.times == Some(times) && entry.row.as_ref() == Some(&row);
+        let ties = entry.stamp.as_ref() == Some(stamp);
         // A husk was the same row, or one that tied with it; either way it is expired.
-        if same || entry.husk && entry.times == Some(times) {
+        if ties && (entry.husk || entry.row.as_ref() == Some(&row)) {
             return Verdict::Duplicate;
         }
-        if entry.times > Some(times) {
+        if entry.stamp.is_some_and(|there| !stamp.replaces(&there)) {
             return Verdict::Stale;
         }
-        *entry = Entry { row: Some(row), times: Some(times), husk: false, dirty: true };
+        *entry = Entry { row: Some(row), stamp: Some(*stamp), husk: false, dirty: true };
         if waits { Verdict::Pending } else { Verdict::Applied }
     }
 

@@ -62,7 +62,6 @@ fn plan(plugin: &Plugin, policy: InstancePolicy) -> Plan {
             policy,
             inputs: (0..inputs).collect(),
             outputs: (0..outputs).map(|output| (output, inputs + output)).collect(),
-            input_fields: signature.inputs.clone(),
             output_fields: signature.outputs.clone(),
         }],
         ..Plan::default()

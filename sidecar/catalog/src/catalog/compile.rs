@@ -106,10 +106,8 @@ fn view(of: &ViewDef, entities: &[Entity]) -> View {
         rule: Rule { boundary: of.boundary, ttl_us: of.ttl_us, lag_us: of.lag_us },
         source,
         fingerprint: Fingerprint::default(),
-        schema_fingerprint: Fingerprint::default(),
     };
     view.fingerprint = content::of_view(&view);
-    view.schema_fingerprint = content::of_schema(&view);
     view
 }
 

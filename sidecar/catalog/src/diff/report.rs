@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 use super::{Change, Effect};
 
 /// Groups in their order.
-const EFFECTS: [Effect; 4] =
-    [Effect::Breaking, Effect::Reload, Effect::Backfill, Effect::Immediate];
+const EFFECTS: [Effect; 4] = [Effect::Breaking, Effect::Load, Effect::Backfill, Effect::Immediate];
 
 /// All changes as text, empty if there are none. A group's first line says what to do and for which services;
 /// a change says its own services only if they are others.

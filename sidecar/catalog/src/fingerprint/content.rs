@@ -36,18 +36,6 @@ pub(crate) fn of_view(view: &View) -> Fingerprint {
     canon.finish()
 }
 
-/// What stored rows look like.
-pub(crate) fn of_schema(view: &View) -> Fingerprint {
-    let mut canon = Canon::new("view-schema.v1");
-    canon.text(&view.name);
-    keys(&mut canon, &view.keys);
-    canon.count(view.features.len());
-    for feature in &view.features {
-        canon.text(&feature.name).text(&feature.ty.to_string());
-    }
-    canon.finish()
-}
-
 pub(crate) fn of_request(request: &Field) -> Fingerprint {
     let mut canon = Canon::new("request.v1");
     field(&mut canon, request);

@@ -237,7 +237,6 @@ impl<'a> Builder<'a> {
             policy: transform.policy,
             inputs,
             outputs: slots,
-            input_fields: transform.signature.inputs.clone(),
             output_fields: transform.signature.outputs.clone(),
         });
     }

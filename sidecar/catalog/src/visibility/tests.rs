@@ -25,7 +25,8 @@ const fn gone(event_us: i64, known_us: i64, position: u64) -> Row {
 fn by_rule(rule: Rule, history: &[Row], t_us: i64) -> (Judged, Option<u64>) {
     let due = history.iter().filter(|row| rule.due_us(&row.stamp) <= t_us);
     let newest = due.max_by_key(|row| row.stamp);
-    let newest_of = |row: &Row| Newest { event_us: row.stamp.event_us, deleted: row.deleted };
+    let newest_of =
+        |row: &Row| Newest { event_us: row.stamp.event_us, deleted: row.deleted, husk: false };
     let judged = rule.judge(newest.map(newest_of), t_us);
     (judged, newest.filter(|_| judged == Visible).map(|row| row.stamp.position))
 }
@@ -246,4 +247,32 @@ proptest! {
         let kept: Vec<_> = kept.into_iter().collect();
         prop_assert_eq!(by_rule(rule, &kept, t_us), by_words(rule, &rows, t_us));
     }
+}
+
+#[test]
+fn a_row_replaces_another_unless_the_other_s_stamp_is_greater() {
+    let stamp = |event_us, known_us, position| Stamp { event_us, known_us, position };
+    let rising = [stamp(1, 9, 9), stamp(2, 0, 9), stamp(2, 1, 0), stamp(2, 1, 1)];
+    for (at, one) in rising.iter().enumerate() {
+        for (of, other) in rising.iter().enumerate() {
+            assert_eq!(one.replaces(other), at >= of, "{one:?} over {other:?}");
+        }
+    }
+    // Of equal times the one that arrives later stays.
+    assert!(Stamp::arriving(1, 2).replaces(&Stamp::arriving(1, 2)));
+    assert!(!Stamp::arriving(1, 1).replaces(&Stamp::arriving(1, 2)));
+}
+
+#[test]
+fn a_husk_is_too_old_whatever_the_ttl_is_now() {
+    let husk = Newest { event_us: 100, deleted: false, husk: true };
+    for ttl_us in [None, Some(0), Some(1_000)] {
+        assert_eq!(rule(Inclusive, ttl_us, 0).judge(Some(husk), 101), OutsideMaxAge);
+    }
+}
+
+#[test]
+fn only_a_visible_row_has_no_status_in_its_place() {
+    let absent = [NotFound, OutsideMaxAge, Visible].map(Judged::absent);
+    assert_eq!(absent, [Some(Status::NotFound), Some(Status::OutsideMaxAge), None]);
 }

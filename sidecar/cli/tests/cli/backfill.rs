@@ -106,7 +106,7 @@ fn a_folder_for_the_output_that_is_not_there_is_not_made() {
     let words = ["backfill", "growing", "--spine", "data/orders.parquet", "--out", "a/b/c.parquet"];
     let complaint = refused(&skewless(repo.path(), &words), 1);
     for part in
-        ["a/b/c.parquet", "expected a folder 'a/b', came none", "next: make it with `mkdir -p a/b`"]
+        ["a/b/c.parquet", "expected a folder `a/b`, came none", "next: make it with `mkdir -p a/b`"]
     {
         assert!(complaint.contains(part), "{part}\n{complaint}");
     }

@@ -99,7 +99,7 @@ fn data_that_does_not_fit_says_what_to_do() {
     };
     says(
         &backfill("data/customer_orders.parquet"),
-        &["no column 'amount'", "next: write a column `amount`"],
+        &["no column `amount`", "next: write a column `amount`"],
     );
     says(&backfill("text.parquet"), &["can't be read as Parquet", "next: write the file again"]);
     says(&backfill("none/*.parquet"), &["no file matches", "next: mend the path"]);
@@ -112,7 +112,7 @@ fn data_that_does_not_fit_says_what_to_do() {
     let complaint = refused(&skewless(repo, &["load"]), 1);
     says(
         &complaint,
-        &["column 'spent': expected timestamp", "next: write `spent` as timestamp, or declare it"],
+        &["column `spent`: expected timestamp", "next: write `spent` as timestamp, or declare it"],
     );
 }
 

@@ -64,7 +64,6 @@ pub(crate) fn plan(steps: &[TestStep<'_>]) -> Plan {
             policy: *policy,
             inputs: inputs.to_vec(),
             outputs: vec![(0, plan.slots.len())],
-            input_fields: signature.inputs.clone(),
             output_fields: signature.outputs.clone(),
         });
         plan.slots.push(slot(format!("out{}", plan.slots.len()), signature.outputs[0].ty));

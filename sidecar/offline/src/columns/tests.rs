@@ -71,7 +71,7 @@ fn every_type_survives_the_way_there_and_back_whole_and_sliced() {
 fn another_type_is_refused_with_the_columns_name() {
     let array = array(&sample(Type::Int32, 3, false).view(), "c").expect("columns are arrays");
     let error = column(&array, "speed", Type::Int64).expect_err("types differ").to_string();
-    assert!(error.contains("'speed'") && error.contains("int64"), "{error}");
+    assert!(error.contains("`speed`") && error.contains("int64"), "{error}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn files_come_in_the_order_of_patterns_then_paths_and_each_once() {
 fn more_than_a_limit_is_refused_by_name() {
     for (what, limit) in [
         ("input files", FILES_MAX as u64),
-        ("rows in 'x'", FILE_ROWS_MAX),
+        ("rows in `x`", FILE_ROWS_MAX),
         ("spine rows", SPINE_ROWS_MAX),
     ] {
         assert!(within(what, limit, limit).is_ok());

@@ -48,7 +48,7 @@ fn failed(world: &World, service: &str) -> String {
 
 fn says(message: &str, words: &[&str]) {
     for word in words {
-        assert!(message.contains(word), "expected '{word}' in: {message}");
+        assert!(message.contains(word), "expected `{word}` in: {message}");
     }
 }
 
@@ -56,7 +56,7 @@ fn says(message: &str, words: &[&str]) {
 fn a_missing_column_is_named_with_what_there_is() {
     for column in ["time", "created", "deleted", "place", "f"] {
         let message = with_history("plain", |columns| columns.retain(|(name, _)| *name != column));
-        says(&message, &["a/1.parquet", &format!("no column '{column}'"), "expected", "unused"]);
+        says(&message, &["a/1.parquet", &format!("no column `{column}`"), "expected", "unused"]);
     }
     // A column nobody asks for may be missing.
     let world = World::empty();
@@ -69,7 +69,7 @@ fn a_missing_column_is_named_with_what_there_is() {
     for column in ["event_timestamp", "place", "must"] {
         let service = if column == "place" { "plain" } else { "strict" };
         let message = with_spine(service, |columns| columns.retain(|(name, _)| *name != column));
-        says(&message, &["spine.parquet", &format!("no column '{column}'")]);
+        says(&message, &["spine.parquet", &format!("no column `{column}`")]);
     }
 }
 
@@ -79,9 +79,9 @@ fn a_duplicate_column_is_named() {
         let again = columns.iter().find(|(name, _)| *name == "f").unwrap().clone();
         columns.push(again);
     });
-    says(&message, &["a/1.parquet", "2 columns named 'f'"]);
+    says(&message, &["a/1.parquet", "2 columns named `f`"]);
     let message = with_spine("plain", |columns| columns.push(columns[0].clone()));
-    says(&message, &["spine.parquet", "2 columns named 'label'"]);
+    says(&message, &["spine.parquet", "2 columns named `label`"]);
 }
 
 #[test]
@@ -89,15 +89,15 @@ fn a_wrong_type_is_named_with_expected_and_found() {
     let message = with_history("plain", |columns| {
         set(columns, "f", Arc::new(StringArray::from(vec!["1.0", "2.0"])));
     });
-    says(&message, &["a/1.parquet", "column 'f'", "expected float64", "found Utf8"]);
+    says(&message, &["a/1.parquet", "column `f`", "expected float64", "came Utf8"]);
     let message = with_history("plain", |columns| {
         set(columns, "time", Arc::new(Int64Array::from(vec![1, 2])));
     });
-    says(&message, &["column 'time'", "expected timestamp", "found Int64"]);
+    says(&message, &["column `time`", "expected timestamp", "came Int64"]);
     let message = with_spine("plain", |columns| {
         set(columns, "place", Arc::new(Int64Array::from(vec![1, 2])));
     });
-    says(&message, &["spine.parquet", "column 'place'", "expected utf8", "found Int64"]);
+    says(&message, &["spine.parquet", "column `place`", "expected utf8", "came Int64"]);
     // Floats only widen: a float64 can't be asked of what was declared float32, nor the reverse lost.
     let message = with_history("all", |columns| {
         let lists = arrow::array::FixedSizeListArray::from_iter_primitive::<
@@ -107,7 +107,7 @@ fn a_wrong_type_is_named_with_expected_and_found() {
         >(vec![Some(vec![Some(1.0); 3]); 2], 3);
         set(columns, "e", Arc::new(lists));
     });
-    says(&message, &["column 'e'", "expected embedding[3]", "Float64"]);
+    says(&message, &["column `e`", "expected embedding[3]", "Float64"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_value_that_does_not_fit_is_named_by_row() {
     write(&world.path("b1.parquet"), &columns);
     world.spine("spine.parquet", &[ask("p", 9 * S)]);
     let message = failed(&world, "all");
-    says(&message, &["b1.parquet", "column 'u'", "row 1", "int64", "18446744073709551615"]);
+    says(&message, &["b1.parquet", "column `u`", "row 1", "int64", "18446744073709551615"]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_timestamp_out_of_range_is_named_by_row() {
         let message = with_history("plain", |columns| {
             set(columns, column, Arc::new(TimestampSecondArray::from(vec![1, far])));
         });
-        says(&message, &["a/1.parquet", &format!("column '{column}'"), "row 1", "253402300800 s"]);
+        says(&message, &["a/1.parquet", &format!("column `{column}`"), "row 1", "253402300800 s"]);
     }
     let message = with_spine("plain", |columns| {
         let times = TimestampMillisecondArray::from(vec![i64::MAX, 0]);
@@ -153,11 +153,11 @@ fn a_null_where_none_may_be_is_named_by_row() {
             let array = columns.iter().find(|(name, _)| *name == column).unwrap().1.clone();
             set(columns, column, null(array));
         });
-        says(&message, &["a/1.parquet", &format!("column '{column}'"), "row 1", why, "found null"]);
+        says(&message, &["a/1.parquet", &format!("column `{column}`"), "row 1", why, "came null"]);
     }
     // The spine's `must` is null in every row here, and not declared nullable.
     let message = with_spine("strict", |_| {});
-    says(&message, &["spine.parquet", "column 'must'", "row 0", "not declared nullable"]);
+    says(&message, &["spine.parquet", "column `must`", "row 0", "not declared nullable"]);
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn a_source_or_spine_without_files_is_refused() {
     let world = World::new();
     says(&failed(&world, "plain"), &["no file matches", "spine*.parquet"]);
     world.spine("spine.parquet", &[ask("p", 9 * S)]);
-    says(&failed(&world, "plain"), &["no file matches 'a/*.parquet'"]);
-    says(&failed(&world, "live"), &["view 'streamed' has no source"]);
+    says(&failed(&world, "plain"), &["no file matches `a/*.parquet`"]);
+    says(&failed(&world, "live"), &["view `streamed` has no source"]);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn spine_files_with_different_columns_are_refused() {
     let mut columns = spine_columns(&[ask("p", 9 * S)]);
     set(&mut columns, "label", Arc::new(Float32Array::from(vec![1.0])));
     write(&world.path("spine1.parquet"), &columns);
-    says(&failed(&world, "plain"), &["spine1.parquet", "spine0.parquet", "'label'", "Float32"]);
+    says(&failed(&world, "plain"), &["spine1.parquet", "spine0.parquet", "`label`", "Float32"]);
     columns.pop();
     write(&world.path("spine1.parquet"), &columns);
     says(&failed(&world, "plain"), &["spine1.parquet", "7 columns, expected 8"]);
@@ -208,7 +208,7 @@ fn spine_files_with_different_columns_are_refused() {
 #[test]
 fn a_spine_column_named_like_a_feature_is_refused() {
     let message = with_spine("plain", |columns| columns[0].0 = "a.f");
-    says(&message, &["'a.f'"]);
+    says(&message, &["`a.f`"]);
 }
 
 #[test]

@@ -264,6 +264,6 @@ fn spilling_has_a_limit_of_disk() {
     };
     let came = world.watched("wide", options, Arc::new(Silent), CancelFlag::new());
     let message = came.unwrap_err().to_string();
-    assert!(message.contains("history of view 'a'"), "{message}");
+    assert!(message.contains("history of view `a`"), "{message}");
     assert!(!world.listing().iter().any(|name| name.starts_with('.') || name == "out.parquet"));
 }

@@ -32,7 +32,6 @@ fn plan(types: &[Type]) -> Plan {
         policy: Default::default(),
         inputs: vec![],
         outputs: vec![],
-        input_fields: vec![],
         output_fields: vec![],
     };
     Plan {

@@ -4,12 +4,13 @@
 use std::sync::mpsc::channel;
 
 use skewless_batch::{Column, Type};
+use skewless_catalog::ViewSchema;
 use skewless_catalog::visibility::Rule;
 
 use super::*;
 use crate::config::StoreConfig;
 use crate::open;
-use crate::views::{ViewSchema, ViewSet, install};
+use crate::views::{ViewSet, install};
 
 fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
     let dir = tempfile::tempdir().unwrap();

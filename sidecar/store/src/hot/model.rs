@@ -1,4 +1,4 @@
-//! `gate.rs` itself, compiled once more over loom's types and run in every interleaving that memory may show;
+//! `gate.rs` itself, compiled once more over loom's types and run in the interleavings that memory may show with up to two preemptions;
 //! not the shelf, the read or RocksDB, which stands here as one number.
 //!
 //! Two keys of one bucket: batch 1 writes both, batch 2 only the first. So the value of a key at a sequence is

@@ -54,7 +54,8 @@ fn a_bit_flipped_in_the_log_is_refused_and_salvage_keeps_what_is_before_it() {
             panic!("byte {at} of {}: {refused:?}", bytes.len())
         };
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(file.contains(&name) && advice.contains("salvage"), "{file}: {advice}");
+        assert!(file.contains(&name) && advice.contains("`skewless salvage`"), "{file}: {advice}");
+        assert!(refused.as_ref().is_some_and(StoreError::is_salvageable));
         let report = Store::salvage(dir.path(), config()).unwrap();
         assert_eq!(report.salvages, 1);
         assert!(report.copies.join(&name).exists() && report.logs.iter().any(|log| log.0 == name));
@@ -137,6 +138,7 @@ fn a_lost_pointer_to_the_manifest_is_no_empty_store() {
     std::fs::remove_file(dir.path().join("CURRENT")).unwrap();
     let refused = Store::open(dir.path(), config()).err().unwrap();
     assert!(matches!(&refused, StoreError::Corrupt { file, .. } if file == "CURRENT"), "{refused}");
+    assert!(!refused.is_salvageable());
 }
 
 #[test]

@@ -153,7 +153,9 @@ fn scan(arrived: &[Arrived], rule: Rule, sequence: u64, t_us: i64) -> Option<Got
     }
     let due = there.into_iter().filter(|(stamp, _)| rule.due_us(stamp) <= t_us);
     let newest = due.max_by_key(|(stamp, _)| *stamp).map(|(_, row)| row);
-    let judged = newest.map(|row| Newest { event_us: row.event_us, deleted: row.deleted });
+    let newest_of =
+        |row: &Given| Newest { event_us: row.event_us, deleted: row.deleted, husk: false };
+    let judged = newest.map(newest_of);
     Some(match (rule.judge(judged, t_us), newest) {
         (Judged::Visible, Some(row)) => (Status::Present, row.value, row.event_us),
         (Judged::OutsideMaxAge, Some(row)) => (Status::OutsideMaxAge, None, row.event_us),

@@ -4,6 +4,7 @@
 mod damage;
 #[cfg(target_os = "linux")]
 mod disk;
+mod differences;
 mod fixture;
 mod hot;
 mod kill;

@@ -23,7 +23,9 @@ impl Oracle {
         });
         let due = stamped.filter(|(stamp, _)| rule.due_us(stamp) <= t_us);
         let newest = due.max_by_key(|(stamp, _)| *stamp).map(|(_, row)| row);
-        let judged = newest.map(|row| Newest { event_us: row.event_us, deleted: row.deleted });
+        let newest_of =
+            |row: &Given| Newest { event_us: row.event_us, deleted: row.deleted, husk: false };
+        let judged = newest.map(newest_of);
         match (rule.judge(judged, t_us), newest) {
             (Judged::Visible, Some(row)) => match row.value {
                 Some(value) => (Status::Present, Some(value), row.event_us),

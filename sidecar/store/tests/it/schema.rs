@@ -56,7 +56,7 @@ fn another_type_or_due_time_starts_empty_and_says_why() {
     let lagging = Rule { lag_us: 5, ..Rule::default() };
     let keyed = ViewSchema { keys: vec![Type::Utf8], ..schema("v", Rule::default()) };
     let cases = [
-        (with(&[("value", Type::Utf8)]), "feature `value` was int64 and is utf8"),
+        (with(&[("value", Type::Utf8)]), "type of value int64 -> utf8"),
         (schema("v", exclusive), "boundary"),
         (schema("v", lagging), "lag"),
         (keyed, "key"),
