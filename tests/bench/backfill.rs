@@ -241,8 +241,8 @@ fn native_ratios(inputs: &[&[f64]]) -> Vec<(&'static str, ArrayRef)> {
     let rows = inputs[0].len();
     let mut floats: [Vec<Option<f64>>; 4] = std::array::from_fn(|_| Vec::with_capacity(rows));
     let (mut buckets, mut complete) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-    for row in 0..rows {
-        let found = ratios::ratios(Some(inputs[0][row]), Some(inputs[1][row]));
+    for (part, whole) in inputs[0].iter().zip(inputs[1]) {
+        let found = ratios::ratios(Some(*part), Some(*whole));
         floats[0].push(found.ratio);
         floats[1].push(found.difference);
         floats[2].push(found.log_ratio);

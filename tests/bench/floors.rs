@@ -12,6 +12,15 @@
 //! with; F6 starts processes of this same program. Limit: client and server share the machine's cores, as a
 //! sidecar and its model do.
 
+#![cfg_attr(
+    test,
+    expect(
+        unused_imports,
+        dead_code,
+        reason = "what is shared with the command has tests, which a bench has no harness for"
+    )
+)]
+
 #[path = "../../sidecar/cli/src/bench/alarm.rs"]
 mod alarm;
 mod arrivals;

@@ -36,7 +36,7 @@ fn alone(rounds: usize, hot: &Path, raw: &Path) -> Result<Table> {
     let raw = Raw::open(raw)?;
     let mut read = Reader::open(hot, WIDTH, HOT_BYTES)?;
     for start in (0..ROWS as i64).step_by(1_000) {
-        read.read_keys((0..1_000).map(|at| start + at))?;
+        read.read_keys((0..1_000_i32).map(|at| start + i64::from(at)))?;
     }
     let mut lines = Vec::new();
     let cases = [

@@ -12,7 +12,7 @@ use skewless_offline::{
 use skewless_server::{Config, Override};
 use skewless_store::{CommitMode, SchemaChange, Store, StoreError};
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Next, Outcome};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::settings::Settings;

@@ -77,7 +77,12 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    pub(crate) fn prepare(&self, config: &Config, repo: &Repo, room: Room) -> Result<Prepared, SnapshotError> {
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        repo: &Repo,
+        room: Room,
+    ) -> Result<Prepared, SnapshotError> {
         snapshot::prepare(repo, &self.parts(config), room)
     }
 

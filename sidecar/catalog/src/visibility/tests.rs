@@ -181,7 +181,7 @@ fn as_known_now_leaves_the_known_time_out() {
 fn arithmetic_saturates_at_the_ends() {
     let last = Stamp { event_us: i64::MAX, known_us: i64::MAX, position: 0 };
     assert_eq!(rule(Exclusive, None, i64::MAX).due_us(&last), i64::MAX);
-    let first = Newest { event_us: i64::MIN, deleted: false };
+    let first = Newest { event_us: i64::MIN, deleted: false, husk: false };
     assert_eq!(rule(Inclusive, Some(5), 0).judge(Some(first), i64::MAX), OutsideMaxAge);
 }
 

@@ -111,12 +111,13 @@ pub(super) struct Look {
 }
 
 /// Asks some of the requests and looks at the answers; a refusal ends here, not in a table.
-pub(super) async fn look(channel: Channel, requests: &[Bytes]) -> Outcome<Look> {
+pub(super) async fn look(address: &str, channel: Channel, requests: &[Bytes]) -> Outcome<Look> {
     let mut client = FeatureServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut look = Look::default();
     for request in requests.iter().take(LOOKED_AT) {
         let request = v1::GetFeaturesRequest::decode(request.clone())?;
-        let answer = client.get_features(request).await.map_err(|status| refused(&status))?;
+        let answer =
+            client.get_features(request).await.map_err(|status| refused(address, &status))?;
         let answer = answer.into_inner();
         for column in &answer.columns {
             look.values += u64::from(answer.rows);

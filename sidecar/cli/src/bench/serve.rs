@@ -133,13 +133,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let channel = runtime.block_on(args.address.connect())?;
-    let described = runtime.block_on(describe(channel.clone(), &args.service))?;
+    let described = runtime.block_on(describe(&args.address.at, channel.clone(), &args.service))?;
     let needs = Needs::of(&args.service, &described)?;
     let file = keys::read(&args.keys, &needs.wanted)?;
     let mut draw = Draw::new(args.seed);
     let rows = Rows::new(file.rows, args.zipf, &mut draw);
     let requests = requests::encode(&needs, &file, &rows, args.entities, args.calls(), &mut draw);
-    let look = runtime.block_on(requests::look(channel, &requests))?;
+    let look = runtime.block_on(requests::look(&args.address.at, channel, &requests))?;
     warn(args, &needs, &file, look);
     // Nothing drives this connection from here on; the load has its own.
     drop(runtime);
@@ -165,11 +165,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if measured.stopped { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-async fn describe(channel: Channel, service: &str) -> Outcome<v1::ServiceDescription> {
+async fn describe(
+    address: &str,
+    channel: Channel,
+    service: &str,
+) -> Outcome<v1::ServiceDescription> {
     let of = v1::describe_request::Of::Service(service.to_owned());
     let mut client = AdminServiceClient::new(channel);
     let answer = client.describe(v1::DescribeRequest { of: Some(of) }).await;
-    match answer.map_err(|status| refused(&status))?.into_inner().described {
+    match answer.map_err(|status| refused(address, &status))?.into_inner().described {
         Some(v1::describe_response::Described::Service(service)) => Ok(service),
         _ => Err(Failure::new(
             format!("expected a description of `{service}`, came another answer"),

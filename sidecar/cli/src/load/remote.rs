@@ -199,7 +199,6 @@ mod tests {
             rule: Rule::default(),
             source: None,
             fingerprint: Fingerprint::default(),
-            schema_fingerprint: Fingerprint::default(),
         }
     }
 

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod damage;
+mod differences;
 #[cfg(target_os = "linux")]
 mod disk;
-mod differences;
 mod fixture;
 mod hot;
 mod kill;
