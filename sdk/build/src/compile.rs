@@ -43,19 +43,22 @@ pub(crate) fn compile(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
-    let krate = Krate::read(toolchain, crate_dir);
+    let root = workspace_root(toolchain, crate_dir);
     let without_lines = toolchain.leaves_lines_out(crate_dir);
     if !without_lines {
         progress(
             "this compiler can't leave line numbers out: a changed comment changes the digest",
         );
     }
-    let mut cargo = cargo(toolchain, crate_dir, &krate, request);
-    if without_lines && !krate.library.is_empty() {
-        toolchain.allow_unstable(&mut cargo, &krate.library);
-        // To the plugin's own crate alone: build scripts of its dependencies try the compiler with what is in
-        // RUSTFLAGS, and would find every try refused.
-        cargo.args(["--", WITHOUT_LINES]);
+    let mut cargo = cargo(toolchain, crate_dir, root.as_deref(), request);
+    // To the plugin's own crate alone, not in RUSTFLAGS: what differs from plugin to plugin there makes cargo build
+    // every dependency anew for each.
+    cargo.args(["--", &remap(crate_dir, "/plugin")]);
+    if without_lines {
+        let wrapped = toolchain.allow_unstable(&mut cargo, &request.target_dir);
+        wrapped.map_err(|source| BuildError::Io { path: request.target_dir.clone(), source })?;
+        // And build scripts of dependencies would try the compiler with this, and find every try refused.
+        cargo.arg(WITHOUT_LINES);
     }
     let start = |source| BuildError::Start { program: "cargo".to_owned(), source };
     let mut child = cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
@@ -90,7 +93,7 @@ pub(crate) fn compile(
 fn cargo(
     toolchain: &Toolchain,
     crate_dir: &Path,
-    krate: &Krate,
+    workspace_root: Option<&Path>,
     request: &BuildRequest,
 ) -> Command {
     let mut cargo = toolchain.cargo();
@@ -105,10 +108,7 @@ fn cargo(
     }
     cargo
         .current_dir(crate_dir)
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            flags(toolchain, crate_dir, krate, request.lane).join("\x1f"),
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain, workspace_root, request.lane).join("\x1f"))
         .args([
             "rustc",
             "--lib",
@@ -133,7 +133,12 @@ fn cargo(
     cargo
 }
 
-fn flags(toolchain: &Toolchain, crate_dir: &Path, krate: &Krate, lane: Lane) -> Vec<String> {
+/// Has paths below `from` begin with `to` in what is compiled, so that it doesn't matter where they are.
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
+}
+
+fn flags(toolchain: &Toolchain, workspace_root: Option<&Path>, lane: Lane) -> Vec<String> {
     let mut flags = vec![
         // Relaxed SIMD may differ from host to host, so it stays off.
         "-Ctarget-feature=+simd128,-relaxed-simd".to_owned(),
@@ -145,18 +150,13 @@ fn flags(toolchain: &Toolchain, crate_dir: &Path, krate: &Krate, lane: Lane) -> 
         "-Cno-vectorize-slp".to_owned(),
         format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
     ];
-    let mut remap = |from: &Path, to: &str| {
-        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
-    };
-    // The last that fits wins: the crate lies in its workspace, so it comes after.
-    remap(toolchain.sysroot(), "/rust");
+    flags.push(remap(toolchain.sysroot(), "/rust"));
     if let Some(home) = cargo_home() {
-        remap(&home, "/cargo");
+        flags.push(remap(&home, "/cargo"));
     }
-    if let Some(root) = &krate.workspace_root {
-        remap(root, "/workspace");
+    if let Some(root) = workspace_root {
+        flags.push(remap(root, "/workspace"));
     }
-    remap(crate_dir, "/plugin");
     if lane == Lane::Component {
         flags.extend(["--cfg".to_owned(), "skewless_lane=\"component\"".to_owned()]);
     }
@@ -168,37 +168,13 @@ fn cargo_home() -> Option<PathBuf> {
     home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
-/// What cargo knows of the crate. Empty if cargo can't say: the build then says why.
-#[derive(Default)]
-struct Krate {
-    /// Its library's name, as the compiler is told it.
-    library: String,
-    workspace_root: Option<PathBuf>,
-}
-
-impl Krate {
-    fn read(toolchain: &Toolchain, crate_dir: &Path) -> Self {
-        Self::ask(toolchain, crate_dir).unwrap_or_default()
-    }
-
-    fn ask(toolchain: &Toolchain, crate_dir: &Path) -> Option<Self> {
-        let mut cargo = toolchain.cargo();
-        cargo.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(crate_dir);
-        let output = cargo.output().ok().filter(|output| output.status.success())?;
-        let metadata: Value = serde_json::from_slice(&output.stdout).ok()?;
-        let manifest = crate_dir.join("Cargo.toml");
-        let mut packages = metadata.get("packages")?.as_array()?.iter();
-        let package = packages
-            .find(|package| package["manifest_path"].as_str().map(Path::new) == Some(&manifest))?;
-        let is_library = |target: &&Value| {
-            let kinds = target["kind"].as_array().into_iter().flatten();
-            kinds.filter_map(Value::as_str).any(|kind| kind.ends_with("lib"))
-        };
-        let library = package["targets"].as_array()?.iter().find(is_library);
-        let name = library.and_then(|library| library["name"].as_str()).unwrap_or_default();
-        let workspace_root = metadata["workspace_root"].as_str().map(PathBuf::from);
-        Some(Self { library: name.replace('-', "_"), workspace_root })
-    }
+/// The root of the crate's workspace; `None` if cargo can't say: the build then says why.
+fn workspace_root(toolchain: &Toolchain, crate_dir: &Path) -> Option<PathBuf> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(crate_dir);
+    let output = cargo.output().ok().filter(|output| output.status.success())?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).ok()?;
+    metadata["workspace_root"].as_str().map(PathBuf::from)
 }
 
 /// The module among cargo's messages: the crate's own, not a dependency's.

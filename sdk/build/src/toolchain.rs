@@ -1,6 +1,9 @@
 //! Finds a compiler for wasm32-unknown-unknown: the user's own if it has the target (rustup), else
 //! Debian's packages, which bring the standard library as source. It installs nothing.
 
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +16,14 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) const WITHOUT_LINES: &str = "-Zlocation-detail=none";
 /// Names the crates that may use unstable flags of a stable compiler; `1` is all.
 const UNSTABLE: &str = "RUSTC_BOOTSTRAP";
+
+/// Runs the compiler, which is its first argument.
+const WRAPPER: &str = "#!/bin/sh
+case \" $* \" in
+*' -Zlocation-detail=none '*) export RUSTC_BOOTSTRAP=1 ;;
+esac
+exec \"$@\"
+";
 /// Where Debian's packages `rustc-web`, `cargo-web` and `lld` put their programs.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -103,12 +114,23 @@ impl Toolchain {
         rustc.output().is_ok_and(|output| output.status.success())
     }
 
-    /// Lets one crate of a build use unstable flags. Not all of them: dependencies that look for a nightly
-    /// compiler would find one, and be compiled otherwise than their authors meant for a stable one.
-    pub(crate) fn allow_unstable(&self, cargo: &mut Command, library: &str) {
+    /// Lets what is compiled with [`WITHOUT_LINES`], and nothing else, use unstable flags: dependencies that look for
+    /// a nightly compiler would find one, and be compiled otherwise than their authors meant for a stable one. A
+    /// wrapper of the compiler does it, as cargo builds everything anew when [`UNSTABLE`] itself changes.
+    pub(crate) fn allow_unstable(&self, cargo: &mut Command, folder: &Path) -> io::Result<()> {
         if let Self::Installed { .. } = self {
-            cargo.env(UNSTABLE, library);
+            std::fs::create_dir_all(folder)?;
+            let wrapper = folder.join("rustc-wrapper");
+            // Others may be running it: it is never seen half-written, and never written while it is run.
+            if !std::fs::read_to_string(&wrapper).is_ok_and(|there| there == WRAPPER) {
+                let new = folder.join(format!("rustc-wrapper.{}", std::process::id()));
+                std::fs::write(&new, WRAPPER)?;
+                std::fs::set_permissions(&new, Permissions::from_mode(0o755))?;
+                std::fs::rename(&new, &wrapper)?;
+            }
+            cargo.env("RUSTC_WRAPPER", wrapper);
         }
+        Ok(())
     }
 
     /// Arguments for cargo's build.
