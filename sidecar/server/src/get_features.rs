@@ -66,7 +66,7 @@ fn answer_inner(
     let mut call =
         Call { sidecar, snapshot: &snapshot, served: &served, request, deadline, now_us, start };
     let rows = call.rows_claimed();
-    let in_place = served.cost.in_place(rows);
+    let in_place = served.cost.in_place(rows) && !sidecar.store.must_wait(now_us);
     let answer = if in_place {
         call.run(&mut frame, &mut scratch)
     } else {
@@ -143,6 +143,7 @@ impl Call<'_> {
         fill(plan, self.request, limits.rows_max, frame)?;
         let decoded = Instant::now();
         self.deadline.check("before the store was read")?;
+        scratch.read.wait_at_most(self.deadline.left());
         let sequence = self.read(frame, &mut scratch.read, &mut scratch.lookups)?;
         let read = Instant::now();
         self.deadline.check("while the store was read")?;

@@ -192,6 +192,7 @@ fn store_code(error: &StoreError) -> Code {
         StoreError::Corrupt { .. } => Code::DataLoss,
         StoreError::Retired { .. }
         | StoreError::Overtaken { .. }
+        | StoreError::Busy { .. }
         | StoreError::Closed { .. }
         | StoreError::Disk { .. }
         | StoreError::Poisoned { .. }

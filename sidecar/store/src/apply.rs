@@ -14,8 +14,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use skewless_catalog::visibility::Stamp;
 
@@ -28,6 +29,9 @@ use crate::row::Row;
 use crate::rows::{Encoded, Rows, encode, in_time};
 use crate::views::ViewHandle;
 use crate::writes::{Place, Writes, corrupt_row};
+
+/// How often a read that waits looks whether a full queue has room.
+const FULL_QUEUE_LOOK: Duration = Duration::from_micros(200);
 
 /// Where a source stands once these rows are applied; stored in the same batch as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,11 +120,29 @@ impl Applier {
         answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
     }
 
-    /// Waits until every row due at `t_us` can be read.
-    pub(crate) fn promote(&self, t_us: i64) -> Result<(), StoreError> {
+    /// Waits until every row due at `t_us` can be read, at most so long: the thread may be at a bulk load.
+    pub(crate) fn promote(&self, t_us: i64, wait_max: Duration) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let busy = || {
+            let waited_ms = u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX);
+            StoreError::Busy { waited_ms }
+        };
         let (reply, answer) = sync_channel(1);
-        self.send(Command::Promote(t_us, Some(reply)))?;
-        answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
+        while let Err(error) = self.offer(Command::Promote(t_us, Some(reply.clone()))) {
+            match error {
+                StoreError::QueueFull { .. } if begun.elapsed() < wait_max => {
+                    std::thread::sleep(FULL_QUEUE_LOOK);
+                }
+                StoreError::QueueFull { .. } => return Err(busy()),
+                error => return Err(error),
+            }
+        }
+        drop(reply);
+        match answer.recv_timeout(wait_max.saturating_sub(begun.elapsed())) {
+            Ok(promoted) => promoted,
+            Err(RecvTimeoutError::Disconnected) => Err(self.poisoned()),
+            Err(RecvTimeoutError::Timeout) => Err(busy()),
+        }
     }
 
     /// Asks for promotion without waiting; a full queue promotes anyway, as it works.

@@ -161,6 +161,14 @@ pub enum StoreError {
         /// How often it started.
         attempts: usize,
     },
+    /// Rows that the read needs fall due and were not moved in the time that was given, as the apply thread is busy.
+    #[error(
+        "rows that fell due weren't there within {waited_ms} ms, as the store is busy, perhaps with a bulk load; try again"
+    )]
+    Busy {
+        /// How long the read waited.
+        waited_ms: u64,
+    },
     /// The store was dropped.
     #[error("the store in {dir} is closed")]
     Closed {

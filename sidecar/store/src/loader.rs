@@ -229,7 +229,7 @@ pub(crate) fn commit(
     let old = live.generation(slot)?.clone();
     // Ingested files are durable at once; rows acknowledged before them must not be less so, and this syncs them.
     let number = claim(shared, &live)?;
-    let (generation, kept) = match make(shared, &live, loader, mode, &old, number) {
+    let (next, kept) = match make(shared, &live, loader, mode, &old, number) {
         Ok(made) => made,
         Err(error) => {
             // Nothing points at it yet.
@@ -238,7 +238,7 @@ pub(crate) fn commit(
             return Err(error);
         }
     };
-    publish(shared, &live, loader, generation)?;
+    publish(shared, &live, loader, next)?;
     publish_sequence(shared);
     drop_generation(shared, &live, &slot.view, old.number);
     // The load stands. A read that needs a row that is due now asks for it again, and is told what is wrong.
@@ -253,7 +253,7 @@ pub(crate) fn commit(
     })
 }
 
-/// The next generation with all its rows, which nobody sees yet, and how many of the old one's it keeps.
+/// What readers will pin, with the next generation and all its rows, and how many of the old one's it keeps.
 fn make(
     shared: &Shared,
     live: &Live,
@@ -261,7 +261,7 @@ fn make(
     mode: CommitMode,
     old: &Generation,
     number: u64,
-) -> Result<(Generation, u64), StoreError> {
+) -> Result<(Next, u64), StoreError> {
     let slot = &loader.view.slot;
     let generation = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
     ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
@@ -271,29 +271,32 @@ fn make(
         kept += keep(shared, live, loader, (&old.rows, &generation.rows), "kept-rows")?;
         keep(shared, live, loader, (&old.wait, &generation.wait), "kept-wait")?;
     }
-    Ok((generation, kept))
+    let mut live = live.successor();
+    live.generations[slot.index] = Some(Arc::new(generation));
+    // Here, as it reads every view's waiting rows: once `meta` points at the generation nothing may fail.
+    let due_us = pending::next_due_us(shared, &live)?;
+    Ok((Next { live, number, due_us }, kept))
+}
+
+/// What becomes current.
+struct Next {
+    live: Live,
+    number: u64,
+    /// When the first of all waiting rows falls due.
+    due_us: i64,
 }
 
 /// Points `meta`, then the readers, at the new generation.
-fn publish(
-    shared: &Shared,
-    live: &Live,
-    loader: &Loader,
-    generation: Generation,
-) -> Result<(), StoreError> {
+fn publish(shared: &Shared, live: &Live, loader: &Loader, next: Next) -> Result<(), StoreError> {
     let slot = &loader.view.slot;
     let meta = Meta { db: &live.db, family: &live.meta };
     let mut batch = WriteBatch::default();
-    let columns = slot.columns.load();
-    let record = ViewRecord::new(generation.number, &slot.keys, &columns, &slot.rule);
+    let record = ViewRecord::new(next.number, &slot.keys, &slot.columns.load(), &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
     shared.write(live, batch, &options::write_durably())?;
-    let mut next = live.successor();
-    next.generations[slot.index] = Some(Arc::new(generation));
     // Lowered before readers can see the waiting rows, never later than one of them.
-    let due_us = pending::next_due_us(shared, &next)?;
-    shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);
-    shared.live.store(Some(Arc::new(next)));
+    shared.next_due_us.fetch_min(next.due_us, Ordering::SeqCst);
+    shared.live.store(Some(Arc::new(next.live)));
     Ok(())
 }
 

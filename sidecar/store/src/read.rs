@@ -11,13 +11,14 @@
 //! allocates its result vectors.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::Judged;
 use skewless_catalog::{Frame, Status};
 
 use crate::apply::Applier;
-use crate::config::READ_ATTEMPTS_MAX;
+use crate::config::{READ_ATTEMPTS_MAX, READ_WAIT};
 use crate::error::StoreError;
 use crate::hot::{self, Held, HotScratch, Spot, State};
 use crate::key;
@@ -35,7 +36,7 @@ const BATCH_KEYS_MIN: usize = 8;
 const HELD_AT_ONCE: usize = 6;
 
 /// Memory reused between the reads of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReadScratch {
     keys: Vec<u8>,
     /// Per lookup and row where its key is in `keys`; empty for a null key.
@@ -43,6 +44,20 @@ pub struct ReadScratch {
     values: RowScratch,
     hot: HotScratch,
     as_of_us: i64,
+    wait_max: Duration,
+}
+
+impl Default for ReadScratch {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            spans: Vec::new(),
+            values: RowScratch::default(),
+            hot: HotScratch::default(),
+            as_of_us: 0,
+            wait_max: READ_WAIT,
+        }
+    }
 }
 
 impl ReadScratch {
@@ -51,6 +66,11 @@ impl ReadScratch {
     #[must_use]
     pub fn as_of_us(&self) -> i64 {
         self.as_of_us
+    }
+
+    /// Sets how long a read may wait for rows that fell due to be moved, for the reads after it; 10 s unless set.
+    pub fn wait_at_most(&mut self, wait: Duration) {
+        self.wait_max = wait;
     }
 }
 
@@ -83,7 +103,7 @@ pub(crate) fn read(
         if shared.next_due_us.load(Ordering::SeqCst) <= as_of_us {
             // Not while pinning: it may have to wait, and old generations would stay as long.
             drop(live);
-            applier.promote(as_of_us)?;
+            applier.promote(as_of_us, scratch.wait_max)?;
             continue;
         }
         let state = match overtaken {

@@ -121,6 +121,13 @@ impl Store {
         self.applier.control(move |shared| loader::commit(shared, &loader, mode, now_us))
     }
 
+    /// Whether a read at this time must wait for rows that fell due to be moved, for as long as another write or load
+    /// takes.
+    #[must_use]
+    pub fn must_wait(&self, t_us: i64) -> bool {
+        self.shared.next_due_us.load(Ordering::SeqCst) <= t_us
+    }
+
     /// Sets the store's clock: promotes rows that fell due, without waiting, and lets compaction reclaim what
     /// expired. While writes are refused it looks whether they go on. Call it every second or so.
     pub fn tick(&self, now_us: i64) {

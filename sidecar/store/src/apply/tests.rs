@@ -55,7 +55,7 @@ fn a_full_queue_refuses_and_loses_nothing() {
         release.send(()).unwrap();
         blocking.join().unwrap().unwrap();
     });
-    applier.promote(0).unwrap();
+    applier.promote(0, std::time::Duration::MAX).unwrap();
     assert_eq!(applier.apply(view, &row(), 10, None).unwrap().verdicts, [Verdict::Applied]);
 }
 
@@ -71,4 +71,18 @@ fn a_panic_poisons_the_store_and_says_so() {
         matches!(&refused, StoreError::Poisoned { message } if message == "a defect"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_read_waits_for_due_rows_no_longer_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shared, _) = crate::open::open(dir.path(), StoreConfig::default()).unwrap();
+    let applier = Applier::start(shared).unwrap();
+    let (go, wait) = sync_channel::<()>(0);
+    // As a bulk load does, this keeps the thread.
+    applier.control_soon(move |_| wait.recv().unwrap_or(()));
+    let refused = applier.promote(0, std::time::Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
+    drop(go);
+    applier.promote(0, std::time::Duration::MAX).unwrap();
 }
