@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skewless_catalog::visibility::Stamp;
 
@@ -122,7 +122,8 @@ impl Applier {
 
     /// Waits until every row due at `t_us` can be read, at most so long: the thread may be at a bulk load.
     pub(crate) fn promote(&self, t_us: i64, wait_max: Duration) -> Result<(), StoreError> {
-        let begun = Instant::now();
+        // By counting, as the store reads no clock.
+        let mut left = wait_max;
         let busy = || {
             let waited_ms = u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX);
             StoreError::Busy { waited_ms }
@@ -130,15 +131,16 @@ impl Applier {
         let (reply, answer) = sync_channel(1);
         while let Err(error) = self.offer(Command::Promote(t_us, Some(reply.clone()))) {
             match error {
-                StoreError::QueueFull { .. } if begun.elapsed() < wait_max => {
+                StoreError::QueueFull { .. } if left > FULL_QUEUE_LOOK => {
                     std::thread::sleep(FULL_QUEUE_LOOK);
+                    left -= FULL_QUEUE_LOOK;
                 }
                 StoreError::QueueFull { .. } => return Err(busy()),
                 error => return Err(error),
             }
         }
         drop(reply);
-        match answer.recv_timeout(wait_max.saturating_sub(begun.elapsed())) {
+        match answer.recv_timeout(left) {
             Ok(promoted) => promoted,
             Err(RecvTimeoutError::Disconnected) => Err(self.poisoned()),
             Err(RecvTimeoutError::Timeout) => Err(busy()),
