@@ -9,6 +9,8 @@ use crate::Mode;
 /// Which build this is: figures of another than the first are for trying the bench itself.
 const BUILD: &str = if cfg!(debug_assertions) {
     "NOT OPTIMISED (dev profile), mimalloc"
+} else if option_env!("SKEWLESS_COUNTED_BUILD").is_some() {
+    "`./dev bench --quick`: our crates at opt-level 3, dependencies (the floors among them) at 2 as the tests have them, no LTO; mimalloc"
 } else {
     "cargo's bench profile (release: thin LTO, 4 codegen units), mimalloc"
 };

@@ -1,7 +1,7 @@
 //! The gate on instructions: named paths of a request, counted by Valgrind's Callgrind and held against
 //! `baseline.toml`; not times, which `floors` measures, and not caches or branches.
 //!
-//!     ./dev instructions                        # count all paths and judge; part of ./dev test
+//!     ./dev instructions                        # count all paths and judge; CI runs it
 //!     ./dev instructions --write "why"          # and write what has moved into the baseline
 //!     ./dev instructions --keep FOLDER PATH..   # count these only; keep profiles for callgrind_annotate
 //!
