@@ -68,7 +68,7 @@ fn alone(rounds: usize, hot: &Path, raw: &Path) -> Result<Table> {
         HOT_BYTES >> 20
     );
     let heads = ["raw RocksDB", "store.read"];
-    Ok(Table { title: "F4: hot rows over raw RocksDB", method, heads, ratios: false, lines })
+    Ok(Table { title: "Hot rows over raw RocksDB", method, heads, ratios: false, lines })
 }
 
 fn beside_writes(rounds: usize, hot: &Path, cold: &Path) -> Result<Table> {
@@ -100,7 +100,7 @@ fn beside_writes(rounds: usize, hot: &Path, cold: &Path) -> Result<Table> {
         HOT_BYTES >> 20,
         BATCH_EVERY.as_millis()
     );
-    let title = "F5: reads with hot rows over reads without, beside a writer";
+    let title = "Hot rows: reads with them over reads without, beside a writer";
     Ok(Table { title, method, heads: ["without", "with"], ratios: true, lines })
 }
 

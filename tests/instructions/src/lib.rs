@@ -108,7 +108,7 @@ impl Baseline {
     pub fn text(&self) -> String {
         let mut text = format!(
             "# Instructions of one call of each named path; what they are is in count/paths.rs.\n\
-             # Checked by `./dev instructions` (and `./dev test`); rewritten by `{WRITE}`.\n\n[machine]\n"
+             # Checked by `./dev instructions`, which CI runs; rewritten by `{WRITE}`.\n\n[machine]\n"
         );
         for (name, value) in &self.machine {
             let _ = writeln!(text, "{name} = {}", quoted(value));
