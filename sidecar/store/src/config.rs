@@ -91,6 +91,10 @@ pub const HOT_ROW_BYTES_MAX: usize = 4 << 10;
 /// Most that `value_bytes_max` may be set to: offsets inside a row are 32 bits, with room to spare.
 pub const VALUE_BYTES_MOST: usize = 1 << 30;
 
+/// Most that `read_bytes_max` may be set to, one byte less than 2 GiB: a column's offsets are 31 bits, and all rows
+/// of one read may go into one column.
+pub const READ_BYTES_MOST: usize = (1 << 31) - 1;
+
 /// Times a read starts again because a swap, a due row or a newer row came between. Each needs a
 /// write to the same keys within microseconds; a hundred in a row mean something else is wrong.
 pub const READ_ATTEMPTS_MAX: usize = 100;
@@ -134,11 +138,13 @@ impl StoreConfig {
             let came = self.background_threads;
             found.push(format!("expected background_threads of at least 1, came {came}"));
         }
-        if self.value_bytes_max > VALUE_BYTES_MOST {
-            let came = self.value_bytes_max;
-            found.push(format!(
-                "expected value_bytes_max of at most {VALUE_BYTES_MOST}, came {came}"
-            ));
+        for (name, most, came) in [
+            ("value_bytes_max", VALUE_BYTES_MOST, self.value_bytes_max),
+            ("read_bytes_max", READ_BYTES_MOST, self.read_bytes_max),
+        ] {
+            if came > most {
+                found.push(format!("expected {name} of at most {most}, came {came}"));
+            }
         }
         for (name, came) in [
             ("read_behind_us_max", self.read_behind_us_max),

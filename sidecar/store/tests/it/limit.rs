@@ -196,6 +196,7 @@ fn every_mistake_of_a_configuration_is_reported_at_once() {
         hot_bytes: 1,
         queue_commands_max: 0,
         value_bytes_max: 2 << 30,
+        read_bytes_max: 2 << 30,
         background_threads: 0,
         read_behind_us_max: -1,
         ..config()
@@ -207,6 +208,7 @@ fn every_mistake_of_a_configuration_is_reported_at_once() {
         "hot_bytes",
         "queue_commands_max",
         "value_bytes_max",
+        "read_bytes_max",
         "background_threads",
         "read_behind_us_max",
     ];
