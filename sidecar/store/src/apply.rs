@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 
 use skewless_catalog::visibility::Stamp;
 
-use crate::config::{GROUP_ROWS_MAX, PROMOTE_ROWS_MAX, SOURCE_BYTES_MAX};
+use crate::config::{GROUP_ROWS_MAX, SOURCE_BYTES_MAX};
 use crate::error::StoreError;
 use crate::live::{Live, Shared, Slot};
 use crate::pending;
@@ -342,7 +342,7 @@ impl Group {
     }
 }
 
-/// Moves every waiting row that is due at `t_us` to the rows, some thousand at a time.
+/// Moves every waiting row that is due at `t_us` to the rows, some thousand or some megabytes at a time.
 pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     if shared.next_due_us.load(Ordering::SeqCst) > t_us {
         return Ok(());
@@ -350,10 +350,9 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     let live = shared.pinned()?;
     for (slot, _) in live.views() {
         loop {
-            let due = pending::due(shared, &live, slot.index, t_us, PROMOTE_ROWS_MAX)?;
-            let last = due.len() < PROMOTE_ROWS_MAX;
-            promote_rows(shared, &live, slot, due)?;
-            if last {
+            let due = pending::due(shared, &live, slot.index, t_us)?;
+            promote_rows(shared, &live, slot, due.rows)?;
+            if !due.more {
                 break;
             }
         }

@@ -99,8 +99,12 @@ pub const READ_BYTES_MOST: usize = (1 << 31) - 1;
 /// write to the same keys within microseconds; a hundred in a row mean something else is wrong.
 pub const READ_ATTEMPTS_MAX: usize = 100;
 
-/// Rows promoted from waiting in one write batch: some megabytes.
+/// Rows promoted from waiting in one write batch: some megabytes, and a few tens of milliseconds.
 pub const PROMOTE_ROWS_MAX: usize = 10_000;
+
+/// Bytes of keys and rows from which on a batch of promoted rows takes no more of them: 16 MiB. Each is held up to
+/// three times (found, compared, written), and rows may be up to `value_bytes_max`, so that rows alone bound nothing.
+pub const PROMOTE_BYTES_MAX: usize = 16 << 20;
 
 /// Rows of waiting commands that are written as one batch, so that they share one fsync.
 pub const GROUP_ROWS_MAX: usize = 10_000;
