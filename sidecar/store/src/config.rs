@@ -29,7 +29,8 @@ pub struct StoreConfig {
     pub value_bytes_max: usize,
     /// Bytes of one encoded key. Default 4,096: keys are held in every index and filter block.
     pub key_bytes_max: usize,
-    /// Views in one store. Default 1,024: each is two column families with their own memtables.
+    /// Views in one store, those that left the definitions included. Default 1,024: each is two column
+    /// families with their own memtables.
     pub views_max: usize,
     /// Bytes of rows that a bulk load collects before it writes a file. Default 64 MiB, RocksDB's
     /// usual file size: large enough to keep files few, small enough to hold in memory.
