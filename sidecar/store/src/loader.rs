@@ -25,7 +25,7 @@ use crate::live::{Db, Family, Generation, Live, Shared};
 use crate::meta::{Meta, ViewRecord};
 use crate::row::Row;
 use crate::rows::{Rows, encode};
-use crate::views::{ViewHandle, create_generation, drop_generation};
+use crate::views::{ViewHandle, claim, create_generation, drop_generation};
 use crate::writes::corrupt_row;
 use crate::{options, pending};
 
@@ -225,19 +225,17 @@ pub(crate) fn commit(
     }
     promote(shared, now_us)?;
     let live = shared.pinned()?;
-    // Ingested files are durable at once; rows acknowledged before them must not be less so.
-    live.db.flush_wal(true).map_err(|error| shared.rocks(error))?;
-    let meta = Meta { db: &live.db, family: &live.meta };
-    let number = meta.next_generation()?;
     let old = live.generation(slot)?.clone();
-    let generation = create_generation(shared, &live, &slot.view, number, &slot.ttl_us)?;
-    ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
-    ingest(shared, &live.db, &generation.wait, &loader.wait_files)?;
-    let mut kept = 0;
-    if mode == CommitMode::Merge {
-        kept += keep(shared, &live, loader, (&old.rows, &generation.rows), "kept-rows")?;
-        keep(shared, &live, loader, (&old.wait, &generation.wait), "kept-wait")?;
-    }
+    // Ingested files are durable at once; rows acknowledged before them must not be less so, and this syncs them.
+    let number = claim(shared, &live)?;
+    let (generation, kept) = match make(shared, &live, loader, mode, &old, number) {
+        Ok(made) => made,
+        Err(error) => {
+            // Nothing points at it yet.
+            drop_generation(shared, &live, &slot.view, number);
+            return Err(error);
+        }
+    };
     publish(shared, &live, loader, generation, number)?;
     publish_sequence(shared);
     drop_generation(shared, &live, &slot.view, old.number);
@@ -250,6 +248,27 @@ pub(crate) fn commit(
         kept,
         sequence: live.db.latest_sequence_number(),
     })
+}
+
+/// The next generation with all its rows, which nobody sees yet, and how many of the old one's it keeps.
+fn make(
+    shared: &Shared,
+    live: &Live,
+    loader: &Loader,
+    mode: CommitMode,
+    old: &Generation,
+    number: u64,
+) -> Result<(Generation, u64), StoreError> {
+    let slot = &loader.view.slot;
+    let generation = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
+    ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
+    ingest(shared, &live.db, &generation.wait, &loader.wait_files)?;
+    let mut kept = 0;
+    if mode == CommitMode::Merge {
+        kept += keep(shared, live, loader, (&old.rows, &generation.rows), "kept-rows")?;
+        keep(shared, live, loader, (&old.wait, &generation.wait), "kept-wait")?;
+    }
+    Ok((generation, kept))
 }
 
 /// Points `meta`, then the readers, at the new generation.
@@ -265,7 +284,6 @@ fn publish(
     let mut batch = WriteBatch::default();
     let record = ViewRecord::new(number, &slot.keys, &slot.columns.load(), &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
-    meta.put_next(&mut batch, number + 1);
     let written = live.db.write_opt(batch, &options::write_durably());
     written.map_err(|error| shared.rocks(error))?;
     let mut next = live.successor();

@@ -16,6 +16,7 @@ use skewless_batch::Type;
 use skewless_catalog::visibility::Rule;
 use skewless_catalog::{Catalog, Plan, View, ViewId};
 
+use crate::apply::publish;
 use crate::error::StoreError;
 use crate::live::{Family, Generation, Live, Shared, Slot};
 use crate::meta::{Meta, ViewRecord, rows_family, wait_family};
@@ -396,6 +397,19 @@ pub(crate) fn new_slot(
     }
 }
 
+/// Takes a generation's number, durably, before anything is made under it: no other generation ever has it. The
+/// sync is of the whole log.
+pub(crate) fn claim(shared: &Shared, live: &Live) -> Result<u64, StoreError> {
+    let meta = Meta { db: &live.db, family: &live.meta };
+    let number = meta.next_generation()?;
+    let mut batch = WriteBatch::default();
+    meta.put_next(&mut batch, number + 1);
+    let written = live.db.write_opt(batch, &options::write_durably());
+    written.map_err(|error| shared.rocks(error))?;
+    publish(shared);
+    Ok(number)
+}
+
 /// Creates the two column families of a generation; both are orphans until `meta` points at them.
 pub(crate) fn create_generation(
     shared: &Shared,
@@ -439,9 +453,13 @@ pub(crate) fn find_generation(
 /// Gives a generation's disk space back once its last reader is gone.
 pub(crate) fn drop_generation(shared: &Shared, live: &Live, view: &str, number: u64) {
     for name in [rows_family(view, number), wait_family(view, number)] {
+        // One that was refused half-way may not have it.
+        if live.db.cf_handle(&name).is_none() {
+            continue;
+        }
         if let Err(error) = live.db.drop_cf(&name) {
             // It stays as an orphan and is dropped at the next open.
-            tracing::warn!(dir = %shared.dir.display(), %name, %error, "old generation not dropped");
+            tracing::warn!(dir = %shared.dir.display(), %name, %error, "generation not dropped");
         }
     }
 }
