@@ -21,7 +21,7 @@ use skewless_catalog::visibility::Stamp;
 use crate::apply::{promote, publish as publish_sequence};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::live::{Db, Family, Generation, Live, Shared};
+use crate::live::{Db, Family, Generation, Live, Shared, Slot};
 use crate::meta::{Meta, ViewRecord};
 use crate::row::Row;
 use crate::rows::{Rows, encode};
@@ -228,7 +228,7 @@ pub(crate) fn commit(
     let old = live.generation(slot)?.clone();
     // Ingested files are durable at once; rows acknowledged before them must not be less so, and this syncs them.
     let number = claim(shared, &live)?;
-    let (generation, kept) = match make(shared, &live, loader, mode, &old, number) {
+    let made = match make(shared, &live, loader, mode, &old, number) {
         Ok(made) => made,
         Err(error) => {
             // Nothing points at it yet.
@@ -236,10 +236,14 @@ pub(crate) fn commit(
             return Err(error);
         }
     };
-    publish(shared, &live, loader, generation, number)?;
+    let kept = made.kept;
+    publish(shared, slot, made)?;
     publish_sequence(shared);
     drop_generation(shared, &live, &slot.view, old.number);
-    promote(shared, now_us)?;
+    // The load stands. A read that needs what is due asks for it again, and is told what is wrong.
+    if let Err(error) = promote(shared, now_us) {
+        tracing::error!(dir = %shared.dir.display(), %error, "rows that are due after a load wait on");
+    }
     Ok(CommitReport {
         generation: number,
         rows: loader.pushed,
@@ -250,7 +254,17 @@ pub(crate) fn commit(
     })
 }
 
-/// The next generation with all its rows, which nobody sees yet, and how many of the old one's it keeps.
+/// What readers will pin once `meta` points at it.
+struct Made {
+    next: Live,
+    number: u64,
+    /// No row that waits in it is due before this.
+    due_us: i64,
+    /// Rows of the old generation that it keeps.
+    kept: u64,
+}
+
+/// Makes the next generation with all its rows, which nobody sees yet.
 fn make(
     shared: &Shared,
     live: &Live,
@@ -258,7 +272,7 @@ fn make(
     mode: CommitMode,
     old: &Generation,
     number: u64,
-) -> Result<(Generation, u64), StoreError> {
+) -> Result<Made, StoreError> {
     let slot = &loader.view.slot;
     let generation = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
     ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
@@ -268,28 +282,23 @@ fn make(
         kept += keep(shared, live, loader, (&old.rows, &generation.rows), "kept-rows")?;
         keep(shared, live, loader, (&old.wait, &generation.wait), "kept-wait")?;
     }
-    Ok((generation, kept))
+    let mut next = live.successor();
+    next.generations[slot.index] = Some(Arc::new(generation));
+    let due_us = pending::next_due_us(shared, &next)?;
+    Ok(Made { next, number, due_us, kept })
 }
 
-/// Points `meta`, then the readers, at the new generation.
-fn publish(
-    shared: &Shared,
-    live: &Live,
-    loader: &Loader,
-    generation: Generation,
-    number: u64,
-) -> Result<(), StoreError> {
-    let slot = &loader.view.slot;
-    let meta = Meta { db: &live.db, family: &live.meta };
+/// Points `meta`, then the readers, at the new generation. Only the write itself can fail: once it is in the log the
+/// next open takes the new generation, so this process must not go on with the old one.
+fn publish(shared: &Shared, slot: &Slot, made: Made) -> Result<(), StoreError> {
+    let Made { next, number, due_us, .. } = made;
+    let meta = Meta { db: &next.db, family: &next.meta };
     let mut batch = WriteBatch::default();
     let record = ViewRecord::new(number, &slot.keys, &slot.columns.load(), &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
-    let written = live.db.write_opt(batch, &options::write_durably());
+    let written = next.db.write_opt(batch, &options::write_durably());
     written.map_err(|error| shared.rocks(error))?;
-    let mut next = live.successor();
-    next.generations[slot.index] = Some(Arc::new(generation));
     // Lowered before readers can see the waiting rows, never later than one of them.
-    let due_us = pending::next_due_us(shared, &next)?;
     shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);
     shared.live.store(Some(Arc::new(next)));
     Ok(())
@@ -381,3 +390,6 @@ fn write_file(
     }
     file.finish().map_err(|error| shared.rocks(error))
 }
+
+#[cfg(test)]
+mod tests;

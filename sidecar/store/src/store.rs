@@ -21,8 +21,8 @@ use crate::views::{self, StorePlan, ViewHandle, ViewSchema, ViewSet};
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
 pub struct Store {
-    applier: Applier,
-    shared: Arc<Shared>,
+    pub(crate) applier: Applier,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Store {
