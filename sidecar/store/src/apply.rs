@@ -6,8 +6,8 @@
 //! order. Commands that wait together are written as one batch with one fsync; their source offsets are
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here.
 //!
-//! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. A bulk load's commit
-//! and a reopening run on this thread too; commands wait meanwhile. A panic here poisons the store:
+//! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. The short steps
+//! of a bulk load's commit and a reopening run on this thread too; commands wait meanwhile. A panic here poisons the store:
 //! every later write is refused, loudly.
 
 use std::any::Any;

@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use skewless_catalog::{Catalog, Frame};
 
 use crate::apply::{Applied, Applier, SourceOffset};
+use crate::commit;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::info::StoreInfo;
 use crate::live::Shared;
-use crate::loader::{self, CommitMode, CommitReport, Loader};
+use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, LookupPhase, ReadScratch};
@@ -108,7 +109,8 @@ impl Store {
         Loader::new(self.shared.clone(), view.clone(), now_us)
     }
 
-    /// Makes a load the view's next generation: readers see the old rows or the new, never a mix in one answer.
+    /// Makes a load the view's next generation: readers see the old rows or the new, never a mix in one answer. A
+    /// merge reads all of the old rows, beside reads and writes of every view. One commit at a time: others wait.
     pub fn commit(
         &self,
         mut loader: Loader,
@@ -116,7 +118,7 @@ impl Store {
         now_us: i64,
     ) -> Result<CommitReport, StoreError> {
         loader.finish()?;
-        self.applier.control(move |shared| loader::commit(shared, &loader, mode, now_us))
+        commit::commit(&self.shared, &self.applier, loader, mode, now_us)
     }
 
     /// Sets the store's clock: promotes rows that fell due, without waiting, and lets compaction reclaim what

@@ -110,6 +110,9 @@ impl Writes {
         }
         let written = live.db.write_opt(batch, &options::write(&shared.config));
         self.mark(shared, &live, written.is_ok());
+        // Of a write that failed it isn't known whether it will be there.
+        let dirty = self.entries.iter().filter(|(_, entry)| entry.dirty);
+        shared.changes.note(dirty.map(|(place, _)| place));
         written.map_err(|error| shared.rocks(error))
     }
 
