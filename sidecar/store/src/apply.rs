@@ -6,8 +6,8 @@
 //! order. Commands that wait together are written as one batch with one fsync; their source offsets are
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here.
 //!
-//! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. A bulk load's commit
-//! and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
+//! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. The short steps
+//! of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
 //! every later write is refused, loudly.
 
 use std::any::Any;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use skewless_catalog::visibility::Stamp;
 
-use crate::config::{GROUP_ROWS_MAX, PROMOTE_ROWS_MAX, SOURCE_BYTES_MAX};
+use crate::config::{GROUP_ROWS_MAX, SOURCE_BYTES_MAX};
 use crate::error::StoreError;
 use crate::live::{Live, Shared, Slot};
 use crate::pending;
@@ -375,7 +375,7 @@ impl Group {
     }
 }
 
-/// Moves every waiting row that is due at `t_us` to the rows, some thousand at a time.
+/// Moves every waiting row that is due at `t_us` to the rows, some thousand or some megabytes at a time.
 pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     if shared.next_due_us.load(Ordering::SeqCst) > t_us {
         return Ok(());
@@ -383,10 +383,9 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
     let live = shared.pinned()?;
     for (slot, _) in live.views() {
         loop {
-            let due = pending::due(shared, &live, slot.index, t_us, PROMOTE_ROWS_MAX)?;
-            let last = due.len() < PROMOTE_ROWS_MAX;
-            promote_rows(shared, &live, slot, due)?;
-            if last {
+            let due = pending::due(shared, &live, slot.index, t_us)?;
+            promote_rows(shared, &live, slot, due.rows)?;
+            if !due.more {
                 break;
             }
         }

@@ -31,7 +31,8 @@ pub struct StoreConfig {
     pub value_bytes_max: usize,
     /// Bytes of one encoded key. Default 4,096: keys are held in every index and filter block.
     pub key_bytes_max: usize,
-    /// Views in one store. Default 1,024: each is two column families with their own memtables.
+    /// Views in one store, those that left the definitions included. Default 1,024: each is two column
+    /// families with their own memtables.
     pub views_max: usize,
     /// Bytes of rows that a bulk load collects before it writes a file. Default 64 MiB, RocksDB's
     /// usual file size: large enough to keep files few, small enough to hold in memory.
@@ -105,8 +106,28 @@ pub const READ_WAIT: Duration = Duration::from_secs(10);
 /// write to the same keys within microseconds; a hundred in a row mean something else is wrong.
 pub const READ_ATTEMPTS_MAX: usize = 100;
 
-/// Rows promoted from waiting in one write batch: some megabytes.
+/// Rows promoted from waiting in one write batch: some megabytes, and a few tens of milliseconds.
 pub const PROMOTE_ROWS_MAX: usize = 10_000;
+
+/// Bytes of keys and rows from which on a batch of promoted rows takes no more of them: 16 MiB. Each is held up to
+/// three times (found, compared, written), and rows may be up to `value_bytes_max`, so that rows alone bound nothing.
+pub const PROMOTE_BYTES_MAX: usize = 16 << 20;
+
+/// Rows of the old generation, or keys written meanwhile, that a merge reads before it pins the store's state anew:
+/// some tens of milliseconds, for which a generation that was swapped out stays.
+pub const MERGE_ROWS: usize = 10_000;
+
+/// Keys written during a merge that its last step reads again, while everything else waits: ten milliseconds or so.
+/// If there are more, they are read beside writes first.
+pub const LAST_KEYS_MAX: usize = 1_000;
+
+/// Times a merge reads again what was written meanwhile, before its last step does however much it is. Each time there
+/// is less, unless rows are written faster than they are read; then more times don't help.
+pub const ROUNDS_MAX: usize = 8;
+
+/// Bytes of keys written during a merge and not read again yet: 64 MiB, some 700,000 keys. Half of it lets it read
+/// these before it goes on; beyond it they are let go, and the last step reads everything.
+pub const CHANGED_BYTES_MAX: usize = 64 << 20;
 
 /// Rows of waiting commands that are written as one batch, so that they share one fsync.
 pub const GROUP_ROWS_MAX: usize = 10_000;

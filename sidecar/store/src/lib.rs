@@ -6,7 +6,7 @@
 //!
 //! * A view's rows live in two column families per *generation*: `rows/<view>/<n>`, one row per
 //!   key, and `wait/<view>/<n>`, rows whose due time has not come, ordered by it. A bulk load builds
-//!   the next generation beside the current one and swaps a pointer in `meta`.
+//!   the next generation beside the current one, which goes on being read and written, and swaps a pointer in `meta`.
 //! * One thread applies: it reads, compares by the total order of
 //!   [`skewless_catalog::visibility::Stamp`], and writes; so late data never overwrites newer data.
 //! * Readers hold no lock: they pin the current pointers and one state of the rows, and start again
@@ -25,6 +25,8 @@ pub mod config;
 pub mod key;
 
 mod apply;
+mod changes;
+mod commit;
 mod error;
 mod fault;
 mod hot;

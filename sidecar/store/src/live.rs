@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use rocksdb::{BoundColumnFamily, Cache, DBWithThreadMode, MultiThreaded};
 use skewless_batch::Type;
 use skewless_catalog::visibility::Rule;
 
+use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::hot::Hot;
@@ -122,6 +123,10 @@ pub(crate) struct Shared {
     pub(crate) clock_us: Arc<AtomicI64>,
     /// No waiting row is due before this.
     pub(crate) next_due_us: AtomicI64,
+    /// What is written to the view whose load is merged.
+    pub(crate) changes: Changes,
+    /// Held by the one commit under way.
+    pub(crate) committing: Mutex<()>,
     /// The panic that ended the apply thread.
     pub(crate) poisoned: OnceLock<String>,
     /// What the last write failed with, if it failed.

@@ -1,34 +1,24 @@
-//! Bulk load: sorted rows become files, files become the next generation of a view, one pointer is
-//! swapped; not the reading of Parquet or the sorting, which are offline's.
+//! Bulk load: sorted rows become files; not how these become the next generation of a view, which is `commit.rs`,
+//! and not the reading of Parquet or the sorting, which are offline's.
 //!
 //! Life of a load: `stage` makes a folder in `<store>/staging`; `push` takes rows sorted by key (several
 //! rows of one key are welcome: the newest due one is kept, those not due yet wait); files are written as
-//! rows come; `commit` runs on the apply thread: it takes a number, the files are ingested into new column
-//! families, the rows that must survive from the current generation are merged in, and `meta` is pointed at the
-//! new generation in one synced write. Killed before that write, the old generation stays and the next
-//! open drops what was left; after it, the new one is there. If that write fails, the old one stays until the
-//! folder is opened again; then it is the one or the other. A dropped loader removes its folder.
+//! rows come; a commit takes them in. A dropped loader removes its folder.
 //!
-//! Limits: one file's rows are held in memory ([`crate::StoreConfig::stage_bytes`]); a merge
-//! reads the current generation once while other writes wait in the queue.
+//! Limits: one file's rows are held in memory ([`crate::StoreConfig::stage_bytes`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rocksdb::{DBRawIteratorWithThreadMode, IngestExternalFileOptions, SstFileWriter, WriteBatch};
+use rocksdb::SstFileWriter;
 use skewless_catalog::visibility::Stamp;
 
-use crate::apply::{promote, publish as publish_sequence};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::fault::list_anew;
-use crate::live::{Db, Family, Generation, Live, Shared};
-use crate::meta::{Meta, ViewRecord};
-use crate::row::Row;
+use crate::live::Shared;
 use crate::rows::{Rows, encode};
-use crate::views::{ViewHandle, claim, create_generation, drop_generation};
-use crate::writes::corrupt_row;
+use crate::views::ViewHandle;
 use crate::{options, pending};
 
 /// The folder of unfinished loads inside the store's.
@@ -56,7 +46,7 @@ pub struct CommitReport {
     pub keys: u64,
     /// Rows among them that wait for their due time.
     pub pending: u64,
-    /// Rows kept from the generation before.
+    /// Rows kept from the generation before; one that was written during the merge may count again.
     pub kept: u64,
     /// The store's sequence afterwards.
     pub sequence: u64,
@@ -66,31 +56,37 @@ pub struct CommitReport {
 pub struct Loader {
     pub(crate) view: Arc<ViewHandle>,
     shared: Arc<Shared>,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     now_us: i64,
     /// Finished rows of the next file, sorted.
     rows: Chunk,
     /// Rows that wait, in any order.
     waits: Chunk,
-    row_files: Vec<PathBuf>,
-    wait_files: Vec<PathBuf>,
+    /// Files of rows, none of whose keys are in another.
+    pub(crate) row_files: Vec<PathBuf>,
+    /// Files of rows that wait; of a key in several the last counts.
+    pub(crate) wait_files: Vec<PathBuf>,
     /// The key being collected and its best row so far.
     key: Vec<u8>,
     best: Option<(Stamp, Vec<u8>)>,
-    pushed: u64,
-    keys: u64,
-    pending: u64,
+    pub(crate) pushed: u64,
+    pub(crate) keys: u64,
+    pub(crate) pending: u64,
 }
 
+/// A key with its row; none for one that is to be removed.
+pub(crate) type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// What the next file will hold.
 #[derive(Default)]
-struct Chunk {
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
-    bytes: usize,
+pub(crate) struct Chunk {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) bytes: usize,
 }
 
 impl Chunk {
-    fn add(&mut self, key: Vec<u8>, row: Vec<u8>) {
-        self.bytes += key.len() + row.len();
+    pub(crate) fn add(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
+        self.bytes += key.len() + row.as_ref().map_or(0, Vec::len);
         self.entries.push((key, row));
     }
 }
@@ -151,7 +147,7 @@ impl Loader {
             let due_us = self.view.slot.rule.due_us(stamp);
             if due_us > self.now_us {
                 let key = pending::wait_key(due_us, key, stamp.event_us, stamp.known_us);
-                self.waits.add(key, row.to_vec());
+                self.waits.add(key, Some(row.to_vec()));
                 self.pending += 1;
             } else if self.best.as_ref().is_none_or(|(best, _)| stamp.replaces(best)) {
                 self.best = Some((*stamp, row.to_vec()));
@@ -164,7 +160,7 @@ impl Loader {
 
     fn finish_key(&mut self) {
         if let Some((_, row)) = self.best.take() {
-            self.rows.add(std::mem::take(&mut self.key), row);
+            self.rows.add(std::mem::take(&mut self.key), Some(row));
             self.keys += 1;
         }
     }
@@ -213,181 +209,22 @@ impl Loader {
     }
 }
 
-/// Makes a finished load the view's next generation. Runs on the apply thread.
-pub(crate) fn commit(
-    shared: &Arc<Shared>,
-    loader: &Loader,
-    mode: CommitMode,
-    now_us: i64,
-) -> Result<CommitReport, StoreError> {
-    let slot = &loader.view.slot;
-    if slot.retired.load(Ordering::Acquire) {
-        return Err(StoreError::Retired { view: slot.view.clone() });
-    }
-    promote(shared, now_us)?;
-    let live = shared.pinned()?;
-    let old = live.generation(slot)?.clone();
-    // Ingested files are durable at once; rows acknowledged before them must not be less so, and this syncs them.
-    let number = claim(shared, &live)?;
-    let (next, kept) = match make(shared, &live, loader, mode, &old, number) {
-        Ok(made) => made,
-        Err(error) => {
-            // Nothing points at it yet.
-            drop_generation(shared, &live, &slot.view, number);
-            list_anew(shared, &live);
-            return Err(error);
-        }
-    };
-    publish(shared, &live, loader, next)?;
-    publish_sequence(shared);
-    drop_generation(shared, &live, &slot.view, old.number);
-    // The load stands. A read that needs a row that is due now asks for it again, and is told what is wrong.
-    let _ = promote(shared, now_us);
-    Ok(CommitReport {
-        generation: number,
-        rows: loader.pushed,
-        keys: loader.keys,
-        pending: loader.pending,
-        kept,
-        sequence: live.db.latest_sequence_number(),
-    })
-}
-
-/// What readers will pin, with the next generation and all its rows, and how many of the old one's it keeps.
-fn make(
-    shared: &Shared,
-    live: &Live,
-    loader: &Loader,
-    mode: CommitMode,
-    old: &Generation,
-    number: u64,
-) -> Result<(Next, u64), StoreError> {
-    let slot = &loader.view.slot;
-    let generation = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
-    ingest(shared, &live.db, &generation.rows, &loader.row_files)?;
-    ingest(shared, &live.db, &generation.wait, &loader.wait_files)?;
-    let mut kept = 0;
-    if mode == CommitMode::Merge {
-        kept += keep(shared, live, loader, (&old.rows, &generation.rows), "kept-rows")?;
-        keep(shared, live, loader, (&old.wait, &generation.wait), "kept-wait")?;
-    }
-    let mut live = live.successor();
-    live.generations[slot.index] = Some(Arc::new(generation));
-    // Here, as it reads every view's waiting rows: once `meta` points at the generation nothing may fail.
-    let due_us = pending::next_due_us(shared, &live)?;
-    Ok((Next { live, number, due_us }, kept))
-}
-
-/// What becomes current.
-struct Next {
-    live: Live,
-    number: u64,
-    /// When the first of all waiting rows falls due.
-    due_us: i64,
-}
-
-/// Points `meta`, then the readers, at the new generation.
-fn publish(shared: &Shared, live: &Live, loader: &Loader, next: Next) -> Result<(), StoreError> {
-    let slot = &loader.view.slot;
-    let meta = Meta { db: &live.db, family: &live.meta };
-    let mut batch = WriteBatch::default();
-    let record = ViewRecord::new(next.number, &slot.keys, &slot.columns.load(), &slot.rule);
-    meta.put_view(&mut batch, &slot.view, &record);
-    shared.write(live, batch, &options::write_durably())?;
-    // Lowered before readers can see the waiting rows, never later than one of them.
-    shared.next_due_us.fetch_min(next.due_us, Ordering::SeqCst);
-    shared.live.store(Some(Arc::new(next.live)));
-    Ok(())
-}
-
-fn ingest(shared: &Shared, db: &Db, family: &Family, files: &[PathBuf]) -> Result<(), StoreError> {
-    let mut options = IngestExternalFileOptions::default();
-    // A hard link instead of a copy: the staging folder is on the same file system.
-    options.set_move_files(true);
-    // One by one: files of waiting rows overlap, and of equal keys the later file must win.
-    for file in files {
-        let done = db.ingest_external_file_cf_opts(&family.handle, &options, vec![file]);
-        done.map_err(|error| {
-            shared.list_in_doubt.store(true, Ordering::Relaxed);
-            shared.broke(error)
-        })?;
-    }
-    Ok(())
-}
-
-/// Adds to the new family what the old one has newer, or alone. Both are read once, in key order.
-fn keep(
-    shared: &Shared,
-    live: &Live,
-    loader: &Loader,
-    (old, new): (&Family, &Family),
-    name: &str,
-) -> Result<u64, StoreError> {
-    let mut files = Vec::new();
-    let mut chunk = Chunk::default();
-    let mut kept = 0;
-    let mut write = |chunk: Chunk| -> Result<(), StoreError> {
-        let path = loader.dir.join(format!("{name}-{}.sst", files.len()));
-        write_file(shared, &path, chunk.entries)?;
-        files.push(path);
-        Ok(())
-    };
-    let mut olds = live.db.raw_iterator_cf(&old.handle);
-    let mut news = live.db.raw_iterator_cf(&new.handle);
-    olds.seek_to_first();
-    news.seek_to_first();
-    while let (Some(key), Some(row)) = (olds.key(), olds.value()) {
-        while news.key().is_some_and(|at| at < key) {
-            news.next();
-        }
-        let there = stamp(shared, loader, row)?;
-        let wins = match (news.key(), news.value()) {
-            // What is loaded counts as arriving now.
-            (Some(at), Some(loaded)) if at == key => {
-                !stamp(shared, loader, loaded)?.replaces(&there)
-            }
-            _ => true,
-        };
-        if wins {
-            chunk.add(key.to_vec(), row.to_vec());
-            kept += 1;
-        }
-        if chunk.bytes >= shared.config.stage_bytes {
-            write(std::mem::take(&mut chunk))?;
-        }
-        olds.next();
-    }
-    check(shared, &olds)?;
-    check(shared, &news)?;
-    if !chunk.entries.is_empty() {
-        write(chunk)?;
-    }
-    drop((olds, news));
-    ingest(shared, &live.db, new, &files)?;
-    Ok(kept)
-}
-
-fn stamp(shared: &Shared, loader: &Loader, row: &[u8]) -> Result<Stamp, StoreError> {
-    let row = Row::parse_times(row);
-    Ok(row.map_err(|error| corrupt_row(shared, loader.view.name(), &error))?.stamp())
-}
-
-/// An iterator that met an error looks like one at its end.
-fn check(shared: &Shared, scan: &DBRawIteratorWithThreadMode<'_, Db>) -> Result<(), StoreError> {
-    scan.status().map_err(|error| shared.rocks(error))
-}
-
-fn write_file(
+/// Writes entries, whose keys ascend, to a file that RocksDB can take in.
+pub(crate) fn write_file(
     shared: &Shared,
     path: &Path,
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
+    entries: Vec<Entry>,
 ) -> Result<(), StoreError> {
     let config: &StoreConfig = &shared.config;
     let options = options::family(config, &shared.cache);
     let mut file = SstFileWriter::create(&options);
     file.open(path).map_err(|error| shared.rocks(error))?;
     for (key, row) in entries {
-        file.put(key, row).map_err(|error| shared.rocks(error))?;
+        let added = match row {
+            Some(row) => file.put(key, row),
+            None => file.delete(key),
+        };
+        added.map_err(|error| shared.rocks(error))?;
     }
     file.finish().map_err(|error| shared.rocks(error))
 }

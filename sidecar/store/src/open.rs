@@ -7,11 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Options, WriteBatch};
 
+use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
 use crate::hot::Hot;
@@ -79,6 +80,8 @@ pub(crate) fn open(
         live: ArcSwapOption::empty(),
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
         next_due_us: AtomicI64::new(pending::NEVER),
+        changes: Changes::default(),
+        committing: Mutex::new(()),
         poisoned: OnceLock::new(),
         fault: ArcSwapOption::empty(),
         list_in_doubt: AtomicBool::new(false),

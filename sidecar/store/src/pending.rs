@@ -9,6 +9,7 @@
 
 use rocksdb::{Direction, IteratorMode};
 
+use crate::config::{PROMOTE_BYTES_MAX, PROMOTE_ROWS_MAX};
 use crate::error::{RELOAD, StoreError};
 use crate::key::{from_ordered_i64, ordered_i64};
 use crate::live::{Live, Shared};
@@ -19,6 +20,14 @@ const TIMES_BYTES: usize = 16;
 
 /// A waiting row's key and the row.
 pub(crate) type KeyAndRow = (Box<[u8]>, Box<[u8]>);
+
+/// Waiting rows that are due.
+#[derive(Default)]
+pub(crate) struct Due {
+    pub(crate) rows: Vec<KeyAndRow>,
+    /// Whether a limit ended them: there may be more.
+    pub(crate) more: bool,
+}
 
 /// A waiting row's key taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,15 +65,15 @@ pub(crate) fn next_due_us(shared: &Shared, live: &Live) -> Result<i64, StoreErro
     Ok(next)
 }
 
-/// Waiting rows of one view due at `t_us`, at most `rows_max`, in order of their due time.
+/// Waiting rows of one view due at `t_us`, in order of their due time: as many as one batch takes.
 pub(crate) fn due(
     shared: &Shared,
     live: &Live,
     index: usize,
     t_us: i64,
-    rows_max: usize,
-) -> Result<Vec<KeyAndRow>, StoreError> {
-    let mut found = Vec::new();
+) -> Result<Due, StoreError> {
+    let mut found = Due::default();
+    let mut bytes = 0;
     let (Some(Some(slot)), Some(Some(generation))) =
         (live.slots.get(index), live.generations.get(index))
     else {
@@ -74,10 +83,15 @@ pub(crate) fn due(
     for entry in live.db.iterator_cf(&generation.wait.handle, start) {
         let (key, value) = entry.map_err(|error| shared.rocks(error))?;
         let waiting = parse(&key).ok_or_else(|| corrupt(shared, &slot.view))?;
-        if waiting.due_us > t_us || found.len() == rows_max {
+        if waiting.due_us > t_us {
             break;
         }
-        found.push((key, value));
+        if found.rows.len() == PROMOTE_ROWS_MAX || bytes >= PROMOTE_BYTES_MAX {
+            found.more = true;
+            break;
+        }
+        bytes += key.len() + value.len();
+        found.rows.push((key, value));
     }
     Ok(found)
 }

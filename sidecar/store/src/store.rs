@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use skewless_catalog::{Catalog, Frame, ViewSchema};
 
 use crate::apply::{Applied, Applier, SourceOffset};
+use crate::commit;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::fault::{self, Fault};
 use crate::info::StoreInfo;
 use crate::live::Shared;
-use crate::loader::{self, CommitMode, CommitReport, Loader};
+use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, LookupPhase, ReadScratch};
@@ -22,8 +23,8 @@ use crate::views::{self, StorePlan, ViewHandle, ViewSet};
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
 pub struct Store {
-    applier: Applier,
-    shared: Arc<Shared>,
+    pub(crate) applier: Applier,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Store {
@@ -110,7 +111,8 @@ impl Store {
         Loader::new(self.shared.clone(), view.clone(), now_us)
     }
 
-    /// Makes a load the view's next generation: readers see the old rows or the new, never a mix in one answer.
+    /// Makes a load the view's next generation: readers see the old rows or the new, never a mix in one answer. A
+    /// merge reads all of the old rows, beside reads and writes of every view. One commit at a time: others wait.
     pub fn commit(
         &self,
         mut loader: Loader,
@@ -118,7 +120,7 @@ impl Store {
         now_us: i64,
     ) -> Result<CommitReport, StoreError> {
         loader.finish()?;
-        self.applier.control(move |shared| loader::commit(shared, &loader, mode, now_us))
+        commit::commit(&self.shared, &self.applier, loader, mode, now_us)
     }
 
     /// Whether a read at this time must wait for rows that fell due to be moved, for as long as another write or load

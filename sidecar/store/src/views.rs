@@ -6,6 +6,7 @@
 //! times, make every stored row unreadable or wrong: the view starts empty in a new generation, and
 //! [`ViewSet::changes`] says so. Plans bound before go on reading the old one until they are dropped.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -176,7 +177,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     let mut emptied = Vec::new();
     let mut extended = Vec::new();
     let meta = Meta { db: &live.db, family: &live.meta };
-    check_limits(shared, schemas)?;
+    check_limits(shared, &live, schemas)?;
     for schema in schemas {
         let old = next.current.get(&schema.name).and_then(|index| next.slots[*index].clone());
         let reason = old.as_ref().map(|slot| emptied_by(slot, schema));
@@ -233,20 +234,42 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     Ok(ViewSet { handles, changes: changes.into() })
 }
 
-fn check_limits(shared: &Shared, schemas: &[ViewSchema]) -> Result<(), StoreError> {
-    let limit = shared.config.views_max;
-    if schemas.len() > limit {
+/// Stored views that left the definitions count too: they keep their column families.
+fn check_limits(shared: &Shared, live: &Live, schemas: &[ViewSchema]) -> Result<(), StoreError> {
+    let defined: HashSet<&str> = schemas.iter().map(|schema| schema.name.as_str()).collect();
+    let mut unused: Vec<&str> = live.current.keys().map(String::as_str).collect();
+    unused.retain(|view| !defined.contains(view));
+    unused.sort_unstable();
+    let (limit, came) = (shared.config.views_max, schemas.len() + unused.len());
+    if came > limit {
         return Err(StoreError::OverLimit {
             name: "views_max",
             limit: limit as u64,
-            came: schemas.len() as u64,
-            at: String::new(),
+            came: came as u64,
+            at: unused_views(&unused),
         });
     }
     for schema in schemas {
         check_columns(schema, schema.features.len())?;
     }
     Ok(())
+}
+
+/// Which views are stored only, and what can be done about them.
+fn unused_views(unused: &[&str]) -> String {
+    /// Names in one message: more would hide what to do.
+    const NAMES_MAX: usize = 8;
+    if unused.is_empty() {
+        return " views".to_owned();
+    }
+    let names: Vec<_> = unused.iter().take(NAMES_MAX).map(|view| format!("`{view}`")).collect();
+    let more = unused.len() - names.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        " views, {} of which are stored but in no definition: {}{more}; raise views_max, define them again, or load what is defined into a new folder",
+        unused.len(),
+        names.join(", ")
+    )
 }
 
 fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {

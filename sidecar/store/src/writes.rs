@@ -108,6 +108,9 @@ impl Writes {
         }
         let written = shared.write(&live, batch, &options::write(&shared.config));
         self.mark(shared, &live, written.is_ok());
+        // Of a write that failed it isn't known whether it will be there.
+        let dirty = self.entries.iter().filter(|(_, entry)| entry.dirty);
+        shared.changes.note(dirty.map(|(place, _)| place));
         written
     }
 

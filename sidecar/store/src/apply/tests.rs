@@ -8,11 +8,18 @@ use skewless_catalog::ViewSchema;
 use skewless_catalog::visibility::Rule;
 
 use super::*;
-use crate::config::StoreConfig;
+use crate::config::{PROMOTE_BYTES_MAX, StoreConfig};
 use crate::open;
 use crate::views::{ViewSet, install};
 
 fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
+    start_with(queue_commands_max, vec![])
+}
+
+fn start_with(
+    queue_commands_max: usize,
+    features: Vec<(String, Type)>,
+) -> (tempfile::TempDir, Applier, ViewSet) {
     let dir = tempfile::tempdir().unwrap();
     let config = StoreConfig { queue_commands_max, cache_bytes: 1 << 20, ..StoreConfig::default() };
     let (shared, _) = open::open(dir.path(), config).unwrap();
@@ -20,7 +27,7 @@ fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
     let schema = ViewSchema {
         name: "view".to_owned(),
         keys: vec![Type::Int64],
-        features: vec![],
+        features,
         rule: Rule::default(),
     };
     let views = applier.control(move |shared| install(shared, &[schema])).unwrap();
@@ -85,4 +92,31 @@ fn a_read_waits_for_due_rows_no_longer_than_it_may() {
     assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
     drop(go);
     applier.promote(0, std::time::Duration::MAX).unwrap();
+}
+
+#[test]
+fn one_batch_of_promoted_rows_is_bounded_in_bytes() {
+    const ROWS: i64 = 50;
+    const ROW_BYTES: usize = 1_000_000;
+    let (_dir, applier, views) = start_with(4, vec![("value".to_owned(), Type::Binary)]);
+    let view = views.by_name("view").unwrap();
+    for at in 0..ROWS {
+        let (mut key, mut value) = (Column::new(Type::Int64), Column::new(Type::Binary));
+        key.push_i64(at);
+        value.push_binary(&vec![7; ROW_BYTES]);
+        let (event_us, known_us, deleted) = (vec![50], vec![50], vec![false]);
+        let rows = Rows { keys: vec![key], event_us, known_us, deleted, features: vec![value] };
+        assert_eq!(applier.apply(view, &rows, 10, None).unwrap().verdicts, [Verdict::Pending]);
+    }
+    let due = |t_us| {
+        let index = view.slot.index;
+        applier.control(move |shared| pending::due(shared, &shared.pinned()?, index, t_us))
+    };
+    let first = due(50).unwrap();
+    let bytes: usize = first.rows.iter().map(|(key, row)| key.len() + row.len()).sum();
+    assert!(first.more && first.rows.len() < ROWS as usize, "{} rows", first.rows.len());
+    assert!(bytes >= PROMOTE_BYTES_MAX && bytes - ROW_BYTES < PROMOTE_BYTES_MAX + 100, "{bytes}");
+    applier.promote(50, std::time::Duration::MAX).unwrap();
+    let rest = due(i64::MAX).unwrap();
+    assert!(rest.rows.is_empty() && !rest.more, "{} rows wait on", rest.rows.len());
 }

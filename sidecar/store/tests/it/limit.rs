@@ -162,6 +162,25 @@ fn too_many_views_are_refused() {
 }
 
 #[test]
+fn views_that_left_the_definitions_count_and_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), StoreConfig { views_max: 2, ..config() }).unwrap();
+    let apply = |names: &[&str]| {
+        store.set_schemas(names.iter().map(|name| schema(name, Rule::default())).collect())
+    };
+    apply(&["a", "b"]).unwrap();
+    let refused = apply(&["b", "c"]).err().unwrap();
+    let says = refused.to_string();
+    assert!(says.contains("came 3 views, 1 of which are stored") && says.contains("`a`"), "{says}");
+    assert!(says.contains("raise views_max"), "{says}");
+    assert_eq!(name(refused), "views_max");
+    // Nothing was made of what was refused, and what fits goes on.
+    assert_eq!(store.info().unwrap().views.len(), 2);
+    apply(&["b"]).unwrap();
+    apply(&["a", "b"]).unwrap();
+}
+
+#[test]
 fn every_mistake_of_a_configuration_is_reported_at_once() {
     let wrong = StoreConfig {
         cache_bytes: 0,

@@ -160,6 +160,32 @@ fn an_empty_load_empties_or_keeps() {
     assert_eq!(shop.read(&[1], 9).map_statuses(), [Status::NotFound]);
 }
 
+#[test]
+fn a_load_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    shop.apply(&[given(1, 1, 1)], 9);
+    drop(shop);
+    // A row that a merge can't judge; it sorts after every key.
+    let families = rocksdb::DB::list_cf(&rocksdb::Options::default(), dir.path()).unwrap();
+    let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), &families).unwrap();
+    db.put_cf(db.cf_handle("rows/v/1").unwrap(), [0xFF; 9], b"no row").unwrap();
+    drop(db);
+    let shop = Shop::open(dir.path(), Rule::default());
+    for _ in 0..2 {
+        let mut loader = shop.store.stage(shop.view(), 9).unwrap();
+        loader.push(&rows(&[given(1, 2, 2), given(2, 2, 2)])).unwrap();
+        let failed = shop.store.commit(loader, CommitMode::Merge, 9).unwrap_err();
+        assert!(matches!(failed, StoreError::Corrupt { .. }), "{failed}");
+        let left = rocksdb::DB::list_cf(&rocksdb::Options::default(), dir.path()).unwrap();
+        assert_eq!(left.len(), families.len(), "{left:?}");
+        assert_eq!(std::fs::read_dir(dir.path().join("staging")).unwrap().count(), 0);
+    }
+    assert_eq!(shop.read(&[1, 2], 9).map_statuses(), [Status::Present, Status::NotFound]);
+    // A number is never used twice, not even that of a load that failed.
+    assert_eq!(load(&shop, &[given(1, 3, 3)], CommitMode::Replace, 9).generation, 4);
+}
+
 trait Statuses {
     fn map_statuses(&self) -> Vec<Status>;
 }
