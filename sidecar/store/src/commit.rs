@@ -291,15 +291,13 @@ impl Merge {
         };
         let (old, new) = sides.families(waits);
         let (row, loaded) = (get(old)?, get(new)?);
-        match row {
-            Some(row) => {
-                if survives(shared, self.loader.view.name(), &row, loaded.as_deref())? {
-                    self.kept.add(key.to_vec(), Some(row.to_vec()));
-                }
+        if let Some(row) = row {
+            if survives(shared, self.loader.view.name(), &row, loaded.as_deref())? {
+                self.kept.add(key.to_vec(), Some(row.to_vec()));
             }
+        } else if waits && loaded.is_none() {
             // It waited and was promoted; it may have been kept before.
-            None if waits && loaded.is_none() => self.kept.add(key.to_vec(), None),
-            None => {}
+            self.kept.add(key.to_vec(), None);
         }
         Ok(())
     }

@@ -110,7 +110,7 @@ fn one_batch_of_promoted_rows_is_bounded_in_bytes() {
     }
     let due = |t_us| {
         let index = view.slot.index;
-        applier.control(move |shared| pending::due(shared, &shared.pinned()?, index, t_us))
+        applier.control(move |shared| pending::due(shared, &*shared.pinned()?, index, t_us))
     };
     let first = due(50).unwrap();
     let bytes: usize = first.rows.iter().map(|(key, row)| key.len() + row.len()).sum();

@@ -59,6 +59,14 @@ impl Shop {
         self.store.apply(self.view(view), &rows(given), now_us, None).unwrap().verdicts
     }
 
+    /// A load whose files are finished.
+    fn stage(&self, view: &str, given: &[Given], now_us: i64) -> Loader {
+        let mut loader = self.store.stage(self.view(view), now_us).unwrap();
+        loader.push(&rows(given)).unwrap();
+        loader.finish().unwrap();
+        loader
+    }
+
     /// A merge that has begun and read nothing yet.
     fn begin(&self, loader: Loader, now_us: i64, pace: Pace) -> Box<Merge> {
         let begin = move |shared: &Arc<Shared>| {
