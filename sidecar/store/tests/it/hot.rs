@@ -227,12 +227,15 @@ fn readers_beside_a_writer_are_given_one_state_and_the_right_one() {
             }
         }
         done.store(true, Ordering::Release);
-        let mut checked = 0;
+        let (mut checked, mut known) = (0, HashMap::new());
         for reader in readers {
             let (keys, seen) = reader.join().unwrap();
             for (sequence, t_us, got) in seen {
                 for (key, got) in keys.iter().zip(got) {
-                    let expected = scan(&arrived[key], rule, sequence, t_us);
+                    // Readers are quick: most ask for what another has asked for, too.
+                    let expected = *known
+                        .entry((*key, sequence, t_us))
+                        .or_insert_with(|| scan(&arrived[key], rule, sequence, t_us));
                     checked += u64::from(expected.is_some());
                     let right = expected.is_none_or(|expected| expected == got);
                     assert!(right, "key {key} at {sequence}, {t_us}: {expected:?}, came {got:?}");
