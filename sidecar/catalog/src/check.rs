@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, PluginInfo, Plugins, SourceFile, compile};
 use crate::definition::{Definitions, Spanned, read};
 use crate::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::limit::{FILE_BYTES_MAX, FILES_MAX, REPO_BYTES_MAX};
-use crate::reference::{Binding, Reference};
+use crate::reference::{Binding, Parts, Reference};
 use crate::scope::{Resolved, Scope};
 use crate::yaml;
 
@@ -26,6 +26,7 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
     let definitions = read_all(files, &mut findings);
     let mut checker = Checker { definitions: &definitions, scope: Scope::default(), findings };
     checker.scope.incomplete = definitions.incomplete;
+    checker.scope.nameless = definitions.nameless;
     if !checker.within_limits() {
         return Err(checker.findings.take(Severity::Error));
     }
@@ -70,10 +71,19 @@ impl Checker<'_> {
             Ok(resolved) => resolved,
             Err(wrong) => {
                 let at = reference.span.part(&reference.value, wrong.from, wrong.name.len());
-                self.findings.error_meaning(at, wrong.message, wrong.meant);
+                let plugin =
+                    if wrong.kind == "output" { self.plugin_of(&reference.value) } else { None };
+                self.findings.error_of_plugin(at, wrong.message, wrong.meant, plugin);
                 None
             }
         }
+    }
+
+    /// The plugin of the transform that a reference names.
+    fn plugin_of(&self, reference: &str) -> Option<String> {
+        let name = Parts::of(reference)?.head;
+        let transforms = &self.definitions.transforms;
+        transforms.iter().find(|transform| transform.name.value == name)?.plugin_name()
     }
 }
 

@@ -33,6 +33,17 @@ pub(crate) struct Definitions {
     pub(crate) services: Vec<ServiceDef>,
     /// Some of a file could not be read: a name that seems unknown may stand there.
     pub(crate) incomplete: bool,
+    /// Of which kinds there are definitions without a name.
+    pub(crate) nameless: Nameless,
+}
+
+/// Kinds of definitions of which one or more can't be named: an unknown name of the kind may be theirs.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Nameless {
+    pub(crate) entities: bool,
+    /// Views or transforms: what stands at the head of a reference.
+    pub(crate) heads: bool,
+    pub(crate) requests: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +118,13 @@ pub(crate) struct TransformDef {
     pub(crate) inputs: Vec<InputDef>,
     /// Inputs could not be read: one that seems missing may be among them.
     pub(crate) inputs_broken: bool,
+}
+
+impl TransformDef {
+    /// The plugin as it was written.
+    pub(crate) fn plugin_name(&self) -> Option<String> {
+        self.plugin.as_ref().map(|plugin| plugin.value.clone())
+    }
 }
 
 #[derive(Debug)]

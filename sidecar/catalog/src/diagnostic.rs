@@ -33,6 +33,9 @@ pub struct Diagnostic {
     pub message: String,
     /// What was probably meant: a name, put into "did you mean `..`?".
     pub suggestion: Option<String>,
+    /// The plugin whose signature lacks what the definitions ask of it, as they name it; its file may be older than its
+    /// source.
+    pub plugin: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {
@@ -91,7 +94,7 @@ impl<'a> Findings<'a> {
     }
 
     pub(crate) fn error(&mut self, at: Span, message: impl Into<String>) {
-        self.add(Severity::Error, at, message.into(), None);
+        self.add(Severity::Error, at, message.into(), None, None);
     }
 
     /// An error that knows what was probably meant, if it does.
@@ -101,11 +104,22 @@ impl<'a> Findings<'a> {
         message: impl Into<String>,
         meant: Option<String>,
     ) {
-        self.add(Severity::Error, at, message.into(), meant);
+        self.add(Severity::Error, at, message.into(), meant, None);
+    }
+
+    /// An error about a plugin whose signature lacks what is asked of it.
+    pub(crate) fn error_of_plugin(
+        &mut self,
+        at: Span,
+        message: impl Into<String>,
+        meant: Option<String>,
+        plugin: Option<String>,
+    ) {
+        self.add(Severity::Error, at, message.into(), meant, plugin);
     }
 
     pub(crate) fn warn(&mut self, at: Span, message: impl Into<String>) {
-        self.add(Severity::Warning, at, message.into(), None);
+        self.add(Severity::Warning, at, message.into(), None, None);
     }
 
     pub(crate) fn has_errors(&self) -> bool {
@@ -137,15 +151,23 @@ impl<'a> Findings<'a> {
             let more = total - DIAGNOSTICS_MAX;
             let message =
                 format!("at least {more} more not shown (DIAGNOSTICS_MAX {DIAGNOSTICS_MAX})");
-            list.push(Diagnostic { message, suggestion: None, ..last.clone() });
+            list.push(Diagnostic { message, suggestion: None, plugin: None, ..last.clone() });
         }
         list
     }
 
-    fn add(&mut self, severity: Severity, at: Span, message: String, suggestion: Option<String>) {
+    fn add(
+        &mut self,
+        severity: Severity,
+        at: Span,
+        message: String,
+        suggestion: Option<String>,
+        plugin: Option<String>,
+    ) {
         let file = self.files.get(at.file).map_or_else(|| ".".to_owned(), |f| f.path.clone());
         let Span { line, column, offset, len, .. } = at;
-        let finding = Diagnostic { severity, file, line, column, offset, len, message, suggestion };
+        let finding =
+            Diagnostic { severity, file, line, column, offset, len, message, suggestion, plugin };
         self.list.push((at, finding));
     }
 }

@@ -24,6 +24,13 @@ pub(crate) fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// The names by which others may refer to what is declared under a name: that one and, if it can't stand, the one that
+/// was probably meant, which it gets when the mistake is mended.
+pub(crate) fn known_as(name: &str) -> Vec<String> {
+    let meant = identifier_like(name).filter(|_| !is_identifier(name));
+    std::iter::once(name.to_owned()).chain(meant).collect()
+}
+
 /// An identifier that looks like the text, if there is one.
 pub(crate) fn identifier_like(text: &str) -> Option<String> {
     let replaced = text.chars().map(|c| match c {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use skewless_batch::Type;
 
+use crate::definition::Nameless;
 use crate::names::nearest;
 use crate::reference::{Parts, Reference};
 
@@ -24,6 +25,8 @@ pub(crate) struct Scope {
     pub(crate) entities: BTreeMap<String, Vec<String>>,
     /// Not every definition could be read: an unknown name may stand in the unread part.
     pub(crate) incomplete: bool,
+    /// Kinds of definitions of which some have no name.
+    pub(crate) nameless: Nameless,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -75,8 +78,14 @@ impl Scope {
             });
         };
         let found = match parts.head {
-            "request" => self.simple(parts, "request column", &self.requests, Reference::Request),
-            "entity" => self.simple(parts, "join key", &self.join_keys, Reference::JoinKey),
+            "request" => {
+                let unread = self.nameless.requests;
+                self.simple(parts, "request column", &self.requests, unread, Reference::Request)
+            }
+            "entity" => {
+                let unread = self.nameless.entities;
+                self.simple(parts, "join key", &self.join_keys, unread, Reference::JoinKey)
+            }
             head => match (self.views.get(head), self.transforms.get(head)) {
                 (Some(_), Some(_)) => return Ok(None), // Declared twice: reported there.
                 (Some(view), None) => return self.feature(parts, view),
@@ -97,12 +106,13 @@ impl Scope {
         parts: Parts<'_>,
         kind: &'static str,
         names: &BTreeMap<String, Option<Type>>,
+        unread: bool,
         reference: fn(String) -> Reference,
     ) -> Result<Option<Resolved>, Unresolved> {
         if let Some(ty) = names.get(parts.tail) {
             return Ok(Some(Resolved { reference: reference(parts.tail.to_owned()), ty: *ty }));
         }
-        if self.incomplete {
+        if self.incomplete || unread {
             return Ok(None);
         }
         let message = format!("expected a declared {kind}, came `{}`", parts.tail);
@@ -111,6 +121,7 @@ impl Scope {
     }
 
     fn feature(&self, parts: Parts<'_>, view: &ViewScope) -> Result<Option<Resolved>, Unresolved> {
+        // Of an entity that isn't known, no role is; the features are all the same.
         let roles = view.entity.as_ref().and_then(|entity| self.entities.get(entity));
         if let (Some(role), Some(roles), Some(entity)) = (parts.role, roles, &view.entity)
             && !roles.iter().any(|known| known == role)
@@ -121,9 +132,6 @@ impl Scope {
             );
             let meant = nearest(role, roles.iter().map(String::as_str));
             return Err(unresolved("role", role, parts.head.len() + 1, message, meant));
-        }
-        if roles.is_none() {
-            return Ok(None);
         }
         let Some(ty) = view.features.get(parts.tail) else {
             if view.incomplete {
@@ -166,7 +174,7 @@ impl Scope {
     }
 
     fn unknown_head(&self, parts: Parts<'_>) -> Result<Option<Resolved>, Unresolved> {
-        if self.incomplete {
+        if self.incomplete || self.nameless.heads {
             return Ok(None);
         }
         let known = self.views.keys().chain(self.transforms.keys()).map(String::as_str);

@@ -3,7 +3,8 @@
 //! A thin layer over `saphyr-parser`'s events. Anchors, aliases and tags are refused: the format
 //! needs none of them, and aliases are how a small file becomes a huge one. Nesting is bounded by
 //! [`DEPTH_MAX`]. After a syntax error reading goes on at the next `---`, so that each document's
-//! first error is reported, and the nodes that were still open are marked as broken.
+//! first error is reported, and the nodes that were still open are marked as broken. A document that is
+//! indented by tabs is not looked at further: where its levels end is anyone's guess.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as RawSpan};
 
@@ -97,6 +98,11 @@ fn read_from(
         match event {
             Err(error) => {
                 let span = place.point(error.marker());
+                if let Some(tab) = tab(place, span.offset, error.info()) {
+                    tree.open.clear();
+                    findings.error(place.at(tab, 1), TAB);
+                    return Some(tab.max(span.offset));
+                }
                 tree.forget_cut_scalar(span.offset);
                 tree.abandon();
                 let (message, len) = explain(place.text, span.offset, error.info());
@@ -115,6 +121,37 @@ fn read_from(
     None
 }
 
+const TAB: &str = "expected spaces, came a tab: YAML doesn't indent by tabs, use spaces";
+
+/// Byte offset of the tab that a syntax error comes of, if one does. The parser points at what it didn't expect: a tab
+/// in front of that, but also the text of a line before the tab, or the line after one whose tab it took for a space.
+fn tab(place: &Place<'_>, offset: usize, info: &str) -> Option<usize> {
+    let text = place.text;
+    let line = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+    let beside = || {
+        let before = text[..offset].ends_with('\t').then(|| offset - 1);
+        before.or_else(|| text[offset..].starts_with('\t').then_some(offset))
+    };
+    let after = || {
+        let breaks = text[line..].match_indices('\n').filter(|_| info.contains("tab"));
+        breaks.map(|(at, _)| line + at + 1).find_map(|line| indenting_tab(text, line))
+    };
+    let line_before = || {
+        let before = text[place.start..line].trim_end();
+        let first = before.rfind('\n').map_or(0, |at| at + 1);
+        indenting_tab(text, place.start + first)
+    };
+    indenting_tab(text, line).or_else(after).or_else(beside).or_else(line_before)
+}
+
+/// The first tab in the indentation of the line that begins at `line`; none in a line of nothing else.
+fn indenting_tab(text: &str, line: usize) -> Option<usize> {
+    let rest = text[line..].lines().next()?;
+    let content = rest.trim_start_matches([' ', '\t']);
+    let indentation = &rest[..rest.len() - content.len()];
+    indentation.find('\t').filter(|_| !content.trim_end().is_empty()).map(|at| line + at)
+}
+
 /// Says what a syntax error means in this format where the parser's words would puzzle.
 fn explain(text: &str, offset: usize, info: &str) -> (String, usize) {
     let rest = &text[offset..];
@@ -130,12 +167,6 @@ fn explain(text: &str, offset: usize, info: &str) -> (String, usize) {
                        \"view[role].feature\" or \"embedding[16]\": YAML reads its bracket as a list"
             .to_owned();
         return (message, inner.len() + 2);
-    }
-    if rest.starts_with('\t') || text[..offset].ends_with('\t') {
-        return (
-            "expected spaces, came a tab: YAML indents by spaces only".to_owned(),
-            rest.chars().next().map_or(0, char::len_utf8),
-        );
     }
     (format!("expected YAML: {info}"), 0)
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use skewless_offline::{BackfillOptions, BackfillReport, BackfillRequest};
 
 use crate::exit::Outcome;
+use crate::output::say;
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::settings::Settings;
@@ -92,9 +93,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     bar.clear();
     let report = report.map_err(data::failure)?;
-    print(&report, started.elapsed().as_secs_f64());
-    println!("written to {}", args.out.display());
-    Ok(())
+    print(&report, started.elapsed())?;
+    say!("written to {}", args.out.display())
 }
 
 /// Threads for a job that may have the machine.
@@ -103,21 +103,22 @@ pub(crate) fn cores() -> usize {
 }
 
 /// What a backfill did, for a person.
-pub(crate) fn print(report: &BackfillReport, seconds: f64) {
+pub(crate) fn print(report: &BackfillReport, took: Duration) -> Outcome {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a rate for a person"
     )]
-    let rate = (report.rows as f64 / seconds.max(0.001)) as u64;
-    println!(
-        "{} rows, {} features, {} rows of history, in {seconds:.1} s ({} rows/s)",
-        show::thousands(report.rows),
-        report.features.len(),
-        show::thousands(report.history_rows),
+    let rate = (report.rows as f64 / took.as_secs_f64().max(0.001)) as u64;
+    say!(
+        "{}, {}, {} of history, in {} ({} rows/s)",
+        show::count(report.rows, "row", "rows"),
+        show::count(report.features.len() as u64, "feature", "features"),
+        show::count(report.history_rows, "row", "rows"),
+        show::duration(took),
         show::thousands(rate),
-    );
+    )?;
     let gaps =
         |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", show::thousands(count)));
     for feature in &report.features {
@@ -131,11 +132,12 @@ pub(crate) fn print(report: &BackfillReport, seconds: f64) {
         .flatten()
         .collect();
         if !gaps.is_empty() {
-            println!("  {}: {}", feature.name, gaps.join(", "));
+            say!("  {}: {}", feature.name, gaps.join(", "))?;
         }
     }
     for failure in &report.failures {
         let row = failure.row.map_or_else(String::new, |row| format!(" at row {row}"));
-        println!("  transform {}{row} failed: {}", failure.transform, failure.message);
+        say!("  transform {}{row} failed: {}", failure.transform, failure.message)?;
     }
+    Ok(())
 }

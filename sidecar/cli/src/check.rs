@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 
+use skewless_offline::OfflineError;
+
 use crate::exit::Outcome;
+use crate::output::{complain, say};
 use crate::repo::Repo;
 use crate::settings::Settings;
+use crate::show;
 
 /// Check the definitions of a feature repo
 ///
 /// Reads every .yaml file and the signatures of the plugins they name, runs nothing, and shows every mistake at
-/// once with its line. Ends with exit code 3 if there is one. Limits are those of the sidecar's configuration.
+/// once with its line. Ends with exit code 3 if there is one. A view whose source matches no file is only a warning:
+/// its history may come later. Limits are those of the sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless check my-features")]
 pub(crate) struct Args {
@@ -24,30 +29,42 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     if args.schema {
-        println!("{:#}", skewless_catalog::schema());
-        return Ok(());
+        return say!("{:#}", skewless_catalog::schema());
     }
     let (repo, _) = Repo::open_with(&args.settings, args.repo.as_deref(), [])?;
     let catalog = &repo.catalog;
-    println!(
-        "{} entities, {} views, {} transforms, {} services: no mistakes",
-        catalog.entities.len(),
-        catalog.views.len(),
-        catalog.transforms.len(),
-        catalog.services.len()
-    );
+    missing_sources(&repo);
+    let count = |of: usize, one: &str, many: &str| show::count(of as u64, one, many);
+    say!(
+        "{}, {}, {}, {}: no mistakes",
+        count(catalog.entities.len(), "entity", "entities"),
+        count(catalog.views.len(), "view", "views"),
+        count(catalog.transforms.len(), "transform", "transforms"),
+        count(catalog.services.len(), "service", "services")
+    )?;
     for service in &catalog.services {
         let names =
             |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let keys = names(service.plan.keys.iter().map(|key| key.name.as_str()).collect());
         let request =
             names(service.plan.request.iter().map(|column| column.name.as_str()).collect());
-        let features = service.features.len();
-        println!(
-            "service {}: {features} features; keys: {keys}; request values: {request}",
-            service.name
-        );
+        let features = count(service.features.len(), "feature", "features");
+        say!("service {}: {features}; keys: {keys}; request values: {request}", service.name)?;
     }
-    println!("fingerprint {}", catalog.fingerprint);
-    Ok(())
+    say!("fingerprint {}", catalog.fingerprint)
+}
+
+/// Warns of sources that match no file: the definitions can be served all the same.
+fn missing_sources(repo: &Repo) {
+    for view in &repo.catalog.views {
+        for path in view.source.iter().flat_map(|source| &source.paths) {
+            let found = skewless_offline::expand(&repo.root, std::slice::from_ref(path));
+            if matches!(found, Err(OfflineError::NoFiles { .. })) {
+                complain!(
+                    "warning: view {}: no file matches its source {path}; `load` and `backfill` will need one",
+                    view.name
+                );
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Where a sidecar listens unless it is configured otherwise.
 const DEFAULT: &str = "127.0.0.1:7667";
+const DEFAULT_PORT: u16 = 7667;
 
 /// How long to wait for a connection: a sidecar is on the same machine or near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +58,19 @@ fn uri(address: &str) -> Outcome<String> {
     }
     if address.contains("://") {
         return Ok(address.to_owned());
+    }
+    let port = address
+        .trim_end_matches('/')
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    if port.is_none() {
+        let host = address.trim_end_matches(':');
+        return Err(Failure::new(
+            format!("expected host:port or unix:PATH, came `{address}` without a port"),
+            format!(
+                "try --at {host}:{DEFAULT_PORT}, where a sidecar listens unless configured otherwise"
+            ),
+        ));
     }
     Ok(format!("http://{address}"))
 }
@@ -139,5 +153,16 @@ mod tests {
         assert_eq!(shown("http://a:1"), "http://a:1");
         assert_eq!(shown("unix:/run/s.sock"), "unix:///run/s.sock");
         assert_eq!(shown("unix:///run/s.sock"), "unix:///run/s.sock");
+        assert_eq!(shown("[::1]:7667"), "http://[::1]:7667");
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_answered_with_the_usual_one() {
+        assert!(DEFAULT.ends_with(&format!(":{DEFAULT_PORT}")));
+        for (address, host) in [("localhost", "localhost"), ("db:", "db"), ("[::1]", "[::1]")] {
+            let said = format!("{:?}", uri(address).err());
+            let parts = [format!("`{address}` without a port"), format!("--at {host}:7667,")];
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        }
     }
 }

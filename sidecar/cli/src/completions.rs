@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use crate::exit::Outcome;
+use crate::output::say;
 
 /// Print a shell's completion script
 #[derive(clap::Args)]
@@ -17,6 +18,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut crate::Cli::command(), "skewless", &mut script);
-    std::io::Write::write_all(&mut std::io::stdout(), &script)?;
-    Ok(())
+    say!("{}", String::from_utf8_lossy(&script).trim_end())
 }

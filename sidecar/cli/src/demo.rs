@@ -18,6 +18,7 @@ use skewless_server::Config;
 use skewless_store::{CommitMode, Store, StoreConfig};
 
 use crate::exit::{Failure, Outcome};
+use crate::output::{complain, say};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::{data, interrupt, show};
@@ -76,26 +77,26 @@ pub(crate) fn run(args: &Args) -> Outcome {
     folders::check_unused(&places.store)?;
     folders::check(&places.proof)?;
     let _taken = folders::take(&out)?;
-    step(1, "a feature repo with its plugins");
+    step(1, "a feature repo with its plugins")?;
     prepare::repo(args.from.as_deref(), &places.repo)?;
     let repo = Repo::open(&places.repo, &Config::default())?;
     describe(&repo)?;
-    step(2, "load: the newest row of every entity into the online store");
+    step(2, "load: the newest row of every entity into the online store")?;
     load(&repo, &places.store)?;
-    step(3, "serve: a vector over gRPC");
+    step(3, "serve: a vector over gRPC")?;
     live::ask_once(&repo, &places.store, end_of_data())?;
-    step(4, "backfill: every flight of 2013 as of its scheduled departure");
+    step(4, "backfill: every flight of 2013 as of its scheduled departure")?;
     backfill(&repo, &places)?;
-    step(5, "proof: the year played to live sidecars, every value compared");
+    step(5, "proof: the year played to live sidecars, every value compared")?;
     let proven = proof::run(&repo, &places, args.days)?;
-    step(6, "a picture");
+    step(6, "a picture")?;
     pictures::draw(&places.output, &places.picture)?;
     finish(&proven, &places, started)?;
     if args.serve { live::serve(&repo, &places.store, end_of_data()) } else { Ok(()) }
 }
 
-fn step(number: usize, what: &str) {
-    println!("\n[{number}/6] {what}");
+fn step(number: usize, what: &str) -> Outcome {
+    say!("\n[{number}/6] {what}")
 }
 
 fn end_of_data() -> i64 {
@@ -104,14 +105,13 @@ fn end_of_data() -> i64 {
 
 fn describe(repo: &Repo) -> Outcome {
     let plan = repo.catalog.plan(SERVICE)?;
-    println!(
+    say!(
         "{}: {} views, {} transforms in WebAssembly; service {SERVICE} has {} features",
         repo.root.display(),
         repo.catalog.views.len(),
         plan.steps.len(),
         plan.outputs.len()
-    );
-    Ok(())
+    )
 }
 
 fn load(repo: &Repo, folder: &Path) -> Outcome {
@@ -143,13 +143,12 @@ fn load(repo: &Repo, folder: &Path) -> Outcome {
     std::fs::remove_dir(&spill_folder).ok();
     bar.clear();
     store.flush()?;
-    let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "{} rows of history, {} entities, in {seconds:.1} s",
+    say!(
+        "{} rows of history, {} entities, in {}",
         show::thousands(rows),
-        show::thousands(keys)
-    );
-    Ok(())
+        show::thousands(keys),
+        show::duration(started.elapsed())
+    )
 }
 
 fn backfill(repo: &Repo, places: &Places) -> Outcome {
@@ -176,36 +175,35 @@ fn backfill(repo: &Repo, places: &Places) -> Outcome {
     })
     .map_err(data::failure)?;
     bar.clear();
-    println!(
-        "{} rows, {} features, in {:.1} s",
+    say!(
+        "{} rows, {} features, in {}",
         show::thousands(report.rows),
         report.features.len(),
-        started.elapsed().as_secs_f64()
-    );
-    Ok(())
+        show::duration(started.elapsed())
+    )
 }
 
 /// The summary; a mismatch fails the demo.
 fn finish(proven: &proof::Proven, places: &Places, started: Instant) -> Outcome {
     let compared = &proven.compared;
-    println!("\nrows        {}", show::thousands(compared.rows));
-    println!("features    {}", proven.features);
-    println!("compared    {} values over gRPC, bit by bit", show::thousands(compared.values));
-    println!(
+    say!("\nrows        {}", show::thousands(compared.rows))?;
+    say!("features    {}", proven.features)?;
+    say!("compared    {} values over gRPC, bit by bit", show::thousands(compared.values))?;
+    say!(
         "rate        {} rows/s in {} calls",
         show::thousands(proven.rows_per_s),
         show::thousands(compared.calls)
-    );
-    println!("mismatches  {}", show::thousands(compared.mismatches));
-    println!("\ntraining data  {}", places.output.display());
-    println!("picture        {}", places.picture.display());
-    println!("feature repo   {}", places.repo.display());
-    println!("online store   {}", places.store.display());
-    println!("took           {:.0} s", started.elapsed().as_secs_f64());
+    )?;
+    say!("mismatches  {}", show::thousands(compared.mismatches))?;
+    say!("\ntraining data  {}", places.output.display())?;
+    say!("picture        {}", places.picture.display())?;
+    say!("feature repo   {}", places.repo.display())?;
+    say!("online store   {}", places.store.display())?;
+    say!("took           {:.0} s", started.elapsed().as_secs_f64())?;
     if compared.mismatches == 0 {
         return Ok(());
     }
-    compared.told.iter().for_each(|mismatch| eprintln!("mismatch: {mismatch}"));
+    compared.told.iter().for_each(|mismatch| complain!("mismatch: {mismatch}"));
     let message = format!("{} of {} values differ", compared.mismatches, compared.values);
     Err(Failure::new(message, "this is a bug in Skewless: please report it with the lines above"))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::exit::Outcome;
+use crate::output::say;
 use crate::repo::Repo;
 use crate::settings::Settings;
 
@@ -27,9 +28,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (new, config) = Repo::open_with(&args.settings, Some(&args.new), [])?;
     let old = Repo::open(&args.old, &config)?;
     let changes = skewless_catalog::diff(&old.catalog, &new.catalog);
-    print!("{}", skewless_catalog::report(&changes));
     if changes.is_empty() {
-        println!("no difference");
+        return say!("no difference");
     }
-    Ok(())
+    say!("{}", skewless_catalog::report(&changes).trim_end())
 }

@@ -1,10 +1,15 @@
 //! How a subcommand ends: exit codes, and what a person reads when it failed. Not the errors themselves.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::output::complain;
+use crate::show;
 
 /// The exit codes, as `skewless --help` shows them.
 pub(crate) const CODES: &str = "\
-Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 definitions have mistakes; 130 interrupted.
+Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 definitions have mistakes; 130 interrupted;
+141 whoever read the output has gone.
 
 Start with `skewless demo`, or with `skewless init my-features`.";
 
@@ -12,6 +17,8 @@ const FAILED: u8 = 1;
 const DEFINITIONS: u8 = 3;
 /// What shells use for a process that SIGINT ended.
 const INTERRUPTED: u8 = 130;
+/// What shells use for a process that SIGPIPE ended, as most are when `| head` has read enough.
+const NOBODY_READS: u8 = 141;
 
 /// The result of a subcommand.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
@@ -22,11 +29,15 @@ pub(crate) enum Failure {
     /// Definitions have this many mistakes; each was already shown.
     Definitions {
         mistakes: usize,
+        /// The feature repo that has them.
+        dir: PathBuf,
         /// What to do about it, if it isn't to mend the definitions.
         next: Option<String>,
     },
     /// The person stopped it.
     Interrupted,
+    /// Whoever read standard output has gone: the reader's decision, not a failure to explain.
+    NobodyReads,
     /// Anything else.
     Failed {
         /// What happened, with its causes.
@@ -61,26 +72,26 @@ impl<T, E: Into<anyhow::Error>> Next<T> for Result<T, E> {
     }
 }
 
-/// Tells the person how it ended, and the shell.
-pub(crate) fn code(outcome: Outcome) -> ExitCode {
+/// Tells the person how it ended, and the shell. `undone` says what the command would have done had the definitions no
+/// mistakes.
+pub(crate) fn code(outcome: Outcome, undone: Option<&str>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Definitions { mistakes, next }) => {
-            let s = if mistakes == 1 { "mistake" } else { "mistakes" };
-            eprintln!("{mistakes} {s}; nothing was changed");
+        Err(Failure::Definitions { mistakes, dir, next }) => {
+            let mistakes = show::count(mistakes as u64, "mistake", "mistakes");
+            let dir = show::path(&dir);
+            let undone = undone.map_or_else(String::new, |undone| format!("; {undone}"));
+            complain!("{mistakes} in the definitions in {dir}{undone}");
             show_next(next.as_deref());
             ExitCode::from(DEFINITIONS)
         }
         Err(Failure::Interrupted) => {
-            eprintln!("interrupted; nothing half-done is left behind");
+            complain!("interrupted; nothing half-done is left behind");
             ExitCode::from(INTERRUPTED)
         }
+        Err(Failure::NobodyReads) => ExitCode::from(NOBODY_READS),
         Err(Failure::Failed { error, next }) => {
-            // A closed pipe downstream (`| head`) is the reader's decision, not a failure to explain.
-            if is_closed_pipe(&error) {
-                return ExitCode::from(FAILED);
-            }
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             show_next(next.as_deref());
             ExitCode::from(FAILED)
         }
@@ -89,11 +100,6 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
 
 fn show_next(next: Option<&str>) {
     if let Some(next) = next {
-        eprintln!(" next: {next}");
+        complain!(" next: {next}");
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

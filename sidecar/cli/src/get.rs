@@ -1,8 +1,6 @@
 //! `skewless get`: asks a running sidecar for feature vectors, for a person to read. Programs call the
 //! gRPC service; this shows what they get.
 
-use std::io::Write;
-
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json, json};
 use skewless_batch::{Column, Type};
@@ -15,6 +13,7 @@ use tonic::transport::Channel;
 
 use crate::client::{ANSWER_BYTES_MAX, Address, refused};
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::{complain, say};
 use crate::{show, typed};
 
 /// Ask a running sidecar for feature vectors
@@ -72,19 +71,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Ok::<_, Failure>((answer, request, empty))
     })?;
     for view in empty {
-        eprintln!(
+        complain!(
             "{view} holds no rows at all yet: bring some with `skewless load`, or ingest them"
         );
     }
     let columns = columns(&answer)?;
-    let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{:#}", to_json(&columns, &answer))?;
-    } else {
-        writeln!(out, "{}", to_table(&columns, &answer, &request))?;
-        for failure in &answer.failures {
-            eprintln!("{} failed: {}", failure.transform, failure.message);
-        }
+        return say!("{:#}", to_json(&columns, &answer));
+    }
+    say!("{}", to_table(&columns, &answer, &request))?;
+    for failure in &answer.failures {
+        complain!("{} failed: {}", failure.transform, failure.message);
     }
     Ok(())
 }
@@ -186,7 +183,11 @@ fn one_column(
     } else {
         for row in 0..rows {
             let word = given.get(row).unwrap_or(&given[0]);
-            typed::push_text(&mut column, word).or_next(|| format!("mend {flag}{name}={word}"))?;
+            typed::push_text(&mut column, word).map_err(|error| {
+                let next =
+                    format!("give it as its type, such as {flag}{name}={}", typed::example(ty));
+                Failure::new(format!("`{name}`: {error}"), next)
+            })?;
         }
     }
     Ok(wire::column(name, &column))
@@ -252,9 +253,9 @@ fn to_table(
         _ => "features",
     };
     format!(
-        "{table}\n\n{name} {fingerprint} as of {}: {} features; store {} us, compute {} us",
+        "{table}\n\n{name} {fingerprint} as of {}: {}; store {} us, compute {} us",
         show::time(provenance.time_us),
-        columns.len(),
+        show::count(columns.len() as u64, "feature", "features"),
         timings.store_ns / 1000,
         timings.compute_ns / 1000,
     )

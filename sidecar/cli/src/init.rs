@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::say;
 
 /// Where the template's plugin finds the SDK in this source tree, unless --sdk says otherwise.
 const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust");
@@ -58,13 +59,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     }
     let shown = folder.display();
-    println!("made {shown}; next:\n");
-    println!("  cd {shown}");
-    println!("  skewless plugin build plugins/basket");
-    println!("  skewless check");
-    println!("  skewless backfill order_risk --spine data/orders.parquet --out training.parquet");
-    println!("\nand read {shown}/README.md");
-    Ok(())
+    say!("made {shown}; next:\n")?;
+    say!("  cd {shown}")?;
+    say!("  skewless plugin build plugins/basket")?;
+    say!("  skewless check")?;
+    say!("  skewless backfill order_risk --spine data/orders.parquet --out training.parquet")?;
+    say!("\nand read {shown}/README.md")
 }
 
 fn write(path: &Path, content: &[u8]) -> Outcome {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use skewless_offline::CancelFlag;
 
 use crate::exit::Outcome;
+use crate::output::complain;
 
 /// The flag that the first Ctrl-C sets. A second one ends the process at once: every job survives
 /// that, as nothing is put in place before it is whole.
@@ -19,7 +20,7 @@ pub(crate) fn flag() -> Outcome<CancelFlag> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
             wait().await;
-            eprintln!("stopping (Ctrl-C again to stop at once)");
+            complain!("stopping (Ctrl-C again to stop at once)");
             seen.cancel();
             wait().await;
             std::process::exit(130);

@@ -13,6 +13,7 @@ use skewless_server::{Config, Override};
 use skewless_store::{CommitMode, SchemaChange, Store, StoreError};
 
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::{complain, say};
 use crate::progress::Bar;
 use crate::repo::Repo;
 use crate::settings::Settings;
@@ -129,7 +130,7 @@ fn into_folder(
     let set = store.set_views(&repo.catalog)?;
     for change in set.changes() {
         if let SchemaChange::Emptied { view, reason } = change {
-            eprintln!("warning: {view}: {reason}; its stored rows no longer fit and were dropped");
+            complain!("warning: {view}: {reason}; its stored rows no longer fit and were dropped");
         }
     }
     let spill_folder = spill_folder(&config.store_dir)?;
@@ -150,8 +151,7 @@ fn into_folder(
         });
         let report = report.map_err(data::failure)?;
         bar.clear();
-        print(view, &report.read, report.commit.keys, report.commit.pending);
-        Ok(())
+        print(view, &report.read, report.commit.keys, report.commit.pending)
     });
     // Empty, as every sort removes what it spilled, unless one was killed: that is for the view's next load.
     std::fs::remove_dir(&spill_folder).ok();
@@ -190,7 +190,7 @@ fn into_sidecar(
         };
         let (read, answer) = remote::load(&history, address, args.replace)?;
         bar.clear();
-        print(view, &read, answer.keys, answer.pending);
+        print(view, &read, answer.keys, answer.pending)?;
     }
     Ok(())
 }
@@ -204,16 +204,17 @@ impl Args {
     }
 }
 
-fn print(view: &str, read: &HistoryRead, keys: u64, pending: u64) {
-    println!(
-        "{view}: {} rows read, {} keys, {} rows wait for their time",
-        show::thousands(read.rows_read),
-        show::thousands(keys),
-        show::thousands(pending),
-    );
+fn print(view: &str, read: &HistoryRead, keys: u64, pending: u64) -> Outcome {
+    say!(
+        "{view}: {} read, {}, {}",
+        show::count(read.rows_read, "row", "rows"),
+        show::count(keys, "key", "keys"),
+        show::count(pending, "row waits for its time", "rows wait for their time"),
+    )?;
     for (reason, count) in &read.rejects {
-        println!("{view}: {} rows left out: {}", show::thousands(*count), reason.name());
+        say!("{view}: {} left out: {}", show::count(*count, "row", "rows"), reason.name())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

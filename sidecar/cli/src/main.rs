@@ -3,6 +3,9 @@
 //!
 //! Exit codes, the same for every subcommand, are in [`exit`].
 
+// They panic when nobody reads any more: `say!` and `complain!` of `output.rs` don't.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod backfill;
 mod bench;
 mod check;
@@ -16,6 +19,7 @@ mod get;
 mod init;
 mod interrupt;
 mod load;
+mod output;
 mod plugin;
 mod progress;
 mod repo;
@@ -67,7 +71,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    exit::code(run(Cli::parse().command))
+    let command = Cli::parse().command;
+    let undone = command.undone();
+    exit::code(run(command), undone)
+}
+
+impl Command {
+    /// What a person would otherwise wonder about when the definitions had mistakes.
+    fn undone(&self) -> Option<&'static str> {
+        match self {
+            Command::Load(_) => Some("nothing was loaded"),
+            Command::Serve(_) => Some("nothing is served"),
+            Command::Backfill(_) => Some("nothing was written"),
+            _ => None,
+        }
+    }
 }
 
 fn run(command: Command) -> Outcome {

@@ -26,6 +26,16 @@ pub(crate) struct Repo {
     read: repo::Repo,
 }
 
+/// Why the feature repo in `dir` can't be used, with what to do; shows every mistake in it.
+pub(crate) fn refused(error: RepoError, dir: &Path) -> Failure {
+    match error {
+        RepoError::Definitions { diagnostics, files } => report::failure(&diagnostics, &files, dir),
+        error @ (RepoError::Empty { .. } | RepoError::Read { .. }) => {
+            Failure::new(error, "give the folder of a feature repo; `skewless init` makes one")
+        }
+    }
+}
+
 /// An engine whose clock ticks as long as this lives.
 pub(crate) struct Ticking {
     engine: Engine,
@@ -62,17 +72,10 @@ impl Repo {
         };
         match repo::read(dir, limits, &config.engine) {
             Ok(read) => {
-                report::print(&read.catalog.warnings, &read.files);
+                report::print(&read.catalog.warnings, &read.files, dir);
                 Ok(Self { root: dir.to_owned(), catalog: Arc::clone(&read.catalog), read })
             }
-            Err(RepoError::Definitions { diagnostics, files }) => {
-                Err(report::failure(&diagnostics, &files, dir))
-            }
-            Err(error @ RepoError::Empty { .. }) => Err(error.into()),
-            Err(error @ RepoError::Read { .. }) => Err(Failure::new(
-                error,
-                "give the folder of a feature repo; `skewless init` makes one",
-            )),
+            Err(error) => Err(refused(error, dir)),
         }
     }
 

@@ -8,20 +8,27 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, S
 use skewless_catalog::{Diagnostic, Severity, SourceFile};
 
 use crate::exit::Failure;
+use crate::output::complain;
+use crate::show;
 
-/// Prints every finding to standard error, each with the line it is about.
-pub(crate) fn print(findings: &[Diagnostic], files: &[SourceFile]) {
+/// Prints every finding in the definitions in `dir` to standard error, each with the line it is about.
+pub(crate) fn print(findings: &[Diagnostic], files: &[SourceFile], dir: &Path) {
     let texts: HashMap<&str, &str> =
         files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
     for finding in findings {
-        eprintln!("{}", render(finding, texts.get(finding.file.as_str()).copied(), color()));
+        let text = texts.get(finding.file.as_str()).copied();
+        // With its folder, so that it can be opened, and be told from another version's.
+        let file = if finding.file == "." { dir.to_owned() } else { dir.join(&finding.file) };
+        let shown = show::path(&file);
+        complain!("{}", render(finding, &shown, text, color()));
     }
 }
 
 /// Prints the mistakes of the definitions in `dir`, and says how the command ends for them.
 pub(crate) fn failure(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) -> Failure {
-    print(mistakes, files);
-    Failure::Definitions { mistakes: mistakes.len(), next: missing_plugins(mistakes, files, dir) }
+    print(mistakes, files, dir);
+    let next = missing_plugins(mistakes, files, dir).or_else(|| outdated_plugins(mistakes, dir));
+    Failure::Definitions { mistakes: mistakes.len(), dir: dir.to_owned(), next }
 }
 
 /// How to get the plugins that the definitions name and that aren't there: a plugin that wasn't built yet is
@@ -34,21 +41,33 @@ fn missing_plugins(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) ->
         (plugin.extension()? == "wasm" && plugin.is_relative()).then(|| dir.join(plugin))
     });
     let missing: BTreeSet<_> = named.filter(|path| !path.exists()).collect();
-    let shown = |path: &Path| path.strip_prefix(".").unwrap_or(path).display().to_string();
-    let builds: Vec<String> = missing
-        .iter()
-        .map(|path| path.with_extension(""))
-        .filter(|folder| folder.join("Cargo.toml").is_file())
-        .map(|folder| format!("skewless plugin build {}", shown(&folder)))
-        .collect();
+    let builds: Vec<String> = missing.iter().filter_map(|path| build(path)).collect();
     match (missing.first(), builds.is_empty()) {
         (None, _) => None,
         (Some(_), false) => Some(builds.join(" && ")),
         (Some(path), true) => Some(format!(
             "put the plugin at {}: `skewless plugin build CRATE` makes one of a crate in that folder",
-            shown(path)
+            show::path(path)
         )),
     }
+}
+
+/// How to get what the definitions ask of plugins that lack it, if their sources are known: they may have it already.
+fn outdated_plugins(mistakes: &[Diagnostic], dir: &Path) -> Option<String> {
+    let named = mistakes.iter().filter_map(|mistake| mistake.plugin.as_deref());
+    let outdated: BTreeSet<_> = named.map(|plugin| dir.join(plugin)).collect();
+    let (paths, builds): (Vec<String>, Vec<String>) =
+        outdated.iter().filter_map(|path| Some((show::path(path), build(path)?))).unzip();
+    let what = if paths.len() == 1 { "its source" } else { "their sources" };
+    (!paths.is_empty())
+        .then(|| format!("{} may be older than {what}: {}", paths.join(", "), builds.join(" && ")))
+}
+
+/// The command that builds a plugin, if its source lies beside it.
+fn build(plugin: &Path) -> Option<String> {
+    let folder = plugin.with_extension("");
+    let is_crate = folder.join("Cargo.toml").is_file();
+    is_crate.then(|| format!("skewless plugin build {}", show::path(&folder)))
 }
 
 fn color() -> bool {
@@ -56,11 +75,12 @@ fn color() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn render(finding: &Diagnostic, text: Option<&str>, color: bool) -> String {
+/// `file` is how the finding's file is called.
+fn render(finding: &Diagnostic, file: &str, text: Option<&str>, color: bool) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100);
     let mut shown = String::new();
-    let drawn = handler.render_report(&mut shown, &Drawn::new(finding, text));
+    let drawn = handler.render_report(&mut shown, &Drawn::new(finding, file, text));
     match drawn {
         Ok(()) => shown,
         Err(_) => finding.to_string(),
@@ -71,23 +91,24 @@ fn render(finding: &Diagnostic, text: Option<&str>, color: bool) -> String {
 #[derive(Debug)]
 struct Drawn<'a> {
     finding: &'a Diagnostic,
+    file: &'a str,
     source: Option<NamedSource<String>>,
 }
 
 impl<'a> Drawn<'a> {
-    fn new(finding: &'a Diagnostic, text: Option<&str>) -> Self {
+    fn new(finding: &'a Diagnostic, file: &'a str, text: Option<&str>) -> Self {
         let inside = |text: &&str| finding.line > 0 && finding.offset + finding.len <= text.len();
         let source = text
             .filter(inside)
-            .map(|text| NamedSource::new(&finding.file, text.to_owned()).with_language("yaml"));
-        Self { finding, source }
+            .map(|text| NamedSource::new(file, text.to_owned()).with_language("yaml"));
+        Self { finding, file, source }
     }
 }
 
 impl fmt::Display for Drawn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.source.is_none() {
-            write!(f, "{}: ", self.finding.file)?;
+            write!(f, "{}: ", self.file)?;
         }
         f.write_str(&self.finding.message)
     }
@@ -135,9 +156,10 @@ mod tests {
             len: 4,
             message: "expected a field of an entity, came `keyz`".to_owned(),
             suggestion: Some("keys".to_owned()),
+            plugin: None,
         };
-        let shown = render(&finding, Some(text), false);
-        for part in ["came `keyz`", "a.yaml:3:5", "keyz: []", "did you mean `keys`?"] {
+        let shown = render(&finding, "old/a.yaml", Some(text), false);
+        for part in ["came `keyz`", "old/a.yaml:3:5", "keyz: []", "did you mean `keys`?"] {
             assert!(shown.contains(part), "{part} is missing in\n{shown}");
         }
     }
@@ -153,7 +175,9 @@ mod tests {
             len: 0,
             message: "expected at least one file".to_owned(),
             suggestion: None,
+            plugin: None,
         };
-        assert!(render(&finding, None, false).contains(".: expected at least one file"));
+        let shown = render(&finding, "old", None, false);
+        assert!(shown.contains("old: expected at least one file"), "{shown}");
     }
 }

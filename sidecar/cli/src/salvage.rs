@@ -7,6 +7,7 @@ use skewless_server::{Config, Override};
 use skewless_store::{SalvageReport, Store, StoreError};
 
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::say;
 use crate::settings::Settings;
 use crate::show;
 
@@ -35,8 +36,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = args.settings.read(flag)?;
     let dir = config.store_dir.as_path();
     let Some(damage) = damage(dir, &config)? else {
-        println!("nothing to salvage: the store in {} opens as it is", dir.display());
-        return Ok(());
+        return say!("nothing to salvage: the store in {} opens as it is", dir.display());
     };
     if !args.yes {
         return Err(Failure::new(
@@ -49,8 +49,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             ),
         ));
     }
-    print(dir, &Store::salvage(dir, config.store)?);
-    Ok(())
+    print(dir, &Store::salvage(dir, config.store)?)
 }
 
 /// Why the store doesn't open, if a salvage may mend that; `None` if it opens.
@@ -76,25 +75,25 @@ fn damage(dir: &Path, config: &Config) -> Outcome<Option<StoreError>> {
     }
 }
 
-fn print(dir: &Path, report: &SalvageReport) {
-    println!(
+fn print(dir: &Path, report: &SalvageReport) -> Outcome {
+    say!(
         "{} opens again, with all that was written up to sequence {}; times it was salvaged: {}",
         dir.display(),
         show::thousands(report.sequence),
         report.salvages,
-    );
-    println!("the logs as they were, in {}:", report.copies.display());
+    )?;
+    say!("the logs as they were, in {}:", report.copies.display())?;
     for (log, bytes) in &report.logs {
-        println!("  {log}: {} bytes", show::thousands(*bytes));
+        say!("  {log}: {} bytes", show::thousands(*bytes))?;
     }
     if report.offsets.is_empty() {
-        println!(
+        return say!(
             "no source had told an offset: load the views again, and send again what came since"
         );
-        return;
     }
-    println!("applied of each source up to this offset; send again what came after it:");
+    say!("applied of each source up to this offset; send again what came after it:")?;
     for (source, offset) in &report.offsets {
-        println!("  {source}: {offset}");
+        say!("  {source}: {offset}")?;
     }
+    Ok(())
 }

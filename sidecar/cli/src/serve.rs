@@ -5,7 +5,7 @@ use skewless_server::shell::Flags;
 use skewless_store::StoreError;
 
 use crate::exit::{Failure, Outcome};
-use crate::{report, settings};
+use crate::{repo, settings};
 
 /// Serve features over gRPC until SIGTERM or Ctrl-C
 ///
@@ -24,13 +24,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     args.flags.log();
     let config = settings::advised(args.flags.read())?;
-    let repo = config.repo_dir.clone();
+    let dir = config.repo_dir.clone();
     match skewless_server::run(config) {
         Ok(_) => Ok(()),
-        Err(StartError::Repo(skewless_server::repo::RepoError::Definitions {
-            diagnostics,
-            files,
-        })) => Err(report::failure(&diagnostics, &files, &repo)),
+        Err(StartError::Repo(error)) => Err(repo::refused(error, &dir)),
         Err(error @ StartError::Bind { .. }) => {
             Err(Failure::new(error, "give another address with --tcp, --unix or --http"))
         }

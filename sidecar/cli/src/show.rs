@@ -1,5 +1,8 @@
 //! Typed values as people read them: text for tables, JSON for programs. The way back is in [`crate::typed`].
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::Value as Json;
 use skewless_batch::Value;
 
@@ -59,6 +62,29 @@ pub(crate) fn thousands(number: u64) -> String {
     shown
 }
 
+/// A number of things: `1 row`, `1,300 rows`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
+/// How long something took, in the unit that shows it.
+pub(crate) fn duration(took: Duration) -> String {
+    match took.as_millis() {
+        0 => "less than 1 ms".to_owned(),
+        ms @ 1..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", took.as_secs_f64()),
+    }
+}
+
+/// A path as a person would type it: without a `./` in front.
+pub(crate) fn path(path: &Path) -> String {
+    match path.strip_prefix(".") {
+        Ok(rest) if rest.as_os_str().is_empty() => "this folder".to_owned(),
+        Ok(rest) => rest.display().to_string(),
+        Err(_) => path.display().to_string(),
+    }
+}
+
 fn float64(value: f64) -> Json {
     if value.is_finite() { value.into() } else { format!("{value:?}").into() }
 }
@@ -82,5 +108,30 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(336_776), "336,776");
         assert_eq!(thousands(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        let rows = |number| count(number, "row", "rows");
+        assert_eq!([rows(0), rows(1), rows(1_300)], ["0 rows", "1 row", "1,300 rows"]);
+    }
+
+    #[test]
+    fn a_short_time_is_not_nothing() {
+        let shown = |us| duration(Duration::from_micros(us));
+        assert_eq!(shown(999), "less than 1 ms");
+        assert_eq!(shown(1_000), "1 ms");
+        assert_eq!(shown(999_999), "999 ms");
+        assert_eq!(shown(1_000_000), "1.0 s");
+        assert_eq!(shown(72_340_000), "72.3 s");
+    }
+
+    #[test]
+    fn a_path_is_shown_as_it_would_be_typed() {
+        let shown = |text: &str| path(Path::new(text));
+        assert_eq!(shown("."), "this folder");
+        assert_eq!(shown("./plugins/a.wasm"), "plugins/a.wasm");
+        assert_eq!(shown("../old"), "../old");
+        assert_eq!(shown("/srv/features"), "/srv/features");
     }
 }

@@ -62,7 +62,12 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
         (_, Json::String(text)) => push_word(column, text)?,
         (Type::Embedding(dim), Json::Array(items)) if items.len() == dim as usize => {
             let floats: Option<Vec<f32>> = items.iter().map(f32_of).collect();
-            column.push_embedding(&floats.ok_or_else(wrong)?);
+            let floats = floats.ok_or_else(wrong)?;
+            // A JSON number is finite: an infinity is one that float32 can't hold.
+            if let Some(at) = floats.iter().position(|float| float.is_infinite()) {
+                return Err(out_of_range(Type::Float32, &items[at].to_string()));
+            }
+            column.push_embedding(&floats);
         }
         (Type::ListInt64, Json::Array(items)) => {
             let ints: Option<Vec<i64>> = items.iter().map(Json::as_i64).collect();
@@ -96,13 +101,50 @@ fn push_word(column: &mut Column, text: &str) -> Result<(), BadValue> {
         Type::Bool => column.push_bool(text.parse().map_err(|_| bad(ty, text))?),
         Type::Int32 => column.push_i32(text.parse().map_err(|_| bad(ty, text))?),
         Type::Int64 => column.push_i64(text.parse().map_err(|_| bad(ty, text))?),
-        Type::Float32 => column.push_f32(text.parse().map_err(|_| bad(ty, text))?),
-        Type::Float64 => column.push_f64(text.parse().map_err(|_| bad(ty, text))?),
+        Type::Float32 => {
+            let value: f32 = text.parse().map_err(|_| bad(ty, text))?;
+            column.push_f32(in_range(ty, value, value.is_infinite(), text)?);
+        }
+        Type::Float64 => {
+            let value: f64 = text.parse().map_err(|_| bad(ty, text))?;
+            column.push_f64(in_range(ty, value, value.is_infinite(), text)?);
+        }
         Type::Timestamp => column.push_timestamp(timestamp_us(text).ok_or(()).map_err(wrong)?),
         Type::Binary => column.push_binary(&bytes(text).ok_or(()).map_err(wrong)?),
         _ => return Err(bad(ty, text)),
     }
     Ok(())
+}
+
+/// A float as it was read, unless it is an infinity that nobody wrote: `1e400` is no `inf`.
+fn in_range<T>(ty: Type, value: T, is_infinite: bool, text: &str) -> Result<T, BadValue> {
+    if is_infinite && text.contains(|c: char| c.is_ascii_digit()) {
+        return Err(out_of_range(ty, text));
+    }
+    Ok(value)
+}
+
+fn out_of_range(ty: Type, came: &str) -> BadValue {
+    let most = if ty == Type::Float32 { "3.4e38" } else { "1.8e308" };
+    BadValue {
+        expected: format!("{ty}, at most {most} away from 0 (or the word inf)"),
+        came: came.to_owned(),
+    }
+}
+
+/// A value of the type, for showing how one is written on the command line.
+pub(crate) fn example(ty: Type) -> &'static str {
+    match ty {
+        Type::Bool => "true",
+        Type::Int32 | Type::Int64 => "42",
+        Type::Float32 | Type::Float64 => "1.5",
+        Type::Utf8 => "text",
+        Type::Binary => "0x00ff",
+        Type::Timestamp => "2013-07-04T12:00:00Z",
+        Type::Embedding(_) | Type::ListFloat64 => "[0.5,1.5]",
+        Type::ListInt64 => "[1,2]",
+        Type::ListUtf8 => "'[\"a\",\"b\"]'",
+    }
 }
 
 /// An instant: RFC 3339, a date or date and time without zone (UTC), or microseconds since 1970.
@@ -182,6 +224,53 @@ mod tests {
         ] {
             let error = push_text(&mut Column::new(ty), word).err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+
+    /// An infinity is a value like others, but only for who writes one.
+    #[test]
+    fn a_float_out_of_range_is_no_infinity() {
+        let pushed = |ty, word| push_text(&mut Column::new(ty), word).map_err(|e| e.to_string());
+        for (ty, word, most) in [
+            (Type::Float64, "1e400", "float64, at most 1.8e308"),
+            (Type::Float64, "-1e400", "float64, at most 1.8e308"),
+            (Type::Float32, "1e39", "float32, at most 3.4e38"),
+            (Type::Embedding(2), "[0.5,1e39]", "float32, at most 3.4e38"),
+        ] {
+            let error = pushed(ty, word).err().unwrap_or_default();
+            assert!(error.contains(most) && error.contains("1e"), "{ty} {word}: {error}");
+        }
+        for (ty, word) in [
+            (Type::Float64, "inf"),
+            (Type::Float64, "-inf"),
+            (Type::Float32, "inf"),
+            (Type::Float64, "1e308"),
+            (Type::Float32, "3e38"),
+        ] {
+            assert_eq!(pushed(ty, word), Ok(()), "{ty} {word}");
+        }
+        let json: Json = serde_json::from_str("1e39").unwrap_or_default();
+        assert!(push_json(&mut Column::new(Type::Float32), &json).is_err());
+    }
+
+    #[test]
+    fn an_example_is_a_value_of_its_type() {
+        for ty in [
+            Type::Bool,
+            Type::Int32,
+            Type::Int64,
+            Type::Float32,
+            Type::Float64,
+            Type::Utf8,
+            Type::Binary,
+            Type::Timestamp,
+            Type::Embedding(2),
+            Type::ListInt64,
+            Type::ListFloat64,
+            Type::ListUtf8,
+        ] {
+            let word = example(ty).trim_matches('\'');
+            assert!(push_text(&mut Column::new(ty), word).is_ok(), "{ty}: {word}");
         }
     }
 

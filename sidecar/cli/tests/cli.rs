@@ -8,6 +8,7 @@ mod cli {
     mod bench;
     mod load;
     mod messages;
+    mod pipes;
     mod salvage;
 }
 
@@ -131,7 +132,7 @@ fn check_shows_every_mistake_with_its_line_and_ends_with_3() {
         "features.yaml:6:",
         "entity: plaen",
         "`plane`",
-        "2 mistakes",
+        "2 mistakes in the definitions in this folder\n",
     ] {
         assert!(complaint.contains(part), "{part}\n{complaint}");
     }
@@ -141,7 +142,9 @@ fn check_shows_every_mistake_with_its_line_and_ends_with_3() {
 fn check_of_no_repo_says_how_to_get_one() {
     let folder = tempfile::tempdir().unwrap();
     let complaint = refused(&skewless(folder.path(), &["check"]), 1);
-    assert!(complaint.contains("skewless init"), "{complaint}");
+    let lines: Vec<&str> = complaint.lines().collect();
+    assert!(lines[0].starts_with("error: expected definitions (*.yaml) in "), "{complaint}");
+    assert_eq!(lines[1..], [" next: give the folder of a feature repo; `skewless init` makes one"]);
 }
 
 #[test]
@@ -331,7 +334,10 @@ fn served(repo: &Path) {
 
     for (words, part) in [
         (vec!["customer_id=7"], "`amount` (float64) is missing"),
-        (vec!["customer_id=x", "--request", "amount=1"], "expected int64, came `x`"),
+        (vec!["customer_id=x", "--request", "amount=1"], "`customer_id`: expected int64, came `x`"),
+        (vec!["customer_id=x", "--request", "amount=1"], "such as customer_id=42"),
+        (vec!["customer_id=7", "--request", "amount=1e400"], "float64, at most 1.8e308"),
+        (vec!["customer_id=7", "--request", "amount=x"], "such as --request amount=1.5"),
         (vec!["customer=7", "--request", "amount=1"], "its keys are: customer_id"),
     ] {
         let complaint = refused(&ask(&words), 1);

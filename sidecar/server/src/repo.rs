@@ -58,9 +58,7 @@ pub enum RepoError {
         detail: String,
     },
     /// There is no definition file.
-    #[error(
-        "expected definitions (*.yaml) in {dir}, came none; `skewless init` makes a feature repo"
-    )]
+    #[error("expected definitions (*.yaml) in {dir}, came none")]
     Empty {
         /// The folder.
         dir: PathBuf,

@@ -84,7 +84,10 @@ impl Flags {
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .with_writer(std::io::stderr);
+            .with_writer(std::io::stderr)
+            // It would tell them on standard error, and panic when that is what can't be written: whoever read the
+            // log has gone, and the sidecar serves on without one.
+            .log_internal_errors(false);
         if self.log_json { log.json().init() } else { log.init() }
     }
 }

@@ -9,7 +9,7 @@ use skewless_batch::Type;
 pub enum StoreError {
     /// Another process, or another store in this one, holds the folder.
     #[error(
-        "expected to be the only one to use the store in {dir}, but its LOCK is held; stop the other sidecar or give this one its own folder"
+        "expected to be the only one to use the store in {dir}, but its LOCK is held: another process has it open"
     )]
     Locked {
         /// The store's folder.

@@ -10,7 +10,7 @@ use crate::definition::{ColumnDef, EntityDef, JoinKeysDef, Name, SourceDef, View
 use crate::diagnostic::Span;
 use crate::key::KEY_COLUMNS_MAX;
 use crate::limit::{DEFINITIONS_MAX, VIEW_FEATURES_MAX};
-use crate::names::{is_identifier, nearest};
+use crate::names::{is_identifier, known_as, nearest};
 use crate::plan::InstancePolicy;
 use crate::scope::ViewScope;
 
@@ -49,7 +49,9 @@ impl Checker<'_> {
         let requests = definitions.requests.iter().map(|request| &request.column.name);
         self.once("request column", requests, &[EVENT_TIMESTAMP]);
         for entity in &definitions.entities {
-            self.scope.entities.entry(entity.name.value.clone()).or_default();
+            for name in known_as(&entity.name.value) {
+                self.scope.entities.entry(name).or_default();
+            }
         }
         self.join_keys();
         definitions.entities.iter().for_each(|entity| self.entity(entity));
@@ -65,7 +67,7 @@ impl Checker<'_> {
             if self.scope.transforms.contains_key(name) {
                 continue; // A duplicate: reported, and the first one stands.
             }
-            self.scope.transforms.insert(name.clone(), None);
+            self.declare(name, None);
             let Some(plugin) = &transform.plugin else { continue };
             match plugins.lookup(&plugin.value) {
                 Err(why) => {
@@ -89,12 +91,19 @@ impl Checker<'_> {
                         self.findings.error(plugin.span, message);
                     }
                     let types = outputs.iter().map(|output| (output.name.clone(), output.ty));
-                    self.scope.transforms.insert(name.clone(), Some(types.collect()));
+                    self.declare(name, Some(types.collect()));
                     known.insert(name.clone(), info);
                 }
             }
         }
         known
+    }
+
+    /// Declares a transform's outputs under its names.
+    fn declare(&mut self, transform: &str, outputs: Option<BTreeMap<String, Type>>) {
+        for name in known_as(transform) {
+            self.scope.transforms.insert(name, outputs.clone());
+        }
     }
 
     /// Reports names that are reserved or declared before.
@@ -195,8 +204,11 @@ impl Checker<'_> {
             .find(same)
             .is_some_and(|first| std::ptr::eq(first, entity))
         {
-            let roles = entity.roles.iter().map(|role| role.name.value.clone()).collect();
-            self.scope.entities.insert(entity.name.value.clone(), roles);
+            let roles: Vec<String> =
+                entity.roles.iter().map(|role| role.name.value.clone()).collect();
+            for name in known_as(&entity.name.value) {
+                self.scope.entities.insert(name, roles.clone());
+            }
         }
     }
 
@@ -216,6 +228,7 @@ impl Checker<'_> {
         if let Some(entity) = &view.entity
             && !self.scope.entities.contains_key(&entity.value)
             && !self.scope.incomplete
+            && !self.scope.nameless.entities
         {
             let known = self.scope.entities.keys().map(String::as_str);
             let meant = nearest(&entity.value, known);
@@ -244,7 +257,9 @@ impl Checker<'_> {
         let features = view.features.iter().map(|f| (f.name.value.clone(), f.ty)).collect();
         let entity = view.entity.as_ref().map(|entity| entity.value.clone());
         let scope = ViewScope { entity, features, incomplete: view.features_broken };
-        self.scope.views.entry(view.name.value.clone()).or_insert(scope);
+        for name in known_as(&view.name.value) {
+            self.scope.views.entry(name).or_insert_with(|| scope.clone());
+        }
     }
 
     /// The columns that carry times and deletion are distinct and are no keys.
@@ -273,7 +288,9 @@ impl Checker<'_> {
                 );
                 self.findings.error(column.name.span, message);
             }
-            self.scope.requests.entry(column.name.value.clone()).or_insert(column.ty);
+            for name in known_as(&column.name.value) {
+                self.scope.requests.entry(name).or_insert(column.ty);
+            }
         }
     }
 }

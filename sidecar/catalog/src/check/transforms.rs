@@ -69,7 +69,8 @@ impl Checker<'_> {
                     "expected a binding of input `{}` ({}) of transform `{}`, came none",
                     field.name, field.ty, transform.name.value
                 );
-                self.findings.error(transform.name.span, message);
+                let plugin = transform.plugin_name();
+                self.findings.error_of_plugin(transform.name.span, message, None, plugin);
             }
         }
         bindings
@@ -84,7 +85,8 @@ impl Checker<'_> {
             input.name.value
         );
         let meant = nearest(&input.name.value, known);
-        self.findings.error_meaning(input.name.span, message, meant);
+        let plugin = transform.plugin_name();
+        self.findings.error_of_plugin(input.name.span, message, meant, plugin);
     }
 
     fn binding(&mut self, bound: &Spanned<Bound>, field: Option<&Field>) -> Option<Binding> {

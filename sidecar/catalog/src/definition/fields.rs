@@ -72,12 +72,17 @@ impl Reader<'_, '_> {
             return None;
         };
         let mut entries: BTreeMap<&'static str, (&Node, Span)> = BTreeMap::new();
+        let mut mistyped: Vec<(&'static str, (&Node, Span))> = Vec::new();
         for (key, value) in nodes {
             let Some(field) = form.fields.iter().find(|field| field.name == key.text) else {
                 let known = form.fields.iter().map(|field| field.name);
                 let message =
                     format!("expected a field of {}, came {}", form.kind, quote(&key.text));
                 let meant = nearest(&key.text, known);
+                let needed = form.fields.iter().filter(|field| field.is_needed());
+                let needed =
+                    needed.map(|field| field.name).find(|name| meant.as_deref() == Some(*name));
+                mistyped.extend(needed.map(|name| (name, (value, key.span))));
                 self.findings.error_meaning(key.span, message, meant);
                 continue;
             };
@@ -90,6 +95,10 @@ impl Reader<'_, '_> {
                     self.findings.error(key.span, message);
                 }
             }
+        }
+        // Read as what was meant, or all that refers to it would seem wrong as well.
+        for (name, found) in mistyped {
+            entries.entry(name).or_insert(found);
         }
         let missing = form.fields.iter().filter(|field| field.required && !node.broken);
         for field in missing.filter(|field| !entries.contains_key(field.name)) {
@@ -182,6 +191,15 @@ impl Reader<'_, '_> {
         items.iter().filter_map(|item| self.text_of(item, &expected)).collect()
     }
 
+    /// A name that is declared here. One that can't stand is reported, and given all the same: what refers to it is
+    /// no mistake of its own.
+    pub(super) fn declared(&mut self, map: &Fields<'_>, field: &str) -> Option<Name> {
+        let node = map.get(field)?;
+        let name = self.text_of(node, &format!("a name for `{field}`"))?;
+        self.check_identifier(&name);
+        Some(name)
+    }
+
     pub(super) fn identifier(&mut self, map: &Fields<'_>, field: &str) -> Option<Name> {
         let node = map.get(field)?;
         self.identifier_of(node, field)
@@ -189,13 +207,18 @@ impl Reader<'_, '_> {
 
     fn identifier_of(&mut self, node: &Node, field: &str) -> Option<Name> {
         let name = self.text_of(node, &format!("a name for `{field}`"))?;
+        self.check_identifier(&name).then_some(name)
+    }
+
+    /// Whether a name can stand; reports it if not.
+    fn check_identifier(&mut self, name: &Name) -> bool {
         if name.value.len() > NAME_BYTES_MAX {
             let message = format!(
                 "expected a name of at most {NAME_BYTES_MAX} bytes (NAME_BYTES_MAX), came {}",
                 name.value.len()
             );
             self.findings.error(name.span, message);
-            return None;
+            return false;
         }
         if !names::is_identifier(&name.value) {
             let message = format!(
@@ -203,9 +226,9 @@ impl Reader<'_, '_> {
                 quote(&name.value)
             );
             self.findings.error_meaning(name.span, message, names::identifier_like(&name.value));
-            return None;
+            return false;
         }
-        Some(name)
+        true
     }
 
     pub(super) fn identifiers(&mut self, map: &Fields<'_>, field: &str) -> Option<JoinKeysDef> {

@@ -19,6 +19,13 @@ pub(crate) struct FieldForm {
     pub(crate) doc: &'static str,
 }
 
+impl FieldForm {
+    /// Whether other definitions lean on what the field holds.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.required || matches!(self.shape, Shape::Maps(_))
+    }
+}
+
 /// What a field holds.
 pub(crate) enum Shape {
     /// `[a-z][a-z0-9_]*`.

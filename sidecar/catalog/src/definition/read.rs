@@ -22,13 +22,32 @@ pub(crate) fn document(node: &Node, into: &mut Definitions, findings: &mut Findi
     }
     let mut reader = Reader { findings };
     let Some(file) = reader.map(node, &form::FILE) else { return };
-    reader.each(&file, "entities", &form::ENTITY, |r, m| into.entities.extend(entity(r, m)));
-    reader.each(&file, "views", &form::VIEW, |r, m| into.views.extend(view(r, m)));
-    reader.each(&file, "requests", &form::REQUEST, |r, m| into.requests.extend(request(r, m)));
-    reader.each(&file, "transforms", &form::TRANSFORM, |r, m| {
-        into.transforms.extend(transform(r, m));
+    let nameless = &mut into.nameless;
+    nameless.entities |=
+        named(&mut reader, &file, "entities", &form::ENTITY, &mut into.entities, entity);
+    nameless.heads |= named(&mut reader, &file, "views", &form::VIEW, &mut into.views, view);
+    nameless.requests |=
+        named(&mut reader, &file, "requests", &form::REQUEST, &mut into.requests, request);
+    nameless.heads |=
+        named(&mut reader, &file, "transforms", &form::TRANSFORM, &mut into.transforms, transform);
+    named(&mut reader, &file, "services", &form::SERVICE, &mut into.services, service);
+}
+
+/// Adds the definitions of one kind. `true`: some have no name that could be read.
+fn named<'r, 'f, T>(
+    reader: &mut Reader<'r, 'f>,
+    file: &Fields<'_>,
+    field: &str,
+    form: &form::Form,
+    into: &mut Vec<T>,
+    read: fn(&mut Reader<'r, 'f>, &Fields<'_>) -> Option<T>,
+) -> bool {
+    let mut nameless = false;
+    let broken = reader.each(file, field, form, |reader, map| match read(reader, map) {
+        Some(definition) => into.push(definition),
+        None => nameless = true,
     });
-    reader.each(&file, "services", &form::SERVICE, |r, m| into.services.extend(service(r, m)));
+    broken || nameless
 }
 
 fn entity(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<EntityDef> {
@@ -62,7 +81,7 @@ fn entity(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<EntityDef> {
         keys_broken = true;
     }
     Some(EntityDef {
-        name: reader.identifier(map, "name")?,
+        name: reader.declared(map, "name")?,
         doc,
         keys,
         keys_broken,
@@ -102,13 +121,16 @@ fn view(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<ViewDef> {
         features,
         features_broken,
         source,
-        name: reader.identifier(map, "name")?,
+        name: reader.declared(map, "name")?,
     })
 }
 
 fn request(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<RequestDef> {
     let nullable = reader.word(map, "nullable", &["false", "true"]) == Some(1);
-    Some(RequestDef { nullable, column: column(reader, map)? })
+    let ty = reader.ty(map, "type");
+    let (doc, unit) = (reader.doc(map, "doc"), reader.doc(map, "unit"));
+    let column = ColumnDef { name: reader.declared(map, "name")?, ty, doc, unit };
+    Some(RequestDef { nullable, column })
 }
 
 fn column(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<ColumnDef> {
@@ -137,7 +159,7 @@ fn transform(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<TransformD
         policy,
         inputs,
         inputs_broken,
-        name: reader.identifier(map, "name")?,
+        name: reader.declared(map, "name")?,
     })
 }
 
@@ -237,11 +259,7 @@ fn service(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<ServiceDef> 
                 .error(node.span, format!("expected a list of features, came {}", node.came())),
         }
     }
-    Some(ServiceDef {
-        doc: reader.doc(map, "doc"),
-        features,
-        name: reader.identifier(map, "name")?,
-    })
+    Some(ServiceDef { doc: reader.doc(map, "doc"), features, name: reader.declared(map, "name")? })
 }
 
 fn service_feature(reader: &mut Reader<'_, '_>, node: &Node) -> Option<ServiceFeatureDef> {

@@ -50,7 +50,7 @@ fn another_type_breaks_and_asks_for_a_load() {
     let what = "view weather: type of visib float64 -> float32";
     let expected = format!(
         "breaks callers or models: departure_delay\n  {what}\n\
-         load, then backfill anew: departure_delay\n  {what}\n"
+         load, then backfill anew\n  {what}\n"
     );
     assert_eq!(told, expected);
     assert!(changed);
@@ -173,11 +173,11 @@ fn whole_definitions_come_and_go() {
     let told = |old, new| report(&diff(old, new));
     assert_eq!(
         told(&small, &large),
-        "load, then backfill anew: gates_of\n  view gates: added\nnothing to do: gates_of\n  service gates_of: added\n"
+        "load, then backfill anew: gates_of\n  view gates: added\nnothing to do\n  service gates_of: added\n"
     );
     assert_eq!(
         told(&large, &small),
-        "breaks callers or models: gates_of\n  service gates_of: removed\nnothing to do: gates_of\n  view gates: removed\n"
+        "breaks callers or models: gates_of\n  service gates_of: removed\nnothing to do\n  view gates: removed\n"
     );
 }
 
@@ -198,10 +198,32 @@ fn changes_are_grouped_by_what_to_do_with_the_worst_first() {
         change(Effect::Breaking, "e", &["one"]),
     ];
     let expected = "breaks callers or models: one\n  view e: lag 1s -> 2s\n\
-                    backfill anew: one, two\n  view b: lag 1s -> 2s\n  view c: lag 1s -> 2s (two)\n  \
+                    backfill anew: two\n  view b: lag 1s -> 2s\n  view c: lag 1s -> 2s (two)\n  \
                     view d: lag 1s -> 2s (no service uses it)\nnothing to do\n  view a: lag 1s -> 2s\n";
     assert_eq!(report(&changes), expected);
     assert_eq!(report(&[]), "");
+}
+
+/// In the group that asks most of it; a later group names what is new in it.
+#[test]
+fn a_service_is_listed_once() {
+    let change = |effect, name: &str, services: &[&str]| Change {
+        kind: "view",
+        name: name.to_owned(),
+        what: "changed".to_owned(),
+        effect,
+        services: services.iter().map(|service| (*service).to_owned()).collect(),
+    };
+    let changes = [
+        change(Effect::Load, "a", &["one", "two"]),
+        change(Effect::Backfill, "b", &["two", "three"]),
+        change(Effect::Immediate, "c", &["one", "three"]),
+        change(Effect::Immediate, "d", &["one"]),
+    ];
+    let expected = "load, then backfill anew: one, two\n  view a: changed\n\
+                    backfill anew: three\n  view b: changed\n\
+                    nothing to do\n  view c: changed\n  view d: changed (one)\n";
+    assert_eq!(report(&changes), expected);
 }
 
 /// The bytes a fingerprint is made of are a contract: provenance of old files must stay comparable.

@@ -20,6 +20,7 @@ use super::{hgrm, keys};
 use crate::client::{self, Address, refused};
 use crate::exit::{Failure, Next, Outcome};
 use crate::interrupt;
+use crate::output::{complain, say};
 
 /// Calls a second at most: more than any one client here can send.
 const RATE_MAX: f64 = 10_000_000.0;
@@ -158,7 +159,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let measured = open_loop::run(&target, &load, &|| cancel.is_cancelled())
         .or_next(|| "is the sidecar still there, and may it have that many connections?")?;
     let summary = Summary::new(args.asked(&load), &target, file.rows, look, &measured);
-    writeln!(std::io::stdout().lock(), "{}", summary.table())?;
+    say!("{}", summary.table())?;
     if let Some(folder) = &args.out {
         write(folder, &summary, &measured)?;
     }
@@ -185,16 +186,16 @@ async fn describe(
 /// What makes the figures better than they should be.
 fn warn(args: &Args, needs: &Needs, file: &Keys, look: Look) {
     for (of, _) in needs.wanted.iter().zip(&file.columns).filter(|(_, column)| column.is_none()) {
-        eprintln!("note: {} has no `{}`: it is null in every call", args.keys.display(), of.name);
+        complain!("note: {} has no `{}`: it is null in every call", args.keys.display(), of.name);
     }
     let part = |many: u64| many * 100 / look.values.max(1);
     if part(look.not_found) >= 10 {
         let part = part(look.not_found);
-        eprintln!("warning: {part} % of the values are NOT_FOUND: are these keys in the store?");
+        complain!("warning: {part} % of the values are NOT_FOUND: are these keys in the store?");
     }
     if look.failed > 0 {
         let part = part(look.failed);
-        eprintln!("warning: {part} % of the values are TRANSFORM_FAILED; `skewless get` says why");
+        complain!("warning: {part} % of the values are TRANSFORM_FAILED; `skewless get` says why");
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use super::SERVICE;
 use crate::client::{self, ANSWER_BYTES_MAX, refused};
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::say;
 use crate::repo::Repo;
 use crate::{interrupt, show, typed};
 
@@ -127,16 +128,15 @@ fn tell(answer: &v1::GetFeaturesResponse) -> Outcome {
     for column in answer.columns.iter().filter_map(|feature| feature.column.as_ref()).take(4) {
         let mut value = Column::new(wire::type_of(column)?);
         wire::decode_column(column, 1, &mut value)?;
-        println!("  {:24} {}", column.name, show::text(value.value(0)));
+        say!("  {:24} {}", column.name, show::text(value.value(0)))?;
     }
     let timings = answer.timings.unwrap_or_default();
-    println!(
+    say!(
         "  and {} more; the store took {} us, the transforms {} us",
         answer.columns.len().saturating_sub(4),
         timings.store_ns / 1000,
         timings.compute_ns / 1000
-    );
-    Ok(())
+    )
 }
 
 /// Leaves a sidecar running until it is interrupted.
@@ -152,16 +152,16 @@ pub(crate) fn serve(repo: &Repo, store: &Path, now_us: i64) -> Outcome {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    println!(
-        "\nserving on {at}; its clock stands at {}, as the data ends then. In another terminal:\n",
-        show::time(now_us)
+    let told = say!(
+        "\nserving on {at}; its clock stands at {}, as the data ends then. In another terminal:\n\n  \
+         skewless get {SERVICE} --at {at} {} \\\n      {}\n\nCtrl-C ends it.",
+        show::time(now_us),
+        words(&KEYS, ""),
+        words(&REQUEST, "--request ")
     );
-    println!("  skewless get {SERVICE} --at {at} {} \\", words(&KEYS, ""));
-    println!("      {}\n", words(&REQUEST, "--request "));
-    println!("Ctrl-C ends it.");
-    while !cancel.is_cancelled() {
+    while told.is_ok() && !cancel.is_cancelled() {
         std::thread::park_timeout(Duration::from_millis(100));
     }
     running.shutdown();
-    Ok(())
+    told
 }

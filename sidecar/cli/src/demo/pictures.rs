@@ -6,6 +6,7 @@ use skewless_batch::{Column, Type, Value};
 
 use super::picture::{Marks, Panel, histogram, means, svg};
 use crate::exit::Outcome;
+use crate::output::say;
 
 /// Means over fewer flights than this say nothing.
 const FLIGHTS_MIN: usize = 200;
@@ -50,8 +51,7 @@ pub(crate) fn draw(output: &Path, picture: &Path) -> Outcome {
         panel("Age of the plane", "years", "flights", 0.0, 2.0, flights(age, 2.0, 20), Marks::Bars),
     ];
     std::fs::write(picture, svg(&panels))?;
-    println!("{}", picture.display());
-    Ok(())
+    say!("{}", picture.display())
 }
 
 /// The column's numbers; NaN where there is none, which nothing draws.

@@ -1,11 +1,13 @@
 //! `skewless plugin build`: a plugin crate to one `.wasm` file; how that is done is `skewless-build`'s.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use skewless_build::{BuildRequest, Built, Lane, build, default_target_dir};
+use skewless_build::{BuildError, BuildRequest, Built, Lane, build, default_target_dir};
 
-use crate::exit::{Next, Outcome};
+use crate::exit::{Failure, Outcome};
+use crate::output::say;
 use crate::show;
 
 /// Build a plugin crate into one .wasm file
@@ -33,9 +35,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let out_dir = args.out_dir.clone().unwrap_or_else(above);
     let lane = if args.component { Lane::Component } else { Lane::Core };
     let built = into(&crate_dir, &out_dir, lane)?;
-    println!("{} ({} bytes)", built.path.display(), show::thousands(built.bytes as u64));
-    println!("sha256:{}", built.digest_hex());
-    Ok(())
+    say!("{} ({} bytes)", built.path.display(), show::thousands(built.bytes as u64))?;
+    say!("sha256:{}", built.digest_hex())
 }
 
 /// Builds a crate into `out_dir`, with cargo's last line as progress.
@@ -51,5 +52,29 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
     let bar = ProgressBar::new_spinner();
     let built = build(&request, &mut |line| bar.set_message(line.trim().to_owned()));
     bar.finish_and_clear();
-    built.or_next(|| format!("try `cargo check` in {}", crate_dir.display()))
+    built.map_err(|error| {
+        let next = match &error {
+            BuildError::NoCrate { .. } => crate_instead_of(crate_dir),
+            _ => format!("try `cargo check` in {}", crate_dir.display()),
+        };
+        Failure::Failed { error: error.into(), next: Some(next) }
+    })
+}
+
+/// What to build when the folder is no crate: the crates in it, if it is a feature repo or its folder of plugins.
+fn crate_instead_of(folder: &Path) -> String {
+    let entries =
+        [folder.to_owned(), folder.join("plugins")].into_iter().flat_map(std::fs::read_dir);
+    let crates = entries.flatten().flatten().map(|entry| entry.path());
+    let crates: BTreeSet<PathBuf> =
+        crates.filter(|path| path.join("Cargo.toml").is_file()).collect();
+    match crates.first() {
+        Some(first) => {
+            let here = std::env::current_dir().unwrap_or_default();
+            let first = first.strip_prefix(&here).unwrap_or(first);
+            format!("skewless plugin build {}", first.display())
+        }
+        None => "give the folder of a plugin's crate, such as plugins/basket, which `skewless init` makes"
+            .to_owned(),
+    }
 }

@@ -8,6 +8,7 @@ use skewless_batch::Field;
 use skewless_engine::{Lane, PluginFacts};
 
 use crate::exit::{Next, Outcome};
+use crate::output::say;
 use crate::settings::{self, Settings};
 use crate::show;
 
@@ -32,12 +33,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let wasm = super::read(&args.plugin)?;
     let facts = skewless_engine::inspect(&wasm, &limits)
         .or_next(|| "rebuild it with `skewless plugin build`")?;
-    if args.json {
-        println!("{:#}", to_json(&facts));
-    } else {
-        print!("{}", to_text(&facts));
-    }
-    Ok(())
+    if args.json { say!("{:#}", to_json(&facts)) } else { say!("{}", to_text(&facts)) }
 }
 
 fn lane(facts: &PluginFacts) -> &'static str {
@@ -59,7 +55,7 @@ fn to_text(facts: &PluginFacts) -> String {
         table.add_row([*side, &field.name, &ty, &field.unit, &field.doc]);
     }
     format!(
-        "{} {} ({} lane, ABI {}, {} bytes)\nsha256:{}\n{}\n\n{table}\n",
+        "{} {} ({} lane, ABI {}, {} bytes)\nsha256:{}\n{}\n\n{table}",
         signature.name,
         signature.version,
         lane(facts),

@@ -1,14 +1,16 @@
 //! `skewless plugin run`: rows through a plugin, by the engine that serves; for trying it out.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::{Map, Value as Json};
 use skewless_batch::{Column, Field};
 use skewless_engine::{Engine, Ticker, Worker};
 
 use crate::exit::{Failure, Next, Outcome};
+use crate::output::say;
 use crate::settings::{self, Settings};
 use crate::{data, show, typed};
 
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     settings: Settings,
 }
 
+/// What rows may be.
+const ROWS: &str = "give a JSON array of objects, one object a line, or a Parquet file";
+
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let wasm = super::read(&args.plugin)?;
@@ -40,17 +45,32 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(path) if path.extension().is_some_and(|e| e == "parquet") => {
             from_parquet(path, inputs)?
         }
-        Some(path) => from_json(&String::from_utf8(super::read(path)?)?, inputs)?,
+        Some(path) => {
+            let bytes = std::fs::read(path)
+                .with_context(|| format!("can't read {}", path.display()))
+                .or_next(|| "give a .parquet file or one with JSON rows")?;
+            // A file says itself what it is, whatever it is called.
+            if is_parquet(&bytes) {
+                from_parquet(path, inputs)?
+            } else {
+                from_json(&text(bytes)?, inputs)?
+            }
+        }
         None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            from_json(&text, inputs)?
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes)?;
+            if is_parquet(&bytes) {
+                let next =
+                    format!("give the file: skewless plugin run {} FILE", args.plugin.display());
+                let message = "expected JSON rows on standard input, came Parquet";
+                return Err(Failure::new(message, next));
+            }
+            from_json(&text(bytes)?, inputs)?
         }
     };
     let views: Vec<_> = columns.iter().map(Column::view).collect();
     let _ticker = Ticker::start(engine.clone(), Duration::from_micros(config.life.tick_us))?;
     let output = Worker::new(&engine).run_rows(&plugin, rows, &views)?;
-    let mut out = std::io::stdout().lock();
     for row in 0..rows {
         let mut line = Map::new();
         if let Some(message) = output.errors.get(row).and_then(Option::as_ref) {
@@ -60,9 +80,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 line.insert(field.name.clone(), show::json(column.value(row)));
             }
         }
-        writeln!(out, "{}", Json::Object(line))?;
+        say!("{}", Json::Object(line))?;
     }
     Ok(())
+}
+
+/// Whether a file begins as Parquet does.
+fn is_parquet(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PAR1")
+}
+
+fn text(bytes: Vec<u8>) -> Outcome<String> {
+    String::from_utf8(bytes)
+        .map_err(|error| anyhow::anyhow!("expected JSON rows, came no UTF-8 text: {error}"))
+        .or_next(|| ROWS)
 }
 
 fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
@@ -93,7 +124,7 @@ fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> 
 }
 
 fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
-    let next = || "give a JSON array of objects, or one object a line";
+    let next = || ROWS;
     let rows: Vec<Map<String, Json>> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).or_next(next)?
     } else {

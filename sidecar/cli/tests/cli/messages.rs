@@ -67,6 +67,132 @@ fn a_plugin_that_was_not_built_yet_is_named_with_the_command_that_builds_it() {
 }
 
 #[test]
+fn what_a_plugin_lacks_may_be_in_its_source() {
+    let repo = repo_that_adds(&DEFINITIONS.replace("[adds.sum]", "[adds.sum, adds.product]"), SUM);
+    let repo = repo.path();
+    let complaint = refused(&skewless(repo, &["check"]), 3);
+    says(&complaint, &["expected an output of transform `adds` (sum), came `product`"]);
+    assert!(!complaint.contains("next: "), "no source is known\n{complaint}");
+    std::fs::create_dir(repo.join("plugins/adds")).unwrap();
+    std::fs::write(repo.join("plugins/adds/Cargo.toml"), "").unwrap();
+    let next = "next: plugins/adds.wasm may be older than its source: skewless plugin build plugins/adds\n";
+    says(&refused(&skewless(repo, &["check"]), 3), &[next]);
+    let more = DEFINITIONS.replace("{a: request.amount,", "{a: request.amount, c: request.amount,");
+    std::fs::write(repo.join("features.yaml"), more).unwrap();
+    says(&refused(&skewless(repo, &["check"]), 3), &["came `c`", next]);
+    let wrong = DEFINITIONS.replace("float64}]\nt", "float46}]\nt");
+    std::fs::write(repo.join("features.yaml"), wrong).unwrap();
+    assert!(!refused(&skewless(repo, &["check"]), 3).contains("next: "));
+}
+
+#[test]
+fn mistakes_are_told_with_what_was_not_done() {
+    let repo = repo_that_adds(&DEFINITIONS.replace("adds.sum", "adds.product"), SUM);
+    let backfill = ["backfill", "risk", "--spine", "data/orders.parquet", "--out", "out.parquet"];
+    let commands: [(&[&str], &str); 4] = [
+        (&["check"], ""),
+        (&["load"], "; nothing was loaded"),
+        (&backfill, "; nothing was written"),
+        (&["serve", "--tcp", "127.0.0.1:0", "--http", ""], "; nothing is served"),
+    ];
+    for (words, undone) in commands {
+        let complaint = refused(&skewless(repo.path(), words), 3);
+        let last = complaint.lines().last().unwrap_or_default();
+        assert_eq!(last, format!("1 mistake in the definitions in this folder{undone}"));
+    }
+}
+
+#[test]
+fn a_diff_says_which_of_its_folders_has_the_mistake() {
+    let above = tempfile::tempdir().unwrap();
+    let good = "entities: [{name: customer, keys: [{name: id, type: int64}]}]\n";
+    let write = |folder: &str, text: &str| {
+        std::fs::create_dir_all(above.path().join(folder)).unwrap();
+        std::fs::write(above.path().join(folder).join("features.yaml"), text).unwrap();
+    };
+    for (bad, other) in [("before", "after"), ("after", "before")] {
+        write(bad, &good.replace("int64", "int46"));
+        write(other, good);
+        let complaint = refused(&skewless(above.path(), &["diff", "before", "after"]), 3);
+        let place = format!("{bad}/features.yaml:1:");
+        says(&complaint, &[&place, &format!("1 mistake in the definitions in {bad}\n")]);
+        assert!(!complaint.contains(&format!("mistake in the definitions in {other}")));
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_is_a_warning() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let warned = || {
+        let output = skewless(repo, &["check"]);
+        done(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!warned().contains("no file matches"));
+    std::fs::remove_file(repo.join("data/customer_orders.parquet")).unwrap();
+    let parts =
+        ["warning: view customer_orders: ", "no file matches", "data/customer_orders.parquet"];
+    says(&warned(), &parts);
+}
+
+#[test]
+fn one_thing_is_not_told_as_many() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let checked = done(&skewless(repo.path(), &["check"]));
+    says(
+        &checked,
+        &["1 entity, 1 view, 1 transform, 1 service: no mistakes", "service risk: 1 feature; "],
+    );
+}
+
+#[test]
+fn an_address_without_a_port_is_answered_with_the_usual_one() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let get: &[&str] = &["get", "risk", "customer_id=1", "-r", "amount=1"];
+    for words in [get, &["load"]] {
+        let complaint =
+            refused(&skewless(repo.path(), &[words, &["--at", "localhost"]].concat()), 1);
+        says(&complaint, &["`localhost` without a port", "next: try --at localhost:7667"]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_crate_is_answered_with_the_crates_in_it() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let build = || refused(&skewless(repo, &["plugin", "build"]), 1);
+    says(
+        &build(),
+        &["expected a crate with a Cargo.toml in ", "next: give the folder of a plugin's crate"],
+    );
+    std::fs::create_dir(repo.join("plugins/adds")).unwrap();
+    std::fs::write(repo.join("plugins/adds/Cargo.toml"), "").unwrap();
+    says(&build(), &["next: skewless plugin build plugins/adds\n"]);
+}
+
+#[test]
+fn plugin_run_knows_parquet_by_its_content() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::copy(repo.join("data/orders.parquet"), repo.join("orders")).unwrap();
+    let complaint = refused(&skewless(repo, &["plugin", "run", "plugins/adds.wasm", "orders"]), 1);
+    says(&complaint, &["expected a column that is an input of the plugin, came ", "amount"]);
+    let mut run = command(repo, &["plugin", "run", "plugins/adds.wasm"]);
+    let orders = std::fs::File::open(repo.join("orders")).unwrap();
+    let complaint = refused(&run.stdin(orders).output().unwrap(), 1);
+    says(
+        &complaint,
+        &["expected JSON rows on standard input, came Parquet", "next: give the file"],
+    );
+    std::fs::write(repo.join("rows"), b"\xff\xfe").unwrap();
+    let complaint = refused(&skewless(repo, &["plugin", "run", "plugins/adds.wasm", "rows"]), 1);
+    says(&complaint, &["came no UTF-8 text", "next: give a JSON array of objects"]);
+    let complaint = refused(&skewless(repo, &["plugin", "run", "plugins/adds.wasm", "none"]), 1);
+    says(&complaint, &["can't read none", "next: give a .parquet file or one with JSON rows"]);
+}
+
+#[test]
 fn a_damaged_store_says_what_to_do_and_a_store_in_use_something_else() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();
@@ -84,7 +210,8 @@ fn a_damaged_store_says_what_to_do_and_a_store_in_use_something_else() {
     for (words, next) in
         [(&["load"][..], "next: load into the sidecar"), (&serve[..], "next: stop the process")]
     {
-        says(&refused(&skewless(repo, words), 1), &["LOCK is held", next]);
+        let complaint = refused(&skewless(repo, words), 1);
+        says(&complaint, &["LOCK is held: another process has it open\n", next]);
     }
     sidecar.stop();
 }

@@ -1,0 +1,83 @@
+//! Readers that go away: `| head` ends a command quietly, and a sidecar serves on without whoever read its log.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use crate::{Sidecar, command, refused, repo_that_adds, skewless};
+
+const DEFINITIONS: &str = "\
+entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
+views:
+  - name: customer_orders
+    entity: customer
+    features: [{name: spent, type: float64}]
+    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
+requests: [{name: amount, type: float64}]
+transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
+services: [{name: risk, features: [adds.sum]}]
+";
+const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+
+/// A pipe that nobody reads any more.
+fn nobody_reads() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_quietly() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::write(repo.join("rows.json"), "{\"a\":1,\"b\":2}").unwrap();
+    let commands: [&[&str]; 10] = [
+        &["check", "--schema"],
+        &["check"],
+        &["diff", ".", "."],
+        &["plugin", "inspect", "plugins/adds.wasm"],
+        &["plugin", "inspect", "--json", "plugins/adds.wasm"],
+        &["plugin", "run", "plugins/adds.wasm", "rows.json"],
+        &["load"],
+        &["backfill", "risk", "--spine", "data/orders.parquet", "--out", "out.parquet"],
+        &["completions", "bash"],
+        &["init", "new"],
+    ];
+    for words in commands {
+        let mut command = command(repo, words);
+        let output = command.stdin(Stdio::null()).stdout(nobody_reads()).output().unwrap();
+        // What a shell makes of SIGPIPE.
+        let complaint = refused(&output, 141);
+        assert_eq!(complaint, "", "{words:?}");
+    }
+    assert!(repo.join("out.parquet").exists(), "what was done before is kept");
+}
+
+#[test]
+fn complaints_that_nobody_reads_change_no_exit_code() {
+    let repo = repo_that_adds(&DEFINITIONS.replace("adds.sum", "adds.product"), SUM);
+    let empty = tempfile::tempdir().unwrap();
+    for (folder, code) in [(repo.path(), 3), (empty.path(), 1)] {
+        let mut check = command(folder, &["check"]);
+        let ended = check.stdout(Stdio::null()).stderr(nobody_reads()).status().unwrap();
+        assert_eq!(ended.code(), Some(code));
+    }
+}
+
+#[test]
+fn a_sidecar_whose_log_nobody_reads_serves_on() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let words = ["serve", "--tcp", "", "--http", "", "--unix", "sidecar.sock"];
+    let child = command(repo, &words).stderr(nobody_reads()).spawn().unwrap();
+    let mut sidecar = Sidecar { child, ready: String::new() };
+    let get = ["get", "risk", "customer_id=7", "-r", "amount=1", "--at", "unix:sidecar.sock"];
+    let until = Instant::now() + Sidecar::BOUND;
+    // It can't say when it is ready, so it is asked until it answers.
+    while !skewless(repo, &get).status.success() {
+        assert_eq!(sidecar.child.try_wait().unwrap(), None, "it ended");
+        assert!(Instant::now() < until, "it doesn't answer");
+    }
+    let ended = command(repo, &get).stdout(nobody_reads()).status().unwrap();
+    assert_eq!(ended.code(), Some(141));
+    sidecar.stop();
+}
