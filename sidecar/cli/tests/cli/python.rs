@@ -91,6 +91,7 @@ fn environment(requirements: &Path, lines: &[&str]) -> PathBuf {
     let cache = var("SKEWLESS_CACHE_DIR")
         .unwrap_or_else(|| var("XDG_CACHE_HOME").unwrap_or_else(home).join("skewless"));
     std::fs::create_dir_all(&cache).unwrap();
+    let cache = cache.canonicalize().unwrap();
     let lock = std::fs::File::create(cache.join("python.lock")).unwrap();
     lock.lock().unwrap();
     let folder = cache.join(format!("python-{}", &Digest::of(&seen).to_string()[..12]));
