@@ -9,6 +9,7 @@ mod cli {
     mod load;
     mod messages;
     mod pipes;
+    pub(crate) mod python;
     mod salvage;
 }
 
@@ -234,7 +235,7 @@ fn a_new_feature_repo_goes_all_the_way() {
     );
     same_but_for_the_ttl(above.path());
 
-    let loaded = done(&skewless(&repo, &["load", "--now", "2024-07-01"]));
+    let loaded = done(&skewless(&repo, &["load"]));
     assert!(loaded.contains("customer_orders: 1,300 rows read, 50 keys"), "{loaded}");
     served(&repo);
 
@@ -297,29 +298,45 @@ fn same_but_for_the_ttl(above: &Path) {
     assert!(done(&skewless(above, &["diff", "shop", "shop"])).contains("no difference"));
     std::fs::create_dir_all(above.join("changed/plugins")).unwrap();
     let text = std::fs::read_to_string(above.join("shop/features.yaml")).unwrap();
-    std::fs::write(above.join("changed/features.yaml"), text.replace("ttl: 30d", "ttl: 60d"))
-        .unwrap();
+    let changed = text.replace("ttl: 36500d", "ttl: 30d");
+    std::fs::write(above.join("changed/features.yaml"), changed).unwrap();
     std::fs::copy(
         above.join("shop/plugins/basket.wasm"),
         above.join("changed/plugins/basket.wasm"),
     )
     .unwrap();
-    let told = done(&skewless(above, &["diff", "shop", "changed"]));
-    assert_eq!(
-        told,
-        "load, then backfill anew: order_risk\n  view customer_orders: ttl 30d -> 60d\n"
-    );
+    for (before, after, expected) in [
+        (
+            "shop",
+            "changed",
+            "backfill anew: order_risk\n  view customer_orders: ttl 36500d -> 30d\n",
+        ),
+        (
+            "changed",
+            "shop",
+            "load, then backfill anew: order_risk\n  view customer_orders: ttl 30d -> 36500d\n",
+        ),
+    ] {
+        assert_eq!(done(&skewless(above, &["diff", before, after])), expected);
+    }
 }
 
 /// Serves the loaded store on a Unix socket and asks it.
 fn served(repo: &Path) {
-    let sidecar = Sidecar::start(repo);
+    let words = ["--http", "", "--set", "listen.tcp=127.0.0.1:0"];
+    let sidecar = Sidecar::start_with(repo, &words);
     let at = ["--at", "unix:sidecar.sock"];
     let ask = |words: &[&str]| skewless(repo, &[&["get", "order_risk"], words, &at].concat());
 
     let table = done(&ask(&["customer_id=7", "--request", "amount=120"]));
-    // The sample ends in 2024, so its rows are older than the view's TTL.
-    assert!(table.contains("OUTSIDE_MAX_AGE") && table.contains("basket.first_order"), "{table}");
+    assert!(table.contains("35.701") && table.contains("basket.first_order"), "{table}");
+    // A newcomer's first question is answered with values, whichever customer it is about.
+    let customers: Vec<_> = (1..=50).map(|customer| format!("customer_id={customer}")).collect();
+    let mut words: Vec<&str> = customers.iter().map(String::as_str).collect();
+    words.extend(["--request", "amount=120"]);
+    let table = done(&ask(&words));
+    assert!(!table.contains("OUTSIDE_MAX_AGE") && !table.contains("NOT_FOUND"), "{table}");
+    cli::python::asks_what_our_own_client_asks(repo, &sidecar);
     // The store is the sidecar's now: a load goes through it, or not at all.
     let complaint = refused(&skewless(repo, &["load"]), 1);
     assert!(complaint.contains("--at"), "{complaint}");
@@ -329,7 +346,7 @@ fn served(repo: &Path) {
         done(&ask(&["customer_id=7", "customer_id=99", "--request", "amount=120", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["rows"][1]["missing"]["customer_orders.orders"], "NOT_FOUND");
-    assert_eq!(json["rows"][0]["features"]["basket.first_order"], true);
+    assert_eq!(json["rows"][0]["features"]["basket.first_order"], false);
     assert_eq!(json["rows"][0]["features"]["request.amount"], 120.0);
 
     for (words, part) in [
@@ -345,10 +362,11 @@ fn served(repo: &Path) {
     }
     let definitions = repo.join("features.yaml");
     let text = std::fs::read_to_string(&definitions).unwrap();
-    std::fs::write(&definitions, text.replace("ttl: 30d", "ttl: 30000d")).unwrap();
+    // The sample ends in 2024.
+    std::fs::write(&definitions, text.replace("ttl: 36500d", "ttl: 30d")).unwrap();
     sidecar.signal("HUP");
     let until = Instant::now() + Duration::from_secs(30);
-    while done(&ask(&["customer_id=7", "--request", "amount=120"])).contains("OUTSIDE_MAX_AGE") {
+    while !done(&ask(&["customer_id=7", "--request", "amount=120"])).contains("OUTSIDE_MAX_AGE") {
         assert!(Instant::now() < until, "the definitions weren't read again");
     }
     std::fs::write(&definitions, text).unwrap();
@@ -403,8 +421,14 @@ impl Sidecar {
 
     /// The address of its HTTP port.
     fn http(&self) -> &str {
-        let found = self.ready.split_once("http=Some(").and_then(|(_, rest)| rest.split_once(')'));
-        found.unwrap_or_else(|| panic!("no address in `{}`", self.ready)).0
+        self.address("http")
+    }
+
+    /// The address of its `tcp` or `http`.
+    fn address(&self, door: &str) -> &str {
+        let (_, rest) = self.ready.split_once(&format!("{door}=Some(")).unwrap_or_default();
+        let found = rest.split_once(')');
+        found.unwrap_or_else(|| panic!("no address of {door} in `{}`", self.ready)).0
     }
 
     fn signal(&self, name: &str) {

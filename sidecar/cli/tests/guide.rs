@@ -48,18 +48,21 @@ fn done(line: &str, krate: &Path) -> String {
 #[test]
 fn the_guides_first_plugin_is_built_and_prints_what_the_guide_says() {
     let guide = std::fs::read_to_string(GUIDE).unwrap();
-    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/rust").canonicalize().unwrap();
-    let manifest = blocks(&guide, "toml")[0].replace("{sdk}", kit.to_str().unwrap());
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     // One folder for all runs, so that a second one builds the crate alone.
     let above = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
     std::fs::create_dir_all(&above).unwrap();
     let lock = std::fs::File::create(above.join("lock")).unwrap();
     lock.lock().unwrap();
-    let krate = above.join("pace");
+    // As the guide has it: a feature repo beside a checkout called `skewless`.
+    let beside = above.join("skewless");
+    std::fs::remove_file(&beside).ok();
+    std::os::unix::fs::symlink(&checkout, &beside).unwrap();
+    let krate = above.join("shop/plugins/pace");
     std::fs::remove_dir_all(&krate).ok();
     std::fs::create_dir_all(krate.join("src")).unwrap();
     let files = [
-        ("Cargo.toml", manifest.as_str()),
+        ("Cargo.toml", blocks(&guide, "toml")[0]),
         ("src/lib.rs", blocks(&guide, "rust")[0]),
         ("golden.jsonl", blocks(&guide, "json")[0]),
     ];
@@ -67,7 +70,7 @@ fn the_guides_first_plugin_is_built_and_prints_what_the_guide_says() {
         std::fs::write(krate.join(name), text).unwrap();
     }
     // The versions that the workspace has: they are on this machine, so no network is asked.
-    std::fs::copy(kit.join("../../Cargo.lock"), krate.join("Cargo.lock")).unwrap();
+    std::fs::copy(checkout.join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
     let said: Vec<String> =
         blocks(&guide, "sh")[0].lines().map(|line| done(line, &krate)).collect();
     let [tested, _, inspected, ran] = said.as_slice() else { panic!("{said:?}") };

@@ -20,6 +20,31 @@ const SOURCES: [&str; 3] = [
     include_str!("../../../engine/src/config.rs"),
 ];
 
+/// What a first deployment should decide, with when to set it; all else may wait until something asks for it.
+const FIRST: [(&str, &str); 6] = [
+    (
+        "store_dir",
+        "always: on a disk that outlives the process, as a new store has to be loaded first",
+    ),
+    (
+        "listen.unix",
+        "the model server is on the same machine: nearer than TCP, and no other machine reaches it; else `listen.tcp`",
+    ),
+    (
+        "listen.http",
+        "probes and metrics are asked for from elsewhere, as in Kubernetes: `0.0.0.0:7668`",
+    ),
+    (
+        "listen.ingest",
+        "rows are sent from another machine: `everywhere`, on a network that you trust",
+    ),
+    ("store.cache_bytes", "there is more memory, or less: views that fit are read from memory"),
+    (
+        "store.sync",
+        "acknowledged rows must survive a loss of power, as their source can't send them again: `true`",
+    ),
+];
+
 #[test]
 fn the_page_of_settings_is_that_of_the_code() {
     let page = std::fs::read_to_string(PAGE).unwrap();
@@ -206,11 +231,12 @@ fn field(owner: &str, name: &str) -> (String, String) {
     panic!("{owner} has no field {name} with a doc comment");
 }
 
-/// The page's tables, one a section.
+/// The page's tables: what to look at first, then one a section.
 fn tables() -> String {
-    let mut text = String::new();
+    let settings = settings();
+    let mut text = first(&settings);
     let mut section = None;
-    for setting in settings() {
+    for setting in &settings {
         let of = setting.key.split_once('.').map_or("", |(section, _)| section);
         if section.replace(of) != Some(of) {
             let (title, doc) = if of.is_empty() {
@@ -222,7 +248,7 @@ fn tables() -> String {
             let head = "| key | unit or kind | default | range | what it is, and why this default |\n|---|---|---|---|---|\n";
             write!(text, "\n## {title}\n\n{doc}{head}").unwrap();
         }
-        let Setting { key, kind, default, range, reason, .. } = &setting;
+        let Setting { key, kind, range, reason, .. } = setting;
         let unit = match kind {
             Kind::Bytes => "bytes",
             Kind::Us => "us",
@@ -231,15 +257,33 @@ fn tables() -> String {
             Kind::Count => "count",
             Kind::Word(word) => word,
         };
-        let human = setting.number.and_then(|number| human(*kind, number));
-        let human = human.map(|human| format!(" ({human})")).unwrap_or_default();
-        writeln!(text, "| `{key}` | {unit} | `{default}`{human} | {range} | {reason} |").unwrap();
+        let default = setting.shown_default();
+        writeln!(text, "| `{key}` | {unit} | {default} | {range} | {reason} |").unwrap();
     }
     text.push('\n');
     text
 }
 
+/// The table of [`FIRST`].
+fn first(settings: &[Setting]) -> String {
+    let mut text = "\n## Start here\n\nThese few a first deployment should decide. All others have defaults that hold until something asks for them: \
+                    a refusal, a metric or a warning names its setting.\n\n| key | default | set it when |\n|---|---|---|\n"
+        .to_owned();
+    for (key, when) in FIRST {
+        let setting = settings.iter().find(|setting| setting.key == key).unwrap();
+        writeln!(text, "| `{key}` | {} | {when} |", setting.shown_default()).unwrap();
+    }
+    text
+}
+
 impl Setting {
+    /// The default as one writes it, and as one says it.
+    fn shown_default(&self) -> String {
+        let human = self.number.and_then(|number| human(self.kind, number));
+        let human = human.map(|human| format!(" ({human})")).unwrap_or_default();
+        format!("`{}`{human}", self.default)
+    }
+
     /// How a doc comment may name the default.
     fn forms(&self) -> Vec<String> {
         let Some(number) = self.number else {
