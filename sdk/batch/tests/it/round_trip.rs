@@ -76,6 +76,21 @@ fn apply(step: Step, ty: Type, column: &mut Column, oracle: &mut Vec<Owned>) {
     }
 }
 
+/// A small batch is cleared at once, a large one gap by gap.
+#[test]
+fn what_was_in_a_large_output_does_not_show_through() {
+    let (mut numbers, mut flags) = (Column::new(Type::Float64), Column::new(Type::Bool));
+    for row in 0..2_001 {
+        numbers.push_f64(f64::from(row));
+        if row % 7 == 0 { flags.push_null() } else { flags.push_bool(row % 2 == 0) }
+    }
+    let views = [flags.view(), numbers.view(), flags.view()];
+    let mut bytes = vec![0xaa; encoded_len(2_001, &views)];
+    encode(2_001, &views, &mut bytes).unwrap();
+    assert!(bytes.len() > 8 * 1024, "it is a large one");
+    assert_eq!(bytes, encode_vec(2_001, &views));
+}
+
 proptest! {
     #[test]
     fn values_gathered_elsewhere_are_a_column((ty, rows, nulls) in types()
@@ -135,6 +150,9 @@ proptest! {
         for (index, (ty, rows)) in columns.iter().enumerate() {
             let view = parsed.column(index);
             assert_holds(&view, *ty, rows);
+            let (values, validity) = parsed.values_and_validity(index);
+            prop_assert_eq!(values, view.values_bytes());
+            prop_assert_eq!(validity, view.validity_bytes().unwrap_or_default());
             let mut copy = Column::new(*ty);
             copy.append(&view, 0..count);
             prop_assert_eq!(&copy, &built[index]);
