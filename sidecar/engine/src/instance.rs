@@ -155,6 +155,10 @@ impl Instance {
     }
 }
 
+/// How a panic ends in a guest. Its message is lost: what would tell it would have to bring all of the formatting of
+/// every place that may panic, in every plugin.
+const UNREACHABLE: &str = "wasm `unreachable` instruction executed, usually by a panic; a native test of the row shows its message";
+
 /// What a failed call was about, from what the store and wasmtime say.
 pub(crate) fn failure(
     store: &mut Store<Limiter>,
@@ -170,6 +174,7 @@ pub(crate) fn failure(
             CallError::Deadline { ticks: config.deadline_ticks, tick_us: None }
         }
         Some(Trap::StackOverflow) => CallError::Stack { max: config.stack_bytes_max },
+        Some(Trap::UnreachableCodeReached) => CallError::Trap(UNREACHABLE.to_owned()),
         Some(trap) => {
             CallError::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned())
         }
