@@ -11,6 +11,7 @@ pub const CANONICAL_NAN_F32: u32 = 0x7fc0_0000;
 pub const CANONICAL_NAN_F64: u64 = 0x7ff8_0000_0000_0000;
 
 /// Replaces every NaN by [`CANONICAL_NAN_F32`]; branch-free, so it vectorises.
+#[inline]
 pub fn canonicalize_f32s(values: &mut [f32]) {
     for value in values {
         *value = if value.is_nan() { f32::from_bits(CANONICAL_NAN_F32) } else { *value };
@@ -18,6 +19,7 @@ pub fn canonicalize_f32s(values: &mut [f32]) {
 }
 
 /// Replaces every NaN by [`CANONICAL_NAN_F64`]; branch-free, so it vectorises.
+#[inline]
 pub fn canonicalize_f64s(values: &mut [f64]) {
     for value in values {
         *value = if value.is_nan() { f64::from_bits(CANONICAL_NAN_F64) } else { *value };

@@ -1,13 +1,20 @@
 //! Writing a batch, straight into its place (guest memory, a message, a file). Each buffer is copied
 //! once, padding is zeroed, nothing is allocated, so equal columns give equal bytes. A view with values
 //! in the slots of its nulls (legal in foreign bytes) is written row by row, without them.
+//!
+//! A small batch is written at every call of a plugin, on both sides, and in a guest every clearing of bytes and
+//! every copy of a length unknown to the compiler is a call out of it. So a small batch is cleared at once, and a
+//! single number is stored instead of copied.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::layout::{Cursor, DESCRIPTOR_BYTES, FLAG_VALIDITY, HEADER_BYTES, MAGIC, VERSION};
-use crate::view::{bug, i32_at, slice};
+use crate::view::{array_at, bug, i32_at, slice};
 use crate::{BATCH_BYTES_MAX, BatchError, COLUMNS_MAX, ColumnView, ROWS_MAX, Type, bits};
+
+/// Batches up to so many bytes are cleared at once rather than gap by gap: one row of some sixty columns.
+const CLEARED_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes that [`encode`] writes for these columns.
 #[must_use]
@@ -61,7 +68,11 @@ where
     if count > COLUMNS_MAX {
         return Err(BatchError::ColumnsLimit { found: count });
     }
-    let mut writer = Writer { cursor: Cursor::new(count), filled: 0, out };
+    let cleared = out.len() <= CLEARED_BYTES_MAX;
+    if cleared {
+        out.fill(0);
+    }
+    let mut writer = Writer { cursor: Cursor::new(count), filled: 0, cleared, out };
     writer.zero_until(Cursor::end_of_descriptors(count));
     for (index, view) in columns.enumerate() {
         if view.len() != rows {
@@ -133,65 +144,106 @@ fn value_bytes<'a>(view: &ColumnView<'a>, start: usize, end: usize) -> &'a [u8] 
     slice(view.values, start, end)
 }
 
+/// Copies a buffer; a single value without a call.
+#[inline]
+pub(crate) fn copy(place: &mut [u8], bytes: &[u8]) {
+    match bytes.len() {
+        8 => copy_array::<8>(place, bytes),
+        4 => copy_array::<4>(place, bytes),
+        1 => copy_array::<1>(place, bytes),
+        _ => place.copy_from_slice(bytes),
+    }
+}
+
+#[inline]
+fn copy_array<const N: usize>(place: &mut [u8], bytes: &[u8]) {
+    if let Some(place) = place.first_chunk_mut::<N>() {
+        *place = array_at(bytes, 0);
+    }
+}
+
+/// A view's validity, offsets, inner offsets and values.
+#[inline]
+fn buffers<'a>(view: &ColumnView<'a>) -> [&'a [u8]; 4] {
+    [view.validity.unwrap_or_default(), view.offsets, view.inner_offsets, view.values]
+}
+
 /// Fills `out` from front to back; past its end it only counts, and the end is judged once.
 struct Writer<'o> {
     cursor: Cursor,
     filled: usize,
+    /// Whether all of `out` was zeroed before.
+    cleared: bool,
     out: &'o mut [u8],
 }
 
 impl Writer<'_> {
+    #[inline]
     fn column(&mut self, index: usize, view: &ColumnView<'_>) {
-        let mut descriptor = [0; DESCRIPTOR_BYTES];
-        descriptor[0] = view.ty.code();
-        descriptor[4..8].copy_from_slice(&view.ty.dim().to_le_bytes());
-        descriptor[40..44].copy_from_slice(&(view.null_count as u32).to_le_bytes());
-        if view.validity.is_some() {
-            descriptor[1] = FLAG_VALIDITY;
-        }
         self.cursor.column();
-        let buffers =
-            [view.validity.unwrap_or_default(), view.offsets, view.inner_offsets, view.values];
-        let places = descriptor[8..40].as_chunks_mut::<8>().0;
-        if view.clean {
-            for (buffer, place) in buffers.into_iter().zip(places) {
-                if self.place(buffer.len(), place).is_some() {
-                    self.copy(buffer);
-                }
-            }
+        let [validity, offsets, inner_offsets, values] = if view.clean {
+            let [validity, offsets, inner_offsets, values] = buffers(view);
+            [
+                self.buffer(validity),
+                self.buffer(offsets),
+                self.buffer(inner_offsets),
+                self.buffer(values),
+            ]
         } else {
-            self.unclean(view, buffers, places);
-        }
+            self.unclean(view)
+        };
+        let flags = if view.validity.is_some() { FLAG_VALIDITY } else { 0 };
+        let (code, dim) = (u64::from(view.ty.code()), u64::from(view.ty.dim()));
+        let kind = code | u64::from(flags) << 8 | dim << 32;
+        // Reserved bytes are the upper halves of numbers that never get there.
+        let words = [kind, validity, offsets, inner_offsets, values, view.null_count as u64];
         let at = HEADER_BYTES + index * DESCRIPTOR_BYTES;
-        if let Some(place) = self.out.get_mut(at..at + DESCRIPTOR_BYTES) {
-            place.copy_from_slice(&descriptor);
+        if let Some(descriptor) = self.out.get_mut(at..at + DESCRIPTOR_BYTES) {
+            for (place, word) in descriptor.as_chunks_mut::<8>().0.iter_mut().zip(&words) {
+                *place = word.to_le_bytes();
+            }
         }
     }
 
-    /// Writes the buffers of a column whose null slots may hold something.
+    /// Writes a buffer; gives its place as its descriptor has it.
+    #[inline]
+    fn buffer(&mut self, bytes: &[u8]) -> u64 {
+        if bytes.is_empty() {
+            return 0;
+        }
+        let place = self.place(bytes.len());
+        self.copy(bytes);
+        place
+    }
+
+    /// Writes the buffers of a column whose null slots may hold something; gives their places.
     #[cold]
-    fn unclean(&mut self, view: &ColumnView<'_>, buffers: [&[u8]; 4], places: &mut [[u8; 8]]) {
-        for (kind, (len, place)) in buffer_lens(view).into_iter().zip(places).enumerate() {
-            let Some(start) = self.place(len, place) else { continue };
+    #[inline(never)]
+    fn unclean(&mut self, view: &ColumnView<'_>) -> [u64; 4] {
+        let mut places = [0; 4];
+        let buffers = buffers(view).into_iter().zip(buffer_lens(view));
+        for (kind, ((bytes, len), place)) in buffers.zip(&mut places).enumerate() {
+            if len == 0 {
+                continue;
+            }
+            *place = self.place(len);
+            let start = self.filled;
             if view.ty.has_offsets() && kind > 0 {
                 self.kept(view, kind);
             } else {
-                self.copy(buffers[kind]);
+                self.copy(bytes);
                 self.tidy(view, kind, start);
             }
         }
+        places
     }
 
-    /// Places a buffer and notes where in its descriptor; `None` if it is empty.
+    /// Goes to where a buffer of `len` bytes, which isn't 0, begins; gives its place as its descriptor has it.
     #[inline]
-    fn place(&mut self, len: usize, place: &mut [u8; 8]) -> Option<usize> {
-        if len == 0 {
-            return None;
-        }
+    fn place(&mut self, len: usize) -> u64 {
         let start = self.cursor.buffer(len);
-        *place = (start as u64 | (len as u64) << 32).to_le_bytes();
         self.zero_until(start);
-        Some(start)
+        start as u64 | (len as u64) << 32
     }
 
     /// Writes offsets (1), inner offsets (2) or values (3) without what the slots of nulls hold.
@@ -238,29 +290,31 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes into the header what isn't 0.
     fn header(&mut self, rows: usize, columns: usize, total: usize) {
-        let mut header = [0; HEADER_BYTES];
+        let Some(header) = self.out.first_chunk_mut::<HEADER_BYTES>() else { return };
         header[..4].copy_from_slice(&MAGIC);
         header[4..6].copy_from_slice(&VERSION.to_le_bytes());
-        for (value, place) in [rows, columns, total].into_iter().zip([8, 12, 16]) {
-            header[place..place + 4].copy_from_slice(&(value as u32).to_le_bytes());
-        }
-        if let Some(place) = self.out.first_chunk_mut() {
-            *place = header;
-        }
+        header[8..12].copy_from_slice(&(rows as u32).to_le_bytes());
+        header[12..16].copy_from_slice(&(columns as u32).to_le_bytes());
+        header[16..20].copy_from_slice(&(total as u32).to_le_bytes());
     }
 
+    #[inline]
     fn zero_until(&mut self, position: usize) {
-        if let Some(gap) = self.out.get_mut(self.filled..position) {
+        if !self.cleared
+            && let Some(gap) = self.out.get_mut(self.filled..position)
+        {
             gap.fill(0);
         }
         self.filled = position;
     }
 
+    #[inline]
     fn copy(&mut self, bytes: &[u8]) {
         let end = self.filled.saturating_add(bytes.len());
         if let Some(place) = self.out.get_mut(self.filled..end) {
-            place.copy_from_slice(bytes);
+            copy(place, bytes);
         }
         self.filled = end;
     }

@@ -13,6 +13,8 @@
 //! - [`BatchView`]: the bytes. [`BatchView::parse`] believes nothing; after it every access is safe
 //!   and allocates nothing.
 //!
+//! [`OneRow`] writes the bytes of one row of numbers without encoding them.
+//!
 //! Cost: encoding copies each buffer once and zeroes the padding; parsing reads the descriptors,
 //! every offset once, the validity bits (to count) and the text (to check UTF-8), never the numbers.
 //! The layout is in `layout.rs`, its limits with reasons too. Measured (release, one x86-64 core at about
@@ -40,6 +42,7 @@ mod display;
 mod encode;
 mod error;
 pub mod layout;
+mod one_row;
 mod parse;
 pub mod signature;
 mod ty;
@@ -51,6 +54,7 @@ pub use column::{Column, Values};
 pub use encode::{encode, encode_iter, encode_vec, encoded_len, encoded_len_iter};
 pub use error::{BatchError, Buffer, TypeMismatch};
 pub use layout::{BATCH_BYTES_MAX, COLUMNS_MAX, EMBEDDING_DIM_MAX, ROWS_MAX};
+pub use one_row::OneRow;
 pub use parse::BatchView;
 pub use signature::{Field, Signature};
 pub use ty::{Type, UnknownType};

@@ -1,9 +1,9 @@
 //! The types that a transform's arguments can have, and how each is read from a column.
 //!
-//! A column is looked at once, before the rows ([`Input::reader`]); a row then costs one comparison and one
+//! A column is looked at once, before the rows ([`Input::open`]); a row then costs one comparison and one
 //! load for a number.
 
-use skewless_batch::{ColumnView, Doubles, Ints, Strings, Type};
+use skewless_batch::{BatchView, ColumnView, Doubles, Ints, Strings, Type};
 
 use crate::Timestamp;
 
@@ -25,6 +25,12 @@ pub trait Input<'a>: Sized {
     /// Looks at a column of the type, once.
     fn reader(column: ColumnView<'a>) -> Self::Reader;
 
+    /// The same for column `index` of a batch, which has the type: without a view of it where that costs less.
+    #[inline]
+    fn open(batch: &BatchView<'a>, index: usize) -> Self::Reader {
+        Self::reader(batch.column(index))
+    }
+
     /// The value of a row; `None`: it is null and the type can't say so, so the row's outputs are null.
     fn read(reader: &Self::Reader, row: usize) -> Option<Self>;
 }
@@ -39,9 +45,8 @@ pub struct Numbers<'a, const N: usize> {
 
 impl<'a, const N: usize> Numbers<'a, N> {
     #[inline]
-    fn of(column: ColumnView<'a>) -> Self {
-        let values = column.values_bytes().as_chunks().0;
-        Self { values, validity: column.validity_bytes().unwrap_or_default() }
+    fn of((values, validity): (&'a [u8], &'a [u8])) -> Self {
+        Self { values: values.as_chunks().0, validity }
     }
 
     /// The bytes of a row's value; `None`: null. A row past the end is a mistake of the caller, and null.
@@ -63,7 +68,13 @@ macro_rules! number {
 
             #[inline]
             fn reader(column: ColumnView<'a>) -> Self::Reader {
-                Numbers::of(column)
+                let validity = column.validity_bytes().unwrap_or_default();
+                Numbers::of((column.values_bytes(), validity))
+            }
+
+            #[inline]
+            fn open(batch: &BatchView<'a>, index: usize) -> Self::Reader {
+                Numbers::of(batch.values_and_validity(index))
             }
 
             #[inline]
@@ -142,6 +153,11 @@ impl<'a, T: Input<'a>> Input<'a> for Option<T> {
     #[inline]
     fn reader(column: ColumnView<'a>) -> Self::Reader {
         T::reader(column)
+    }
+
+    #[inline]
+    fn open(batch: &BatchView<'a>, index: usize) -> Self::Reader {
+        T::open(batch, index)
     }
 
     #[inline]

@@ -33,8 +33,8 @@ pub trait Gather {
     fn with_rows(ty: Type, rows: usize) -> Self;
     /// Makes a row, the next one, null.
     fn null(&mut self, row: usize);
-    /// The column, once every row was written.
-    fn into_column(self) -> Column;
+    /// The column, once every row was written; of the type again, so that the compiler knows it here, too.
+    fn into_column(self, ty: Type) -> Column;
 }
 
 /// What one row of a transform gives: one value, or a struct with `#[derive(skewless::Outputs)]`.
@@ -82,13 +82,12 @@ impl<T: Output> Outputs for T {
 
     #[inline]
     fn into_columns(column: Self::Gathered) -> Vec<Column> {
-        vec![column.into_column()]
+        vec![column.into_column(T::TYPE)]
     }
 }
 
 /// Values of one width with room for every row, zero until written.
 pub struct Fixed<T> {
-    ty: Type,
     rows: usize,
     values: Vec<T>,
     /// One bit a row, 0 = null; empty until the first null.
@@ -107,8 +106,8 @@ impl<T: Number> Fixed<T> {
 impl<T: Number> Gather for Fixed<T> {
     #[inline]
     fn with_rows(ty: Type, rows: usize) -> Self {
-        let values = vec![T::default(); rows * ty.dim().max(1) as usize];
-        Self { ty, rows, values, validity: Vec::new() }
+        let values = zeros(rows * ty.dim().max(1) as usize);
+        Self { rows, values, validity: Vec::new() }
     }
 
     #[cold]
@@ -119,10 +118,17 @@ impl<T: Number> Gather for Fixed<T> {
         self.validity[row >> 3] &= !(1 << (row & 7));
     }
 
-    fn into_column(self) -> Column {
+    #[inline]
+    fn into_column(self, ty: Type) -> Column {
         let validity = (!self.validity.is_empty()).then_some(self.validity);
-        Column::of_values(self.ty, self.rows, T::values(self.values), validity)
+        Column::of_values(ty, self.rows, T::values(self.values), validity)
     }
+}
+
+/// So many zeros. One is stored: in a guest, clearing memory is a call out of it.
+#[inline]
+fn zeros<T: Number>(len: usize) -> Vec<T> {
+    if len == 1 { vec![T::default()] } else { vec![T::default(); len] }
 }
 
 /// A number that a column holds as it is.
@@ -157,17 +163,17 @@ impl Number for u8 {
 
 impl Gather for Bits {
     #[inline]
-    fn with_rows(ty: Type, rows: usize) -> Self {
-        let values = vec![0; rows.div_ceil(8)];
-        Self(Fixed { ty, rows, values, validity: Vec::new() })
+    fn with_rows(_: Type, rows: usize) -> Self {
+        Self(Fixed { rows, values: zeros(rows.div_ceil(8)), validity: Vec::new() })
     }
 
     fn null(&mut self, row: usize) {
         self.0.null(row);
     }
 
-    fn into_column(self) -> Column {
-        self.0.into_column()
+    #[inline]
+    fn into_column(self, ty: Type) -> Column {
+        self.0.into_column(ty)
     }
 }
 
@@ -181,7 +187,7 @@ impl Gather for Column {
         self.push_null();
     }
 
-    fn into_column(self) -> Column {
+    fn into_column(self, _: Type) -> Column {
         self
     }
 }

@@ -1,8 +1,9 @@
 //! The bytes that cross the sandbox: the only file that copies them. What the bytes mean is in the batch
 //! crate; when to call and what to do after a failure is not decided here.
 //!
-//! Copies of a batch, core lane: 1 in (each column is encoded straight into guest memory), 0 out (the
-//! output is parsed where it lies; the caller then moves the columns it wants into its frame).
+//! Copies of a batch, core lane: 1 in (each column is encoded straight into guest memory; one row of numbers is
+//! put into bytes that were made when the plugin was loaded), 0 out (the output is parsed where it lies; the
+//! caller then moves the columns it wants into its frame).
 //! Component lane: 2 in (encoded into a host buffer, which the canonical ABI copies into the guest), 0
 //! out (read in place as well).
 //!
@@ -12,7 +13,8 @@
 use std::ops::Range;
 
 use skewless_batch::abi::unpack;
-use skewless_batch::{BatchView, ColumnView, encode_iter, encoded_len_iter};
+use skewless_batch::{BatchView, Column, ColumnView, OneRow, encode_iter, encoded_len_iter};
+use skewless_catalog::FrameSlot;
 use wasmtime::component::{Func, WasmList, WasmStr};
 use wasmtime::{Memory, Store, TypedFunc};
 
@@ -38,33 +40,87 @@ pub(crate) struct ComponentLane {
 /// Where a component's output is, until the next call.
 pub(crate) struct ComponentOutput(WasmList<u8>);
 
-/// Bytes of the input batch, if it is within its limit.
-fn input_len<'a>(
+/// A call's input columns, wherever they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Inputs<'a> {
+    /// Whole columns of the frame.
+    Slots(&'a [FrameSlot], &'a [usize]),
+    /// Columns copied for a part of the rows.
+    Columns(&'a [Column]),
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn columns(self) -> impl ExactSizeIterator<Item = &'a Column> + Clone {
+        let columns = match self {
+            Self::Slots(_, inputs) => inputs.len(),
+            Self::Columns(columns) => columns.len(),
+        };
+        (0..columns).map(move |index| match self {
+            Self::Slots(slots, inputs) => &slots[inputs[index]].column,
+            Self::Columns(columns) => &columns[index],
+        })
+    }
+
+    pub(crate) fn views(self) -> impl ExactSizeIterator<Item = ColumnView<'a>> + Clone {
+        self.columns().map(Column::view)
+    }
+}
+
+/// A call's input batch before it is written.
+pub(crate) struct Input<'a> {
     rows: usize,
-    inputs: impl ExactSizeIterator<Item = ColumnView<'a>>,
-    max: usize,
-) -> Result<usize, CallError> {
-    let len = encoded_len_iter(rows, inputs);
-    if len > max { Err(CallError::InputBytes { max, came: len }) } else { Ok(len) }
+    columns: Inputs<'a>,
+    /// There if the columns are its one row.
+    one_row: Option<&'a OneRow>,
+    len: usize,
+}
+
+impl<'a> Input<'a> {
+    /// The batch of these columns, if it has at most `max` bytes; `one_row` is the plugin's.
+    pub(crate) fn new(
+        rows: usize,
+        columns: Inputs<'a>,
+        one_row: Option<&'a OneRow>,
+        max: usize,
+    ) -> Result<Self, CallError> {
+        let one_row = one_row.filter(|one_row| rows == 1 && one_row.holds(columns.columns()));
+        let len = match one_row {
+            Some(one_row) => one_row.byte_len(),
+            None => encoded_len_iter(rows, columns.views()),
+        };
+        if len > max {
+            return Err(CallError::InputBytes { max, came: len });
+        }
+        Ok(Self { rows, columns, one_row, len })
+    }
+
+    /// Writes it into `out`, which has its length.
+    fn write(&self, out: &mut [u8]) -> Result<(), CallError> {
+        match self.one_row {
+            Some(one_row) => one_row.write(self.columns.columns(), out),
+            None => {
+                encode_iter(self.rows, self.columns.views(), out).map_err(input_bug)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl CoreLane {
     /// Writes the input into the guest, calls it, and says where its output lies.
-    pub(crate) fn call<'a>(
+    pub(crate) fn call(
         &self,
         store: &mut Store<Limiter>,
         config: &EngineConfig,
-        rows: usize,
-        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+        input: &Input<'_>,
     ) -> Result<Range<usize>, CallError> {
-        let len = input_len(rows, inputs.clone(), config.input_bytes_max)?;
+        let len = input.len;
         // input_bytes_max is at most 1 GiB.
         let len_i32 = len as u32;
         let address =
             self.reserve.call(&mut *store, len_i32).map_err(|e| failure(store, config, &e))?;
-        let input = self.reserved(store, address, len)?;
-        let room = &mut self.memory.data_mut(&mut *store)[input.clone()];
-        encode_iter(rows, inputs, room).map_err(input_bug)?;
+        let room = self.reserved(store, address, len)?;
+        input.write(&mut self.memory.data_mut(&mut *store)[room.clone()])?;
         let answer = self
             .transform
             .call(&mut *store, (address, len_i32))
@@ -72,7 +128,7 @@ impl CoreLane {
         if answer < 0 {
             return Err(CallError::Status { code: answer });
         }
-        self.answered(store, config, answer, &input)
+        self.answered(store, config, answer, &room)
     }
 
     /// The output's bytes where they lie.
@@ -132,17 +188,15 @@ impl CoreLane {
 
 impl ComponentLane {
     /// Passes the input to the component, and says where its output lies.
-    pub(crate) fn call<'a>(
+    pub(crate) fn call(
         &mut self,
         store: &mut Store<Limiter>,
         config: &EngineConfig,
-        rows: usize,
-        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+        input: &Input<'_>,
     ) -> Result<ComponentOutput, CallError> {
-        let len = input_len(rows, inputs.clone(), config.input_bytes_max)?;
         self.buffer.clear();
-        self.buffer.resize(len, 0);
-        encode_iter(rows, inputs, &mut self.buffer).map_err(input_bug)?;
+        self.buffer.resize(input.len, 0);
+        input.write(&mut self.buffer)?;
         // The type was checked when the plugin was loaded; this checks it again for 50 ns, and the lane
         // costs microseconds.
         let transform = self

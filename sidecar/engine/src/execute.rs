@@ -19,10 +19,11 @@
 
 use std::ops::Range;
 
-use skewless_batch::{BatchView, Column, ColumnView};
+use skewless_batch::{BatchView, Column, ColumnView, Type};
 use skewless_catalog::frame::{FAILURES_MAX, Statuses};
 use skewless_catalog::{Frame, FrameSlot, Status};
 
+use crate::abi::Inputs;
 use crate::error::{CallError, bounded};
 use crate::program::{BoundStep, Program};
 use crate::worker::Worker;
@@ -82,28 +83,6 @@ pub struct StepReport {
     pub undecided: Option<Undecided>,
 }
 
-/// A few rows' input columns, wherever they are.
-#[derive(Clone, Copy)]
-enum Inputs<'a> {
-    /// Whole columns of the frame.
-    Slots(&'a [FrameSlot], &'a [usize]),
-    /// Columns copied for a part of the rows.
-    Columns(&'a [Column]),
-}
-
-impl<'a> Inputs<'a> {
-    fn views(self) -> impl ExactSizeIterator<Item = ColumnView<'a>> + Clone {
-        let columns = match self {
-            Self::Slots(_, inputs) => inputs.len(),
-            Self::Columns(columns) => columns.len(),
-        };
-        (0..columns).map(move |index| match self {
-            Self::Slots(slots, inputs) => slots[inputs[index]].column.view(),
-            Self::Columns(columns) => columns[index].view(),
-        })
-    }
-}
-
 impl Worker {
     /// Runs every step of the program over the frame, whose lookups, keys and request columns are filled.
     /// Never fails as a whole: what fails is in the frame, as statuses and messages. One report a step.
@@ -154,7 +133,7 @@ impl Worker {
             report: StepReport { rows_left_out: rows - rows_given, ..StepReport::default() },
         };
         let inputs = Inputs::Slots(&frame.slots, &step.inputs);
-        if let Some(error) = wrong_length(&inputs, rows) {
+        if let Some(error) = wrong_length(inputs, rows) {
             run.failed(0..rows_given, &error);
         } else if all {
             run.rows(inputs, 0..rows, 0);
@@ -186,9 +165,10 @@ fn select(step: &BoundStep, frame: &Frame, given: &mut Vec<u32>) -> bool {
 }
 
 /// A caller's mistake that would otherwise be a batch of nonsense.
-fn wrong_length(inputs: &Inputs<'_>, rows: usize) -> Option<CallError> {
-    let (index, view) = inputs.views().enumerate().find(|(_, view)| view.len() != rows)?;
-    Some(CallError::Input { index, expected: format!("{rows} rows"), came: view.len().to_string() })
+fn wrong_length(inputs: Inputs<'_>, rows: usize) -> Option<CallError> {
+    let (index, column) = inputs.columns().enumerate().find(|(_, column)| column.len() != rows)?;
+    let (expected, came) = (format!("{rows} rows"), column.len().to_string());
+    Some(CallError::Input { index, expected, came })
 }
 
 /// Copies of the inputs with these rows only.
@@ -273,8 +253,7 @@ impl Run<'_> {
         let read = |batch: &BatchView<'_>, errors: Option<ColumnView<'_>>| {
             report.rows_failed += outputs.answered(step, *given, range, batch, errors);
         };
-        let called =
-            worker.call(&step.plugin, step.policy, ticks, range.len(), inputs.views(), read);
+        let called = worker.call(&step.plugin, step.policy, ticks, range.len(), inputs, read);
         let cost = called.map_err(|error| match error {
             // Cut short by the budget, it may have passed in the time that every call has.
             CallError::Deadline { .. } if ticks < deadline_ticks => CallError::Budget,
@@ -310,25 +289,28 @@ impl Spend {
 
 /// A step's output columns while it runs, and the messages of its failures.
 struct Outputs {
+    /// The step's, and behind them what is left of steps with more.
     slots: Vec<FrameSlot>,
+    columns: usize,
     rows: usize,
     failures: Vec<(Option<usize>, String)>,
     failures_total: usize,
 }
 
 impl Outputs {
+    /// Takes the step's outputs out of the frame and leaves placeholders, which nobody looks at before
+    /// [`Self::put_back`]. Swapping them is all it costs.
     fn of(step: &BoundStep, frame: &mut Frame, mut slots: Vec<FrameSlot>) -> Self {
-        let take = |&(_, slot): &(usize, usize)| {
-            let slot = &mut frame.slots[slot];
-            let empty =
-                FrameSlot { column: Column::new(slot.column.ty()), status: Statuses::new() };
-            let mut taken = std::mem::replace(slot, empty);
+        let columns = step.outputs.len();
+        while slots.len() < columns {
+            slots.push(FrameSlot { column: Column::new(Type::Bool), status: Statuses::new() });
+        }
+        for (taken, &(_, slot)) in slots.iter_mut().zip(&step.outputs) {
+            std::mem::swap(taken, &mut frame.slots[slot]);
             taken.column.clear();
             taken.status.clear();
-            taken
-        };
-        slots.extend(step.outputs.iter().map(take));
-        Self { slots, rows: frame.rows, failures: Vec::new(), failures_total: 0 }
+        }
+        Self { slots, columns, rows: frame.rows, failures: Vec::new(), failures_total: 0 }
     }
 
     /// Takes over an answer for the given rows `range`; how many of them failed by the plugin's word.
@@ -342,7 +324,7 @@ impl Outputs {
     ) -> usize {
         if given.is_none() && errors.is_none() {
             for (slot, &(output, _)) in self.slots.iter_mut().zip(&step.outputs) {
-                append(slot, &batch.column(output), 0..batch.rows());
+                append_all(slot, batch, output);
             }
             return 0;
         }
@@ -387,25 +369,37 @@ impl Outputs {
 
     /// Marks all rows before `row` that have no answer as failed.
     fn fill_up_to(&mut self, row: usize) {
-        for slot in &mut self.slots {
+        for slot in &mut self.slots[..self.columns] {
             let missing = row.saturating_sub(slot.status.len());
+            if missing == 0 {
+                continue;
+            }
             slot.column.push_nulls(missing);
             slot.status.push_many(Status::TransformFailed, missing);
         }
     }
 
-    /// Puts whole columns back into the frame; gives back the empty list they were in.
+    /// Puts whole columns back into the frame; gives back the placeholders they were exchanged for.
     fn put_back(mut self, number: usize, step: &BoundStep, frame: &mut Frame) -> Vec<FrameSlot> {
         self.fill_up_to(self.rows);
-        for (mut slot, &(_, index)) in self.slots.drain(..).zip(&step.outputs) {
+        for (slot, &(_, index)) in self.slots.iter_mut().zip(&step.outputs) {
             slot.column.canonicalize_nans();
-            frame.slots[index] = slot;
+            std::mem::swap(slot, &mut frame.slots[index]);
         }
         for (row, message) in self.failures {
             frame.fail(number, row, message);
         }
         frame.failures_total += self.failures_total;
         self.slots
+    }
+}
+
+/// Appends all rows of an output column with their statuses.
+fn append_all(slot: &mut FrameSlot, batch: &BatchView<'_>, output: usize) {
+    if slot.column.append_numbers(batch, output) {
+        slot.status.push_many(Status::Present, batch.rows());
+    } else {
+        append(slot, &batch.column(output), 0..batch.rows());
     }
 }
 

@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use skewless_batch::{BatchView, ColumnView};
+use skewless_batch::{BatchView, OneRow};
 use wasmtime::{Global, PoolConcurrencyLimitError, Store, Trap, Val};
 
-use crate::abi::{ComponentLane, ComponentOutput, CoreLane};
+use crate::abi::{ComponentLane, ComponentOutput, CoreLane, Input, Inputs};
 use crate::config::EngineConfig;
 use crate::error::{CallError, bounded};
 use crate::limiter::Limiter;
@@ -88,21 +88,21 @@ impl Instance {
         Ok(Self { store, lane })
     }
 
-    /// One call under a deadline of `ticks`.
-    pub(crate) fn call<'a>(
+    /// One call under a deadline of `ticks`; `one_row` is the plugin's.
+    pub(crate) fn call(
         &mut self,
         config: &EngineConfig,
         ticks: u64,
+        one_row: Option<&OneRow>,
         rows: usize,
-        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+        inputs: Inputs<'_>,
     ) -> Result<Place, CallError> {
         stop::set_deadline(&mut self.store, ticks);
+        let input = Input::new(rows, inputs, one_row, config.input_bytes_max)?;
         let called = match &mut self.lane {
-            Lane::Core { lane, .. } => {
-                lane.call(&mut self.store, config, rows, inputs).map(Place::Core)
-            }
+            Lane::Core { lane, .. } => lane.call(&mut self.store, config, &input).map(Place::Core),
             Lane::Component(lane) => {
-                lane.call(&mut self.store, config, rows, inputs).map(Place::Component)
+                lane.call(&mut self.store, config, &input).map(Place::Component)
             }
         };
         called.map_err(|error| match error {
@@ -155,6 +155,10 @@ impl Instance {
     }
 }
 
+/// How a panic ends in a guest. Its message is lost: what would tell it would have to bring all of the formatting of
+/// every place that may panic, in every plugin.
+const UNREACHABLE: &str = "wasm `unreachable` instruction executed, usually by a panic; a native test of the row shows its message";
+
 /// What a failed call was about, from what the store and wasmtime say.
 pub(crate) fn failure(
     store: &mut Store<Limiter>,
@@ -170,6 +174,7 @@ pub(crate) fn failure(
             CallError::Deadline { ticks: config.deadline_ticks, tick_us: None }
         }
         Some(Trap::StackOverflow) => CallError::Stack { max: config.stack_bytes_max },
+        Some(Trap::UnreachableCodeReached) => CallError::Trap(UNREACHABLE.to_owned()),
         Some(trap) => {
             CallError::Trap(trap.to_string().trim_start_matches("wasm trap: ").to_owned())
         }

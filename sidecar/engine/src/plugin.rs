@@ -1,11 +1,12 @@
 //! A loaded plugin: facts, compiled code, and the image a soft reset restores; shared, never changed.
 //!
-//! Everything that needs a name (exports) is looked up here once, so that a call needs none.
+//! Everything that needs a name (exports) is looked up here once, so that a call needs none; and what is known of a
+//! call's input before its values come is made here once.
 
 use std::sync::{Arc, OnceLock};
 
-use skewless_batch::Signature;
 use skewless_batch::abi::{EXPORT_MEMORY, EXPORT_RESERVE, EXPORT_TRANSFORM};
+use skewless_batch::{OneRow, Signature, Type};
 use skewless_catalog::{Digest, InstancePolicy};
 use wasmtime::component::{self, Component, ComponentExportIndex};
 use wasmtime::{InstancePre, Linker, Module, ModuleExport, Val};
@@ -27,6 +28,8 @@ struct Inner {
     id: u64,
     facts: PluginFacts,
     code: Code,
+    /// One row of its inputs, if all of them are numbers or bools.
+    one_row: Option<OneRow>,
     image: OnceLock<Option<Image>>,
 }
 
@@ -121,7 +124,9 @@ impl Plugin {
 
     fn new(engine: &Engine, id: u64, facts: PluginFacts, code: Code) -> Self {
         let engine = engine.clone();
-        Self { inner: Arc::new(Inner { engine, id, facts, code, image: OnceLock::new() }) }
+        let inputs: Vec<Type> = facts.signature.inputs.iter().map(|field| field.ty).collect();
+        let (one_row, image) = (OneRow::new(&inputs), OnceLock::new());
+        Self { inner: Arc::new(Inner { engine, id, facts, code, one_row, image }) }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -134,6 +139,11 @@ impl Plugin {
 
     pub(crate) fn code(&self) -> &Code {
         &self.inner.code
+    }
+
+    /// One row of its inputs, if all of them are numbers or bools.
+    pub(crate) fn one_row(&self) -> Option<&OneRow> {
+        self.inner.one_row.as_ref()
     }
 
     /// The state of a fresh instance; `None` before the first, or if its memory is too large to be worth

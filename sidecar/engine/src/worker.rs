@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use skewless_batch::{BatchView, Column, ColumnView, Type};
 use skewless_catalog::{FrameSlot, InstancePolicy};
 
+use crate::abi::Inputs;
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::{CallError, bounded};
@@ -32,7 +33,7 @@ pub struct Worker {
     pub(crate) steps: Vec<StepReport>,
     /// The rows a step is given when it isn't given all; kept for its memory.
     pub(crate) given: Vec<u32>,
-    /// Where a step's outputs are while it runs; kept for its memory.
+    /// Where a step's outputs are while it runs; between steps placeholders of any type.
     pub(crate) taken: Vec<FrameSlot>,
 }
 
@@ -103,8 +104,8 @@ impl Worker {
     /// Makes an instance ready for this plugin and policy, if the policy can keep one. Costs what a fresh
     /// instance costs; for servers that want the first request to be as fast as the others.
     pub fn warm_up(&mut self, plugin: &Plugin, policy: InstancePolicy) -> Result<(), CallError> {
-        let (instance, _) = self.take(plugin, policy, self.engine.config().deadline_ticks)?;
-        self.give_back(plugin, policy, instance);
+        let (warm, _) = self.take(plugin, policy, self.engine.config().deadline_ticks)?;
+        self.give_back(warm);
         Ok(())
     }
 
@@ -187,8 +188,8 @@ impl Worker {
                 column
             };
             let columns: Vec<Column> = inputs.iter().map(copy).collect();
-            let views = columns.iter().map(Column::view);
-            self.call(plugin, policy, ticks, range.len(), views, |batch, errors| {
+            let inputs = Inputs::Columns(&columns);
+            self.call(plugin, policy, ticks, range.len(), inputs, |batch, errors| {
                 output.take(batch, errors)
             })?;
         }
@@ -197,25 +198,26 @@ impl Worker {
     }
 
     /// One call: takes an instance, calls it, checks the answer, hands it to `read`, puts the instance back.
-    pub(crate) fn call<'a>(
+    pub(crate) fn call(
         &mut self,
         plugin: &Plugin,
         policy: InstancePolicy,
         ticks: u64,
         rows: usize,
-        inputs: impl ExactSizeIterator<Item = ColumnView<'a>> + Clone,
+        inputs: Inputs<'_>,
         read: impl FnOnce(&BatchView<'_>, Option<ColumnView<'_>>),
     ) -> Result<CallCost, CallError> {
-        let (mut instance, fresh) = self.take(plugin, policy, ticks)?;
-        let called = instance.call(self.engine.config(), ticks, rows, inputs);
+        let (mut warm, fresh) = self.take(plugin, policy, ticks)?;
+        let config = self.engine.config();
+        let called = warm.instance.call(config, ticks, plugin.one_row(), rows, inputs);
         let answered = called.and_then(|place| {
-            let batch = instance.output(place)?;
+            let batch = warm.instance.output(place)?;
             let errors = check_output(plugin, rows, &batch)?;
             read(&batch, errors);
             Ok(())
         });
         if answered.as_ref().map_or_else(CallError::keeps_instance, |()| true) {
-            self.give_back(plugin, policy, instance);
+            self.give_back(warm);
         }
         let answered = answered.map_err(|error| error.with_tick(self.engine.tick_us()));
         answered.map(|()| CallCost { fresh })
@@ -227,7 +229,7 @@ impl Worker {
         plugin: &Plugin,
         policy: InstancePolicy,
         ticks: u64,
-    ) -> Result<(Instance, bool), CallError> {
+    ) -> Result<(Warm, bool), CallError> {
         if !plugin.engine().is(&self.engine) {
             return Err(CallError::OtherEngine);
         }
@@ -235,7 +237,7 @@ impl Worker {
         if let Some(found) = self.warm.iter().position(mine) {
             let mut warm = self.warm.swap_remove(found);
             if warm.clean() {
-                return Ok((warm.instance, false));
+                return Ok((warm, false));
             }
         }
         let made = Instance::new(plugin, ticks, self.stop.as_ref());
@@ -243,16 +245,17 @@ impl Worker {
         if plugin.treatment(policy) == Treatment::Restore {
             plugin.set_image(|| instance.image(self.engine.config().reset_bytes_max));
         }
-        Ok((instance, true))
+        let plugin = plugin.clone();
+        Ok((Warm { plugin, policy, used: 0, dirty: false, instance }, true))
     }
 
     /// Keeps the instance if its policy lets it live.
-    fn give_back(&mut self, plugin: &Plugin, policy: InstancePolicy, instance: Instance) {
-        let dirty = match plugin.treatment(policy) {
+    fn give_back(&mut self, mut warm: Warm) {
+        warm.dirty = match warm.plugin.treatment(warm.policy) {
             Treatment::Drop => return,
             Treatment::Keep => false,
-            Treatment::Restore => match plugin.image() {
-                Some(image) if instance.can_restore(image) => true,
+            Treatment::Restore => match warm.plugin.image() {
+                Some(image) if warm.instance.can_restore(image) => true,
                 _ => return,
             },
         };
@@ -262,7 +265,8 @@ impl Worker {
             self.warm.swap_remove(oldest);
         }
         self.uses += 1;
-        self.warm.push(Warm { plugin: plugin.clone(), policy, used: self.uses, dirty, instance });
+        warm.used = self.uses;
+        self.warm.push(warm);
     }
 }
 
@@ -337,20 +341,21 @@ fn check_output<'a>(
     if batch.rows() != rows {
         return Err(CallError::OutputRows { expected: rows, came: batch.rows() });
     }
-    let errors = match batch.columns().checked_sub(fields.len()) {
-        Some(0) => None,
-        Some(1) => Some(batch.column(fields.len())),
+    let has_errors = match batch.columns().checked_sub(fields.len()) {
+        Some(0) => false,
+        Some(1) => true,
         _ => {
             return Err(CallError::OutputColumns { expected: fields.len(), came: batch.columns() });
         }
     };
-    let expected = fields.iter().map(|field| field.ty).chain(errors.map(|_| Type::Utf8));
-    for (index, expected) in expected.enumerate() {
-        let came = batch.column(index).ty();
+    let types = fields.iter().map(|field| field.ty);
+    for (index, expected) in types.chain(has_errors.then_some(Type::Utf8)).enumerate() {
+        let came = batch.column_type(index);
         if came != expected {
             return Err(CallError::OutputType { index, expected, came });
         }
     }
+    let errors = has_errors.then(|| batch.column(fields.len()));
     Ok(errors.filter(|errors| errors.null_count() < rows))
 }
 

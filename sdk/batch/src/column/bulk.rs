@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::{Column, Values, WRONG_TYPE, offset};
 use crate::view::{bug, i32_at, slice};
-use crate::{ColumnView, Type, bits, canonical};
+use crate::{BatchView, ColumnView, Type, bits, canonical};
 
 /// In bulk.
 impl Column {
@@ -47,6 +47,37 @@ impl Column {
         bits::append(&mut self.validity, first, validity, rows.start, rows.len());
         self.rows += rows.len();
         self.null_count = bits::count_zeros(&self.validity, self.rows);
+    }
+
+    /// Appends column `index` of a batch if it has numbers or bools and neither has nulls, as is mostly so; says whether
+    /// it did. For few rows, for which [`Column::append`] and the view it takes cost more than the values. Panics
+    /// if the type is another one.
+    pub fn append_numbers(&mut self, batch: &BatchView<'_>, index: usize) -> bool {
+        if batch.column_type(index) != self.ty {
+            bug(WRONG_TYPE);
+        }
+        let (bytes, validity) = batch.values_and_validity(index);
+        if self.offsets.is_some() || self.null_count > 0 || !validity.is_empty() {
+            return false;
+        }
+        match &mut self.values {
+            Values::Bits(values) => bits::append(values, self.rows, bytes, 0, batch.rows()),
+            Values::Int32(values) => {
+                values.extend(bytes.as_chunks().0.iter().map(|item| i32::from_le_bytes(*item)));
+            }
+            Values::Int64(values) => {
+                values.extend(bytes.as_chunks().0.iter().map(|item| i64::from_le_bytes(*item)));
+            }
+            Values::Float32(values) => {
+                values.extend(bytes.as_chunks().0.iter().map(|item| f32::from_le_bytes(*item)));
+            }
+            Values::Float64(values) => {
+                values.extend(bytes.as_chunks().0.iter().map(|item| f64::from_le_bytes(*item)));
+            }
+            Values::Text(_) | Values::Bytes(_) => return false,
+        }
+        self.rows += batch.rows();
+        true
     }
 
     /// A column of values that were gathered elsewhere; a bit of `validity` per row, LSB first, 0 = null.
@@ -89,6 +120,7 @@ impl Column {
 
     /// Replaces every NaN by the canonical one: 0x7ff8000000000000 or 0x7fc00000. Columns without
     /// floats are left alone.
+    #[inline]
     pub fn canonicalize_nans(&mut self) {
         match &mut self.values {
             Values::Float32(values) => canonical::canonicalize_f32s(values),

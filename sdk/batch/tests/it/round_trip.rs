@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use skewless_batch::{
-    BatchView, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Column, ColumnView, Parts, Type, TypeMismatch,
-    Value, Values, encode, encode_iter, encode_vec, encoded_len, encoded_len_iter,
+    BatchView, CANONICAL_NAN_F32, CANONICAL_NAN_F64, Column, ColumnView, OneRow, Parts, Type,
+    TypeMismatch, Value, Values, encode, encode_iter, encode_vec, encoded_len, encoded_len_iter,
 };
 
 use crate::model::{Owned, assert_holds, batch, build, rows, types, value};
@@ -76,6 +76,44 @@ fn apply(step: Step, ty: Type, column: &mut Column, oracle: &mut Vec<Owned>) {
     }
 }
 
+fn is_number(ty: &Type) -> bool {
+    *ty == Type::Bool || ty.width().is_some_and(|width| width <= 8)
+}
+
+#[test]
+fn one_row_holds_nothing_but_one_value_of_each_of_its_types() {
+    let one_row = OneRow::new(&[Type::Int64, Type::Bool]).expect("numbers");
+    let (number, flag) =
+        (build(Type::Int64, &[Owned::Int64(7)]), build(Type::Bool, &[Owned::Bool(true)]));
+    let null = build(Type::Bool, &[Owned::Null]);
+    let two = build(Type::Int64, &[Owned::Int64(7), Owned::Int64(8)]);
+    let (none, at) = (Column::new(Type::Int64), build(Type::Timestamp, &[Owned::Timestamp(7)]));
+    let holds = |columns: &[&Column]| one_row.holds(columns.iter().copied());
+    assert!(holds(&[&number, &flag]));
+    for columns in [&[&number, &null][..], &[&two, &flag], &[&none, &flag], &[&at, &flag]] {
+        assert!(!holds(columns), "{columns:?}");
+    }
+    assert!(!holds(&[&number]) && !holds(&[&number, &flag, &flag]) && !holds(&[]));
+    for ty in [Type::Utf8, Type::ListInt64, Type::Embedding(3), Type::Embedding(0)] {
+        assert!(OneRow::new(&[Type::Int64, ty]).is_none(), "{ty}");
+    }
+}
+
+/// A small batch is cleared at once, a large one gap by gap.
+#[test]
+fn what_was_in_a_large_output_does_not_show_through() {
+    let (mut numbers, mut flags) = (Column::new(Type::Float64), Column::new(Type::Bool));
+    for row in 0..2_001 {
+        numbers.push_f64(f64::from(row));
+        if row % 7 == 0 { flags.push_null() } else { flags.push_bool(row % 2 == 0) }
+    }
+    let views = [flags.view(), numbers.view(), flags.view()];
+    let mut bytes = vec![0xaa; encoded_len(2_001, &views)];
+    encode(2_001, &views, &mut bytes).unwrap();
+    assert!(bytes.len() > 8 * 1024, "it is a large one");
+    assert_eq!(bytes, encode_vec(2_001, &views));
+}
+
 proptest! {
     #[test]
     fn values_gathered_elsewhere_are_a_column((ty, rows, nulls) in types()
@@ -135,9 +173,19 @@ proptest! {
         for (index, (ty, rows)) in columns.iter().enumerate() {
             let view = parsed.column(index);
             assert_holds(&view, *ty, rows);
+            let (values, validity) = parsed.values_and_validity(index);
+            prop_assert_eq!(values, view.values_bytes());
+            prop_assert_eq!(validity, view.validity_bytes().unwrap_or_default());
             let mut copy = Column::new(*ty);
             copy.append(&view, 0..count);
             prop_assert_eq!(&copy, &built[index]);
+            // Twice, so that the second begins anywhere in a byte of bits.
+            let mut twice = build(*ty, rows);
+            twice.append(&view, 0..count);
+            let mut numbers = build(*ty, rows);
+            let appended = numbers.append_numbers(&parsed, index);
+            prop_assert_eq!(appended, !ty.has_offsets() && view.null_count() == 0);
+            prop_assert_eq!(&numbers, if appended { &twice } else { &built[index] });
             copies.push(copy);
             for row in 0..count {
                 let (mut a, mut b) = (Vec::new(), Vec::new());
@@ -150,6 +198,24 @@ proptest! {
         prop_assert_eq!(&bytes, &encode_vec(count, &copied));
         let parsed: Vec<ColumnView<'_>> = (0..columns.len()).map(|i| parsed.column(i)).collect();
         prop_assert_eq!(&bytes, &encode_vec(count, &parsed));
+    }
+
+    #[test]
+    fn one_row_of_numbers_is_the_same_batch_by_either_way(
+        row in prop::collection::vec(
+            types().prop_filter("is a number", is_number).prop_flat_map(|ty| (Just(ty), value(ty))),
+            0..9,
+        )
+    ) {
+        let types: Vec<Type> = row.iter().map(|(ty, _)| *ty).collect();
+        let one = |(ty, value): &(Type, Owned)| build(*ty, std::slice::from_ref(value));
+        let built: Vec<Column> = row.iter().map(one).collect();
+        let views: Vec<ColumnView<'_>> = built.iter().map(Column::view).collect();
+        let one_row = OneRow::new(&types).expect("numbers");
+        prop_assert!(one_row.holds(built.iter()));
+        let mut bytes = vec![0xaa; one_row.byte_len()];
+        one_row.write(built.iter(), &mut bytes);
+        prop_assert_eq!(bytes, encode_vec(1, &views));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
         made.push(quote_spanned! {at=> #gather::with_rows(#output::TYPE, rows) });
         writes.push(quote_spanned! {at=> #output::write(self.#ident, &mut columns.#place, row); });
         nulls.push(quote_spanned! {at=> #gather::null(&mut columns.#place, row); });
-        columns.push(quote_spanned! {at=> #gather::into_column(columns.#place) });
+        columns.push(quote_spanned! {at=> #gather::into_column(columns.#place, #output::TYPE) });
     }
     let name = &item.ident;
     Ok(quote! {

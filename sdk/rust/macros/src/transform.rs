@@ -290,7 +290,7 @@ fn rows_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> 
         });
     let readers = arguments.iter().zip(0usize..).map(|(Argument { ty, .. }, index)| {
         quote_spanned! {ty.span()=>
-            <#ty as ::skewless::glue::Input>::reader(batch.column(#index))
+            <#ty as ::skewless::glue::Input>::open(&batch, #index)
         }
     });
     let (call, give) = (&function.sig.ident, give(returned));

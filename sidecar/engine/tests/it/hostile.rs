@@ -223,6 +223,16 @@ fn failures_are_counted_beyond_those_that_are_kept() {
 }
 
 #[test]
+fn a_trap_that_is_usually_a_panic_says_how_to_see_its_message() {
+    let engine = engine();
+    for name in ["traps", "component_traps"] {
+        let plugin = load(&engine, name);
+        let error = call(&mut Worker::new(&engine), &plugin, Reset, &[(1.0, 2.0)]).unwrap_err();
+        assert!(error.to_string().contains("a native test of the row"), "{name}: {error}");
+    }
+}
+
+#[test]
 fn messages_of_guests_are_cut() {
     let engine = engine();
     let plugin = load(&engine, "component_refuses_at_length");
