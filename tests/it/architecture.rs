@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -229,6 +230,7 @@ fn the_rules_catch_a_breach() -> Result<()> {
 }
 
 /// The workspace as cargo resolves it.
+#[derive(Clone)]
 struct House {
     ours: BTreeMap<String, Value>,
     /// Package id to name, and to the ids of what it needs to run (no test dependencies).
@@ -237,7 +239,14 @@ struct House {
 }
 
 impl House {
+    /// Asks cargo once for all tests: it reads a thousand manifests.
     fn read() -> Result<House> {
+        static READ: OnceLock<Result<House, String>> = OnceLock::new();
+        let read = READ.get_or_init(|| House::ask().map_err(|error| format!("{error:#}")));
+        read.clone().map_err(anyhow::Error::msg)
+    }
+
+    fn ask() -> Result<House> {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let output = Command::new(cargo)
             .args(["metadata", "--format-version", "1", "--locked"])

@@ -203,9 +203,11 @@ fn counter(metrics: &str, begins: &str) -> Option<u64> {
 /// Waits until a condition holds, for at most a minute.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
+    // Without a pause the looks would take a core from what is waited for.
+    let mut looks = tokio::time::interval(Duration::from_millis(1));
     while !holds().await? {
         ensure!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
-        tokio::task::yield_now().await;
+        looks.tick().await;
     }
     Ok(())
 }

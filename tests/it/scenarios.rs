@@ -124,7 +124,6 @@ fn tell(scenario: &Scenario) -> Result<Vec<(&'static str, Vec<Written>)>> {
         let store = tempfile::tempdir()?;
         let repo = folder.path().join("repo");
         let sidecar = online::start(&repo, store.path(), Clock::manual(0), |config| {
-            config.cache_dir = folder.path().join("cache");
             config.engine.instances_max = 32;
             config.life.threads = 1;
         })?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use skewless_batch::Type;
 use skewless_catalog::{Catalog, Digest, Plan, PluginInfo, Plugins, SourceFile};
-use skewless_engine::{Engine, EngineConfig, Program, Ticker};
+use skewless_engine::{DirCache, Engine, EngineConfig, Program, Ticker};
 use skewless_offline::{
     BACKFILL_TICK, BackfillOptions, BackfillRequest, CancelFlag, LoadOptions, LoadRequest, Silent,
     backfill, load,
@@ -119,9 +119,10 @@ pub fn outputs(plan: &Plan) -> Vec<(String, Type)> {
 }
 
 fn bind(engine: &Engine, plan: &Arc<Plan>, plugins: &[PluginFile]) -> Result<Program> {
+    let code = DirCache::open(crate::plugins::code()?)?;
     let mut loaded = Vec::new();
     for plugin in plugins {
-        loaded.push((Digest::of(&plugin.wasm), engine.load(&plugin.wasm, None)?));
+        loaded.push((Digest::of(&plugin.wasm), engine.load(&plugin.wasm, Some(&code))?));
     }
     let find = |digest: &Digest| {
         loaded.iter().find(|(known, _)| known == digest).map(|(_, plugin)| plugin.clone())

@@ -13,6 +13,7 @@ use skewless_server::{Clock, Config, Running, Server};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::parquet_files::Written;
+use crate::plugins;
 use crate::random::Random;
 use crate::story::{History, Named, Story};
 use crate::wire::{append, to_message};
@@ -23,7 +24,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The seed with which every row and every question is a call of its own.
 pub const ONE_BY_ONE: u64 = 0;
 
-/// Starts a sidecar over a repo, on free ports of loopback, with its store in `folder`.
+/// Starts a sidecar over a repo, on free ports of loopback, with its store in `folder` and the machine code that all
+/// tests share.
 pub fn start(
     repo: &Path,
     folder: &Path,
@@ -33,7 +35,7 @@ pub fn start(
     let mut config = Config {
         repo_dir: repo.to_path_buf(),
         store_dir: folder.join("store"),
-        cache_dir: folder.join("cache"),
+        cache_dir: plugins::code()?.to_path_buf(),
         ..Config::default()
     };
     config.listen.tcp = Some(([127, 0, 0, 1], 0).into());

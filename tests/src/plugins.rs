@@ -3,12 +3,14 @@
 //!
 //! What is built lies in `wasm/tests/<key>` below cargo's target folder, where the key is a digest of every
 //! source that can change a plugin and of the compiler's version. A file lock makes one process build
-//! while the others wait; reading what is there takes some milliseconds.
+//! while the others wait; reading what is there takes some milliseconds. Beside them lies the machine code
+//! that the engine makes of them, for all sidecars and backfills that the tests start ([`code`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use skewless_build::{BuildRequest, Lane, build, default_target_dir};
@@ -54,6 +56,30 @@ pub fn components() -> Result<&'static [PluginFile]> {
 #[must_use]
 pub fn native(name: &str) -> Option<skewless::Plugin> {
     CRATES.iter().map(|(_, plugin)| *plugin).find(|plugin| plugin.spec.name == name)
+}
+
+/// The folder in which sidecars and backfills of this test program keep the machine code of plugins: compiling them
+/// takes longer than most tests. Another build of the program has another one, as its compiler may be changed.
+pub fn code() -> Result<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| code_of_this_build().map_err(|error| format!("{error:#}")));
+    folder.as_ref().map(PathBuf::as_path).map_err(|error| anyhow!("{error}"))
+}
+
+fn code_of_this_build() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let name = program.file_name().and_then(|name| name.to_str()).context("a program's name")?;
+    let built = program.metadata()?.modified()?.duration_since(UNIX_EPOCH)?.as_nanos();
+    let folders = default_target_dir(&target()?).join("tests/code");
+    let folder = format!("{name}-{built}");
+    fs::create_dir_all(&folders)?;
+    for other in
+        fs::read_dir(&folders)?.flatten().filter(|other| other.file_name() != folder.as_str())
+    {
+        // Whoever still uses it compiles anew.
+        fs::remove_dir_all(other.path()).ok();
+    }
+    Ok(folders.join(folder))
 }
 
 fn built(

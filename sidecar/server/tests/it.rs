@@ -43,6 +43,8 @@ pub(crate) const NOON: i64 = 1_767_225_600_000_000;
 pub(crate) const SECOND: i64 = 1_000_000;
 /// Longest wait for anything that must come: far above what any machine needs.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
+/// Between two looks of such a wait: without a pause they would take a core from what is waited for.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Doubles one float64 column: copies the batch behind the input and doubles the values in place.
 const DOUBLE: &str = r#"(module
@@ -261,8 +263,9 @@ pub(crate) fn refused<T: std::fmt::Debug>(
 /// Waits until a condition holds, for at most [`BOUND`].
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
     while !holds() {
         assert!(start.elapsed() < BOUND, "waited in vain: {what}");
-        tokio::task::yield_now().await;
+        looks.tick().await;
     }
 }

@@ -95,9 +95,11 @@ async fn a_full_disk_costs_no_answer_no_acknowledged_row_and_no_restart() {
     let channel = process.channel().await;
     let mut ingest = IngestServiceClient::new(channel.clone());
     let start = Instant::now();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
     while let Err(status) = ingest.ingest(row(50)).await {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
         assert!(start.elapsed() < WAIT_MAX, "waited in vain: {status:?}");
+        looks.tick().await;
     }
     for number in 51..100 {
         ingest.ingest(row(number)).await.unwrap();

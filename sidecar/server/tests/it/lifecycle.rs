@@ -165,10 +165,7 @@ async fn a_call_in_flight_ends_while_the_sidecar_drains() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_outlives_the_grace_period_is_left_but_the_store_is_flushed_and_freed() {
-    let mut harness = Harness::with(|config| {
-        config.life.grace_ms = 50;
-        config.engine.deadline_ticks = 5_000;
-    });
+    let mut harness = Harness::with(|config| config.life.grace_ms = 50);
     harness.ingest().await.ingest(weather("JFK", NOON, 4.5)).await.unwrap();
     let mut client = harness.features().await;
     let stuck = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };

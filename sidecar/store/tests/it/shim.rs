@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
@@ -25,18 +26,12 @@ pub(crate) struct Shim {
 }
 
 impl Shim {
-    /// Compiles it with the C compiler, which RocksDB needs anyway.
     pub(crate) fn new() -> io::Result<Self> {
+        static LIBRARY: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
+        let library = LIBRARY.get_or_init(|| compile().map_err(|error| error.to_string()));
+        let library = library.as_ref().map_err(|error| io::Error::other(error.as_str()))?;
         let folder = tempfile::tempdir()?;
-        let source = folder.path().join("shim.c");
-        std::fs::write(&source, SOURCE)?;
-        let library = folder.path().join("shim.so");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
-        let compiled = compiler.output()?;
-        if !compiled.status.success() {
-            return Err(io::Error::other(String::from_utf8_lossy(&compiled.stderr).into_owned()));
-        }
+        std::fs::write(folder.path().join("shim.so"), library)?;
         let synced = folder.path().join("synced");
         Ok(Self { folder, orders: AtomicU64::new(0), synced })
     }
@@ -66,4 +61,19 @@ impl Shim {
     fn control(&self) -> PathBuf {
         self.folder.path().join("control")
     }
+}
+
+/// Gives the library, made by the C compiler, which RocksDB needs anyway.
+fn compile() -> io::Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let source = folder.path().join("shim.c");
+    std::fs::write(&source, SOURCE)?;
+    let library = folder.path().join("shim.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
+    let compiled = compiler.output()?;
+    if !compiled.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&compiled.stderr).into_owned()));
+    }
+    std::fs::read(library)
 }

@@ -1,0 +1,133 @@
+"""Runs test programs two at a time; cargo runs them one after the other, and each waits a good part of its time, for
+disks, clocks and the last of its own tests, and a core with it.
+
+    cargo test --no-run --message-format json-render-diagnostics | python3 tests/run.py
+
+Takes cargo's messages, runs each program in its crate's folder as cargo does, prints what each said when it has ended,
+and ends with 1 if one failed. The times of the last run lie in cargo's target folder: the longest begin first.
+
+Their temporary files are kept in memory where there is plenty, unless TMPDIR is set: most of what the store's tests
+wait for is a disk that syncs. What they show of syncs and lost power they learn from the calls, not from the disk.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+# More would take each other's cores: every program has a thread a core already.
+AT_A_TIME = min(2, len(os.sched_getaffinity(0)))
+
+# The tests use half a GiB at once at most.
+IN_MEMORY_BYTES_MIN = 4 << 30
+
+
+def main():
+    programs = list(built(sys.stdin))
+    if not programs:
+        sys.exit("error: expected cargo's messages of test programs that it built, came none")
+    with tempfile.TemporaryDirectory(prefix="skewless-tests-", dir=memory()) as scratch:
+        failed = run_all(programs, dict(os.environ, LD_LIBRARY_PATH=libraries(), TMPDIR=scratch))
+    if failed:
+        sys.exit(f"error: {len(failed)} of {len(programs)} test programs failed: {', '.join(failed)}")
+
+
+def run_all(programs, environment):
+    """Those that failed, each with its exit code."""
+    seconds = Seconds(programs[0])
+    programs.sort(key=seconds.last, reverse=True)
+    failed = []
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        running = {pool.submit(run, program, environment): program for program in programs}
+        try:
+            for ended in as_completed(running):
+                program, (code, said, took) = running[ended], ended.result()
+                seconds.keep(program, took)
+                print(f"     Running {program.source} ({took:.1f} s)", flush=True)
+                sys.stdout.buffer.write(said)
+                sys.stdout.buffer.flush()
+                if code != 0:
+                    failed.append(f"{program.source} ended with {code}")
+        except KeyboardInterrupt:
+            # The keyboard has interrupted those that run; the others are not begun.
+            pool.shutdown(cancel_futures=True)
+            raise
+    return failed
+
+
+class Program:
+    """A test program: where it is, the source it is known by, and its crate's folder."""
+
+    def __init__(self, message):
+        self.path = message["executable"]
+        self.source = os.path.relpath(message["target"]["src_path"])
+        self.folder = os.path.dirname(message["manifest_path"])
+
+
+def built(lines):
+    for line in lines:
+        message = json.loads(line)
+        if message["reason"] == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
+            yield Program(message)
+
+
+def run(program, environment):
+    """Its exit code, what it said, and how many seconds it took."""
+    started = time.monotonic()
+    ran = subprocess.run([program.path], cwd=program.folder,
+                         env=dict(environment, CARGO_MANIFEST_DIR=program.folder),
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return ran.returncode, ran.stdout, time.monotonic() - started
+
+
+def memory():
+    """A folder that is in memory, if there is one with room in which a library may lie; else none."""
+    if "TMPDIR" in os.environ:
+        return None
+    try:
+        found = os.statvfs("/dev/shm")
+    except OSError:
+        return None
+    fits = found.f_bavail * found.f_frsize >= IN_MEMORY_BYTES_MIN and available() >= 2 * IN_MEMORY_BYTES_MIN
+    return "/dev/shm" if fits and not found.f_flag & os.ST_NOEXEC else None
+
+
+def available():
+    """Bytes of memory that may be taken."""
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+
+
+def libraries():
+    """Where the compiler's standard library is, which procedural macros link, before what is given already."""
+    asked = subprocess.run(["rustc", "--print", "target-libdir"], check=True, stdout=subprocess.PIPE, text=True)
+    given = os.environ.get("LD_LIBRARY_PATH")
+    return os.pathsep.join([asked.stdout.strip(), *([given] if given else [])])
+
+
+class Seconds:
+    """How long each program took in its last run."""
+
+    def __init__(self, program):
+        # <target>/<profile>/deps/<program>
+        self.path = os.path.normpath(os.path.join(program.path, "../../..", "test-seconds.json"))
+        try:
+            with open(self.path) as file:
+                self.known = json.load(file)
+        except (OSError, ValueError):
+            self.known = {}
+
+    def last(self, program):
+        """As long as all others together if nobody knows."""
+        return self.known.get(program.source, float("inf"))
+
+    def keep(self, program, took):
+        self.known[program.source] = took
+        with open(self.path, "w") as file:
+            json.dump(self.known, file, indent=1, sort_keys=True)
+
+
+main()
