@@ -23,15 +23,16 @@ impl Place {
         std::fs::create_dir_all(&dir).expect("a folder");
         Self { dir, _lock: lock }
     }
+
+    /// A folder that cargo builds in: no other test's, as the flags name the crate's workspace, and one that is
+    /// elsewhere makes cargo build the kit anew.
+    fn target(&self, name: &str) -> PathBuf {
+        self.dir.with_extension("target").join(name)
+    }
 }
 
 fn kept() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("builds")
-}
-
-/// One of the two folders that cargo builds in.
-fn target(name: &str) -> PathBuf {
-    kept().join("target").join(name)
 }
 
 /// A plugin crate as an author outside this repository has it.
@@ -69,8 +70,8 @@ fn the_same_source_in_two_folders_gives_the_same_digest_in_both_lanes() {
     let one = plugin(&place.dir.join("here"), HALVES);
     let other = plugin(&place.dir.join("there/deeper/still"), HALVES);
     for lane in [Lane::Core, Lane::Component] {
-        let a = run(&one, &target("here"), lane).expect("built");
-        let b = run(&other, &target("there"), lane).expect("built");
+        let a = run(&one, &place.target("here"), lane).expect("built");
+        let b = run(&other, &place.target("there"), lane).expect("built");
         assert_eq!(a.digest_hex(), b.digest_hex(), "{lane:?}");
         let wasm = std::fs::read(&a.path).expect("the file");
         assert_eq!(wasm.len(), a.bytes);
@@ -95,7 +96,7 @@ fn comments_and_line_numbers_are_not_in_the_digest_but_code_is() {
     let place = Place::of("comments");
     let digest = |source: &str, lane| {
         let krate = plugin(&place.dir, source);
-        run(&krate, &target("here"), lane).expect("built").digest_hex()
+        run(&krate, &place.target("here"), lane).expect("built").digest_hex()
     };
     let commented = PANICS
         .replace("    let share", "    // A comment,\n\n    // in two lines.\n    let   share");
@@ -110,7 +111,7 @@ fn comments_and_line_numbers_are_not_in_the_digest_but_code_is() {
 #[test]
 fn what_is_no_plugin_is_refused_with_a_reason() {
     let place = Place::of("refusals");
-    let (dir, target) = (&place.dir, target("here"));
+    let (dir, target) = (&place.dir, place.target("here"));
     let nowhere = run(&dir.join("nowhere"), &target, Lane::Core).expect_err("no crate");
     assert!(matches!(nowhere, BuildError::NoCrate { .. }), "{nowhere}");
 
