@@ -58,11 +58,13 @@ pub(crate) struct Generation {
     pub(crate) hot: u32,
 }
 
-/// A view as long as its rows stay readable: same keys, same types, same due times.
+/// A view as long as its rows stay readable: same entity, same keys, same types, same due times.
 pub(crate) struct Slot {
     /// Index into [`Live::generations`].
     pub(crate) index: usize,
     pub(crate) view: String,
+    /// What its rows are about; not set yet of a store that an older version wrote.
+    pub(crate) entity: OnceLock<String>,
     pub(crate) keys: Vec<Type>,
     /// Boundary and lag; the TTL in it is unused, see `ttl_us`.
     pub(crate) rule: Rule,

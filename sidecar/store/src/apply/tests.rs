@@ -26,6 +26,7 @@ fn start_with(
     let applier = Applier::start(shared).unwrap();
     let schema = ViewSchema {
         name: "view".to_owned(),
+        entity: "thing".to_owned(),
         keys: vec![Type::Int64],
         features,
         rule: Rule::default(),
