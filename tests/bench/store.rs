@@ -184,7 +184,8 @@ impl Raw {
 
 fn schema(width: usize) -> ViewSchema {
     let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
-    ViewSchema { name: "v".to_owned(), keys: vec![Type::Int64], features, rule: Rule::default() }
+    let (name, entity) = ("v".to_owned(), "thing".to_owned());
+    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
 }
 
 fn plan(width: usize) -> Plan {

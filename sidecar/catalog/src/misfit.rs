@@ -15,6 +15,8 @@ use crate::visibility::{Boundary, Rule};
 pub struct ViewSchema {
     /// The view's name; its address in the store over versions of the definitions.
     pub name: String,
+    /// What its rows are about, by name.
+    pub entity: String,
     /// Types of the key columns.
     pub keys: Vec<Type>,
     /// Names and types of the features, in the definition's order.
@@ -26,6 +28,14 @@ pub struct ViewSchema {
 /// One thing that rows stored under an older definition don't have as a newer one wants it. Each asks for a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misfit {
+    /// Rows about something else, whose keys may look alike: a row would be found under the key of a stranger. A
+    /// renamed entity is another one, too, as nothing tells the two apart.
+    Entity {
+        /// The older entity.
+        was: String,
+        /// The newer entity.
+        is: String,
+    },
     /// Keys of other types: no row is found under its key any more.
     Keys {
         /// The older types.
@@ -74,6 +84,7 @@ impl From<&View> for ViewSchema {
     fn from(view: &View) -> Self {
         Self {
             name: view.name.clone(),
+            entity: view.entity.clone(),
             keys: view.keys.iter().map(|key| key.ty).collect(),
             features: view.features.iter().map(|field| (field.name.clone(), field.ty)).collect(),
             rule: view.rule,
@@ -88,6 +99,9 @@ impl ViewSchema {
     #[must_use]
     pub fn misfits(&self, old: &Self) -> Vec<Misfit> {
         let mut misfits = Vec::new();
+        if old.entity != self.entity {
+            misfits.push(Misfit::Entity { was: old.entity.clone(), is: self.entity.clone() });
+        }
         if old.keys != self.keys {
             misfits.push(Misfit::Keys { was: old.keys.clone(), is: self.keys.clone() });
         }
@@ -122,9 +136,11 @@ impl Misfit {
     #[must_use]
     pub fn empties(&self) -> bool {
         match self {
-            Self::Keys { .. } | Self::Boundary { .. } | Self::Lag { .. } | Self::Retyped { .. } => {
-                true
-            }
+            Self::Entity { .. }
+            | Self::Keys { .. }
+            | Self::Boundary { .. }
+            | Self::Lag { .. }
+            | Self::Retyped { .. } => true,
             Self::Added { .. } | Self::Ttl { .. } => false,
         }
     }
@@ -133,6 +149,7 @@ impl Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Entity { was, is } => write!(f, "entity {was} -> {is}"),
             Self::Keys { was, is } => write!(f, "key types {} -> {}", types(was), types(is)),
             Self::Boundary { was, is } => write!(f, "boundary {} -> {}", word(*was), word(*is)),
             Self::Lag { was_us, is_us } => {

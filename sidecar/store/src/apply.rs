@@ -4,7 +4,8 @@
 //! One writer makes read-compare-write exact without locks: of two rows of a key the greater
 //! (event time, known time) stays, and on a tie the later arrival, whoever sent them and in whatever
 //! order. Commands that wait together are written as one batch with one fsync; their source offsets are
-//! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here.
+//! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
+//! (`promotion.rs`) or the clock says so.
 //!
 //! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. The short steps
 //! of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
@@ -14,7 +15,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,13 +26,11 @@ use crate::error::StoreError;
 use crate::live::{Live, Shared, Slot};
 use crate::pending;
 use crate::pending::KeyAndRow;
+use crate::promotion::Ticket;
 use crate::row::Row;
 use crate::rows::{Encoded, Rows, encode, in_time};
 use crate::views::ViewHandle;
 use crate::writes::{Place, Writes, corrupt_row};
-
-/// How often a read that waits looks whether a full queue has room.
-const FULL_QUEUE_LOOK: Duration = Duration::from_micros(200);
 
 /// Where a source stands once these rows are applied; stored in the same batch as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +69,8 @@ pub(crate) type Control = Box<dyn FnOnce(&Arc<Shared>) + Send>;
 
 pub(crate) enum Command {
     Apply(Box<ApplyCommand>),
-    /// Promotes what is due at the time; the reply may be absent.
-    Promote(i64, Option<SyncSender<Result<(), StoreError>>>),
+    /// Wakes the thread, which promotes what is wanted (`promotion.rs`) before any command.
+    Wake,
     /// Anything rare that must not run beside a write.
     Control(Control),
 }
@@ -122,35 +121,33 @@ impl Applier {
 
     /// Waits until every row due at `t_us` can be read, at most so long: the thread may be at a bulk load.
     pub(crate) fn promote(&self, t_us: i64, wait_max: Duration) -> Result<(), StoreError> {
-        // By counting, as the store reads no clock.
-        let mut left = wait_max;
-        let busy = || {
-            let waited_ms = u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX);
-            StoreError::Busy { waited_ms }
-        };
-        let (reply, answer) = sync_channel(1);
-        while let Err(error) = self.offer(Command::Promote(t_us, Some(reply.clone()))) {
-            match error {
-                StoreError::QueueFull { .. } if left > FULL_QUEUE_LOOK => {
-                    std::thread::sleep(FULL_QUEUE_LOOK);
-                    left -= FULL_QUEUE_LOOK;
-                }
-                StoreError::QueueFull { .. } => return Err(busy()),
-                error => return Err(error),
+        let ticket = self.ask(t_us)?;
+        let waited = self.shared.promotions.wait(ticket, wait_max);
+        waited.unwrap_or_else(|| match self.shared.poisoned.get() {
+            Some(_) => Err(self.poisoned()),
+            None => {
+                let waited_ms = u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX);
+                Err(StoreError::Busy { waited_ms })
             }
-        }
-        drop(reply);
-        match answer.recv_timeout(left) {
-            Ok(promoted) => promoted,
-            Err(RecvTimeoutError::Disconnected) => Err(self.poisoned()),
-            Err(RecvTimeoutError::Timeout) => Err(busy()),
-        }
+        })
     }
 
-    /// Asks for promotion without waiting; a full queue promotes anyway, as it works.
+    /// Asks for promotion without waiting.
     pub(crate) fn promote_soon(&self, t_us: i64) {
-        // Full or poisoned: whoever needs the promotion asks again and is told.
-        let _ = self.offer(Command::Promote(t_us, None));
+        // Poisoned: whoever needs the promotion is told.
+        let _ = self.ask(t_us);
+    }
+
+    fn ask(&self, t_us: i64) -> Result<Ticket, StoreError> {
+        let ticket = self.shared.promotions.ask(t_us);
+        if ticket.first {
+            match self.offer(Command::Wake) {
+                // What is in a full queue wakes the thread, too.
+                Ok(()) | Err(StoreError::QueueFull { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ticket)
     }
 
     /// Runs something on the apply thread and waits for its result.
@@ -233,6 +230,8 @@ fn run(shared: &Arc<Shared>, commands: &Receiver<Command>) {
             tracing::error!(dir = %shared.dir.display(), %message, "the apply thread panicked; writes are refused");
             // Set once: this is the only place, and the thread ends here.
             let _ = shared.poisoned.set(message);
+            shared.promotions.close();
+            shared.tell_poisoned();
             return;
         }
     }
@@ -248,15 +247,10 @@ fn turn(shared: &Arc<Shared>, first: Command, commands: &Receiver<Command>) {
     let mut group = Group::default();
     let mut next = Some(first);
     while let Some(command) = next {
+        group.promote(shared);
         match command {
             Command::Apply(command) => group.take(shared, *command),
-            Command::Promote(t_us, reply) => {
-                let done = group.write(shared).and_then(|()| promote(shared, t_us));
-                if let Some(reply) = reply {
-                    // A reader that went away needs no answer.
-                    let _ = reply.send(done);
-                }
-            }
+            Command::Wake => {}
             Command::Control(run) => {
                 group.finish(shared);
                 run(shared);
@@ -339,6 +333,13 @@ impl Group {
             verdicts.push(self.writes.upsert(place, row, &stamp));
         }
         Ok(verdicts)
+    }
+
+    /// Promotes what readers want, if they want anything; what the group has read must be written before.
+    fn promote(&mut self, shared: &Shared) {
+        if let Some(t_us) = shared.promotions.begin() {
+            shared.promotions.end(self.write(shared).and_then(|()| promote(shared, t_us)));
+        }
     }
 
     fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ mod meta;
 mod open;
 mod options;
 mod pending;
+mod promotion;
 mod read;
 mod row;
 mod rows;

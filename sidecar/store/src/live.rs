@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use rocksdb::{BoundColumnFamily, Cache, DBWithThreadMode, MultiThreaded};
@@ -18,6 +18,7 @@ use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::hot::Hot;
+use crate::promotion::Promotions;
 use crate::row::Columns;
 
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
@@ -57,11 +58,13 @@ pub(crate) struct Generation {
     pub(crate) hot: u32,
 }
 
-/// A view as long as its rows stay readable: same keys, same types, same due times.
+/// A view as long as its rows stay readable: same entity, same keys, same types, same due times.
 pub(crate) struct Slot {
     /// Index into [`Live::generations`].
     pub(crate) index: usize,
     pub(crate) view: String,
+    /// What its rows are about; not set yet of a store that an older version wrote.
+    pub(crate) entity: OnceLock<String>,
     pub(crate) keys: Vec<Type>,
     /// Boundary and lag; the TTL in it is unused, see `ttl_us`.
     pub(crate) rule: Rule,
@@ -123,12 +126,16 @@ pub(crate) struct Shared {
     pub(crate) clock_us: Arc<AtomicI64>,
     /// No waiting row is due before this.
     pub(crate) next_due_us: AtomicI64,
+    /// What readers want promoted.
+    pub(crate) promotions: Promotions,
     /// What is written to the view whose load is merged.
     pub(crate) changes: Changes,
     /// Held by the one commit under way.
     pub(crate) committing: Mutex<()>,
     /// The panic that ended the apply thread.
     pub(crate) poisoned: OnceLock<String>,
+    /// Whom to tell of that.
+    pub(crate) when_poisoned: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What the last write failed with, if it failed.
     pub(crate) fault: ArcSwapOption<StoreError>,
     /// Whether RocksDB's list of files may name one that is gone (`fault.rs`).
@@ -145,6 +152,14 @@ impl Shared {
 
     pub(crate) fn pinned(&self) -> Result<Arc<Live>, StoreError> {
         self.live.load_full().ok_or_else(|| StoreError::Closed { dir: self.dir.clone() })
+    }
+
+    /// Tells whoever wants to know that the store is poisoned, once.
+    pub(crate) fn tell_poisoned(&self) {
+        let tell = self.when_poisoned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tell) = tell {
+            tell();
+        }
     }
 
     pub(crate) fn rocks(&self, error: rocksdb::Error) -> StoreError {

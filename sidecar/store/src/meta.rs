@@ -5,7 +5,7 @@
 //! | `format` | u32 LE, [`FORMAT`] |
 //! | `next` | u64 LE, the next generation's number; numbers are never used twice, not even after a failure |
 //! | `salvages` | u64 LE, how often a damaged log was cut |
-//! | `view/<name>` | JSON: generation, key types, columns in order of their first definition, boundary, lag |
+//! | `view/<name>` | JSON: generation, entity, key types, columns in order of their first definition, boundary, lag |
 //! | `source/<name>` | u64 LE, the offset applied up to |
 
 use rocksdb::WriteBatch;
@@ -29,6 +29,9 @@ const KEY_SALVAGES: &[u8] = b"salvages";
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(crate) struct ViewRecord {
     pub(crate) generation: u64,
+    /// Older versions didn't write it.
+    #[serde(default)]
+    pub(crate) entity: Option<String>,
     pub(crate) keys: Vec<String>,
     pub(crate) columns: Vec<(String, String)>,
     pub(crate) exclusive: bool,
@@ -36,10 +39,17 @@ pub(crate) struct ViewRecord {
 }
 
 impl ViewRecord {
-    pub(crate) fn new(generation: u64, keys: &[Type], columns: &Columns, rule: &Rule) -> Self {
+    pub(crate) fn new(
+        generation: u64,
+        entity: Option<&String>,
+        keys: &[Type],
+        columns: &Columns,
+        rule: &Rule,
+    ) -> Self {
         let text = |(name, ty): &(String, Type)| (name.clone(), ty.to_string());
         Self {
             generation,
+            entity: entity.cloned(),
             keys: keys.iter().map(ToString::to_string).collect(),
             columns: columns.list().iter().map(text).collect(),
             exclusive: rule.boundary == Boundary::Exclusive,

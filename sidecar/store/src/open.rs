@@ -19,6 +19,7 @@ use crate::hot::Hot;
 use crate::live::{Db, Family, Live, Shared, Slot};
 use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
+use crate::promotion::Promotions;
 use crate::ttl::NO_TTL;
 use crate::views::{find_generation, new_slot};
 use crate::{info, options, pending};
@@ -80,9 +81,11 @@ pub(crate) fn open(
         live: ArcSwapOption::empty(),
         clock_us: Arc::new(AtomicI64::new(i64::MIN)),
         next_due_us: AtomicI64::new(pending::NEVER),
+        promotions: Promotions::default(),
         changes: Changes::default(),
         committing: Mutex::new(()),
         poisoned: OnceLock::new(),
+        when_poisoned: Mutex::new(None),
         fault: ArcSwapOption::empty(),
         list_in_doubt: AtomicBool::new(false),
         stagings: AtomicU64::new(0),
@@ -302,7 +305,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(new_slot(index, view, keys, record.rule(), ttl_us, columns))
+    Ok(new_slot(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {

@@ -1,8 +1,8 @@
 //! The store as its owner sees it: one call per job; how each is done is in the file of that job.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use skewless_catalog::{Catalog, Frame, ViewSchema};
 
@@ -172,6 +172,18 @@ impl Store {
         self.shared.poisoned.get().map(String::as_str)
     }
 
+    /// Calls this once [`Store::poisoned`] says something: at once if it does already, else on the apply thread as that
+    /// ends. Only the last one given is called.
+    pub fn when_poisoned(&self, tell: impl FnOnce() + Send + 'static) {
+        let mut when = self.shared.when_poisoned.lock().unwrap_or_else(PoisonError::into_inner);
+        *when = Some(Box::new(tell));
+        drop(when);
+        // The thread sets the one before it looks for the other, and this does it the other way round.
+        if self.poisoned().is_some() {
+            self.shared.tell_poisoned();
+        }
+    }
+
     /// What the store says about itself.
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         crate::info::info(&self.shared)
@@ -211,10 +223,16 @@ mod tests {
         let config = StoreConfig { cache_bytes: 1 << 20, ..StoreConfig::default() };
         let (mut store, _) = Store::open(dir.path(), config).unwrap();
         assert_eq!(store.poisoned(), None);
+        let (tell, told) = std::sync::mpsc::channel();
+        let again = tell.clone();
+        store.when_poisoned(move || tell.send("as it ended").unwrap());
         let lost = store.applier.control::<()>(|_| panic!("a defect")).unwrap_err();
         assert!(matches!(lost, StoreError::Poisoned { .. }), "{lost}");
         // The answer is lost as the panic unwinds, the reason is there once the thread has ended.
         store.applier.stop();
         assert_eq!(store.poisoned(), Some("a defect"));
+        assert_eq!(told.try_recv(), Ok("as it ended"));
+        store.when_poisoned(move || again.send("it had ended").unwrap());
+        assert_eq!(told.try_recv(), Ok("it had ended"));
     }
 }

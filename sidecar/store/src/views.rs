@@ -2,13 +2,13 @@
 //!
 //! A view keeps its rows unless a [`Misfit`] of the old definition's rows under the new one empties it; `diff` goes by
 //! the same. *Adding* a feature keeps them: older rows have it as NULL_VALUE, just as a history file without that
-//! column gives nulls. *Removing* one keeps them. *Another type* of a key or feature, or other due
+//! column gives nulls. *Removing* one keeps them. *Another entity*, *another type* of a key or feature, or other due
 //! times, make every stored row unreadable or wrong: the view starts empty in a new generation, and
 //! [`ViewSet::changes`] says so. Plans bound before go on reading the old one until they are dropped.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rocksdb::WriteBatch;
@@ -175,7 +175,7 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     let mut changes = Vec::new();
     let mut batch = WriteBatch::default();
     let mut emptied = Vec::new();
-    let mut extended = Vec::new();
+    let mut described = Vec::new();
     let meta = Meta { db: &live.db, family: &live.meta };
     check_limits(shared, &live, schemas)?;
     for schema in schemas {
@@ -184,15 +184,17 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
         match (old, reason) {
             (Some(slot), Some(None)) => {
                 cool(shared, &mut next, &slot, schema)?;
-                if let Some((columns, added)) = extend(&slot, schema)? {
-                    let generation = next.generation(&slot)?.number;
-                    let record = ViewRecord::new(generation, &slot.keys, &columns, &slot.rule);
+                let (columns, added) = extend(&slot, schema)?;
+                if !added.is_empty() || slot.entity.get().is_none() {
+                    let (generation, entity) = (next.generation(&slot)?.number, &schema.entity);
+                    let record =
+                        ViewRecord::new(generation, Some(entity), &slot.keys, &columns, &slot.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
-                    changes.push(SchemaChange::Extended {
-                        view: schema.name.clone(),
-                        features: added,
-                    });
-                    extended.push((slot, columns));
+                    described.push((slot, columns, entity.clone()));
+                }
+                if !added.is_empty() {
+                    let view = schema.name.clone();
+                    changes.push(SchemaChange::Extended { view, features: added });
                 }
             }
             (old, reason) => {
@@ -201,7 +203,8 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
                 let slot = next.slots[index].clone();
                 if let Some(slot) = slot {
                     let columns = slot.columns.load();
-                    let record = ViewRecord::new(number, &slot.keys, &columns, &slot.rule);
+                    let entity = slot.entity.get();
+                    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
                 }
                 let view = schema.name.clone();
@@ -221,8 +224,10 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     if !batch.is_empty() {
         shared.write(&live, batch, &options::write_durably())?;
     }
-    for (slot, columns) in extended {
+    for (slot, columns, entity) in described {
         slot.columns.store(Arc::new(columns));
+        // Set already where only features were added.
+        let _ = slot.entity.set(entity);
     }
     for slot in &emptied {
         slot.retired.store(true, Ordering::Release);
@@ -285,6 +290,8 @@ fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
 fn emptied_by(slot: &Slot, schema: &ViewSchema) -> Option<String> {
     let stored = ViewSchema {
         name: slot.view.clone(),
+        // A store that an older version wrote doesn't say it: then its rows are taken to be of this one.
+        entity: slot.entity.get().unwrap_or(&schema.entity).clone(),
         keys: slot.keys.clone(),
         features: slot.columns.load().list().to_vec(),
         rule: slot.rule,
@@ -310,8 +317,8 @@ fn cool(
     Ok(())
 }
 
-/// The columns with those of the schema's features that are new, if any are.
-fn extend(slot: &Slot, schema: &ViewSchema) -> Result<Option<(Columns, Vec<String>)>, StoreError> {
+/// The columns with those of the schema's features that are new, and the names of these.
+fn extend(slot: &Slot, schema: &ViewSchema) -> Result<(Columns, Vec<String>), StoreError> {
     let mut columns = Columns::clone(&slot.columns.load());
     let mut added = Vec::new();
     for (name, ty) in &schema.features {
@@ -321,7 +328,7 @@ fn extend(slot: &Slot, schema: &ViewSchema) -> Result<Option<(Columns, Vec<Strin
         }
     }
     check_columns(schema, columns.list().len())?;
-    Ok((!added.is_empty()).then_some((columns, added)))
+    Ok((columns, added))
 }
 
 /// Makes an empty generation for a schema and points `next` at it. Gives its slot's index.
@@ -336,7 +343,8 @@ fn create(
     let index = next.slots.len();
     let rule = Rule { ttl_us: None, ..schema.rule };
     let columns = Columns::new(schema.features.clone());
-    let slot = new_slot(index, &schema.name, schema.keys.clone(), rule, ttl_us, columns);
+    let (entity, keys) = (Some(schema.entity.clone()), schema.keys.clone());
+    let slot = new_slot(index, &schema.name, entity, keys, rule, ttl_us, columns);
     next.slots.push(Some(Arc::new(slot)));
     next.generations.push(Some(Arc::new(generation)));
     next.current.insert(schema.name.clone(), index);
@@ -346,6 +354,7 @@ fn create(
 pub(crate) fn new_slot(
     index: usize,
     view: &str,
+    entity: Option<String>,
     keys: Vec<Type>,
     rule: Rule,
     ttl_us: Arc<AtomicI64>,
@@ -354,6 +363,7 @@ pub(crate) fn new_slot(
     Slot {
         index,
         view: view.to_owned(),
+        entity: entity.map(OnceLock::from).unwrap_or_default(),
         keys,
         rule,
         ttl_us,
@@ -462,3 +472,6 @@ fn handle(live: &Live, schema: &ViewSchema) -> Result<Arc<ViewHandle>, StoreErro
         places,
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,8 +119,8 @@ fn definitions(outputs: &str) -> String {
 /// The view `profile`.
 pub(crate) fn schema(width: usize) -> ViewSchema {
     let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
-    let name = "profile".to_owned();
-    ViewSchema { name, keys: vec![Type::Int64], features, rule: Rule::default() }
+    let (name, entity) = ("profile".to_owned(), "user".to_owned());
+    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
 }
 
 /// Builds a plugin of the project with its own builder; gives the names of its outputs.

@@ -26,6 +26,7 @@ fn start_with(
     let applier = Applier::start(shared).unwrap();
     let schema = ViewSchema {
         name: "view".to_owned(),
+        entity: "thing".to_owned(),
         keys: vec![Type::Int64],
         features,
         rule: Rule::default(),
@@ -56,7 +57,7 @@ fn a_full_queue_refuses_and_loses_nothing() {
             })
         });
         inside.recv().unwrap();
-        applier.offer(Command::Promote(0, None)).unwrap();
+        applier.offer(Command::Wake).unwrap();
         let refused = applier.apply(view, &row(), 10, None).unwrap_err();
         assert!(matches!(refused, StoreError::QueueFull { limit: 1 }), "{refused}");
         release.send(()).unwrap();
@@ -92,6 +93,70 @@ fn a_read_waits_for_due_rows_no_longer_than_it_may() {
     assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
     drop(go);
     applier.promote(0, std::time::Duration::MAX).unwrap();
+}
+
+/// It needs no place in the queue, so nobody has to tell it that there is one.
+#[test]
+fn a_read_that_finds_the_queue_full_is_served_as_soon_as_the_thread_goes_on() {
+    let (_dir, applier, _views) = start(1);
+    let (go, wait) = sync_channel::<()>(0);
+    let (entered, inside) = channel();
+    applier.control_soon(move |_| {
+        entered.send(()).unwrap();
+        wait.recv().unwrap_or(());
+    });
+    inside.recv().unwrap();
+    applier.offer(Command::Wake).unwrap();
+    let full = applier.offer(Command::Wake).unwrap_err();
+    assert!(matches!(full, StoreError::QueueFull { limit: 1 }), "{full}");
+    let refused = applier.promote(0, Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
+    std::thread::scope(|scope| {
+        let readers = [0, 1, 2].map(|t_us| {
+            let applier = &applier;
+            scope.spawn(move || applier.promote(t_us, Duration::MAX))
+        });
+        drop(go);
+        readers.into_iter().for_each(|reader| reader.join().unwrap().unwrap());
+    });
+}
+
+/// Whether they are waiting already when it happens or come later.
+#[test]
+fn a_panic_lets_go_of_reads_that_wait() {
+    let (_dir, applier, _views) = start(4);
+    let (go, wait) = sync_channel::<()>(0);
+    applier.control_soon(move |_| {
+        wait.recv().unwrap_or(());
+        panic!("a defect");
+    });
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| applier.promote(0, Duration::MAX));
+        drop(go);
+        let refused = reader.join().unwrap().unwrap_err();
+        assert!(
+            matches!(&refused, StoreError::Poisoned { message } if message == "a defect"),
+            "{refused}"
+        );
+    });
+}
+
+/// Else readers of due rows would make the queue refuse rows.
+#[test]
+fn reads_that_wait_take_one_place_in_the_queue_however_many_they_are() {
+    let (_dir, applier, _views) = start(2);
+    let (go, wait) = sync_channel::<()>(0);
+    let (entered, inside) = channel();
+    applier.control_soon(move |_| {
+        entered.send(()).unwrap();
+        wait.recv().unwrap_or(());
+    });
+    inside.recv().unwrap();
+    (0..9).for_each(|t_us| applier.promote_soon(t_us));
+    applier.offer(Command::Wake).unwrap();
+    let full = applier.offer(Command::Wake).unwrap_err();
+    assert!(matches!(full, StoreError::QueueFull { limit: 2 }), "{full}");
+    drop(go);
 }
 
 #[test]

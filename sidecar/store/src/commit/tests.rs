@@ -30,6 +30,7 @@ impl Shop {
         let (store, _) = Store::open(dir, config).unwrap();
         let schema = |name: &&str| ViewSchema {
             name: (*name).to_owned(),
+            entity: "thing".to_owned(),
             keys: vec![Type::Int64],
             features: vec![("value".to_owned(), Type::Int64)],
             rule: Rule::default(),
@@ -189,6 +190,7 @@ fn a_merge_that_is_given_up_leaves_nothing_behind() {
     // Another type empties the view: what the merge reads isn't the view's any more.
     let changed = ViewSchema {
         name: "v".to_owned(),
+        entity: "thing".to_owned(),
         keys: vec![Type::Int64],
         features: vec![("value".to_owned(), Type::Utf8)],
         rule: Rule::default(),

@@ -13,6 +13,7 @@ use crate::fixture::config;
 const DEFINITIONS: &str = "\
 entities:
   - {name: thing, keys: [{name: id, type: int64}]}
+  - {name: person, keys: [{name: who, type: int64}]}
 views:
   - name: v
     doc: Of things.
@@ -54,6 +55,8 @@ const CASES: &[Case] = &[
     ("value, type: int64",                        "value, type: int32",           &[Load, Breaking], Goes),
     ("other, type: float64",                      "other, type: float32",         &[Load, Breaking], Goes),
     ("id, type: int64",                           "id, type: utf8",               &[Load, Breaking], Goes),
+    // Keys of the same type, but of other things.
+    ("entity: thing",                             "entity: person",               &[Load, Breaking], Goes),
     ("{name: id, type",                           "{name: ident, type",           &[Breaking],       Stays),
     ("    features:\n",                           "    features:\n      - {name: new, type: utf8}\n", &[Load], Lacks("new")),
     ("      - {name: other, type: float64}\n",    "",                             &[Breaking],       Stays),

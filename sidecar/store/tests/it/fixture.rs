@@ -52,7 +52,8 @@ pub(crate) fn config() -> StoreConfig {
 
 pub(crate) fn schema(name: &str, rule: Rule) -> ViewSchema {
     let features = vec![("value".to_owned(), Type::Int64)];
-    ViewSchema { name: name.to_owned(), keys: vec![Type::Int64], features, rule }
+    let (name, entity) = (name.to_owned(), "thing".to_owned());
+    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule }
 }
 
 /// A plan that asks every feature of the given views, each by the same key.

@@ -51,11 +51,13 @@ fn an_added_feature_is_null_in_older_rows_and_a_removed_one_comes_back() {
 }
 
 #[test]
-fn another_type_or_due_time_starts_empty_and_says_why() {
+fn another_entity_type_or_due_time_starts_empty_and_says_why() {
     let exclusive = Rule { boundary: Boundary::Exclusive, ..Rule::default() };
     let lagging = Rule { lag_us: 5, ..Rule::default() };
     let keyed = ViewSchema { keys: vec![Type::Utf8], ..schema("v", Rule::default()) };
+    let moved = ViewSchema { entity: "person".to_owned(), ..schema("v", Rule::default()) };
     let cases = [
+        (moved, "entity thing -> person"),
         (with(&[("value", Type::Utf8)]), "type of value int64 -> utf8"),
         (schema("v", exclusive), "boundary"),
         (schema("v", lagging), "lag"),
