@@ -397,8 +397,14 @@ impl Sidecar {
 
     /// The address of its HTTP port.
     fn http(&self) -> &str {
-        let found = self.ready.split_once("http=Some(").and_then(|(_, rest)| rest.split_once(')'));
-        found.unwrap_or_else(|| panic!("no address in `{}`", self.ready)).0
+        self.address("http")
+    }
+
+    /// What its log says it has bound under this name.
+    fn address(&self, name: &str) -> &str {
+        let named = |word: &&str| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        let word = self.ready.split(' ').find(named);
+        &word.unwrap_or_else(|| panic!("no {name} in `{}`", self.ready))[name.len() + 1..]
     }
 
     fn signal(&self, name: &str) {
