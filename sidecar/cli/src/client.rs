@@ -97,7 +97,8 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
         }
         tonic::Code::Unavailable => "is the sidecar ready? ask its /readyz, then try again",
         tonic::Code::PermissionDenied => {
-            "ask on the sidecar's Unix socket or on loopback, or change the key named above"
+            "ask on the sidecar's Unix socket (--at unix:PATH) or on an address it has bound to loopback (not 0.0.0.0, \
+             also not from the same machine), or change the key named above"
         }
         tonic::Code::Unimplemented => {
             "is it a sidecar of this version that listens there? give its address with --at"

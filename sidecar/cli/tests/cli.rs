@@ -424,11 +424,11 @@ impl Sidecar {
         self.address("http")
     }
 
-    /// The address of its `tcp` or `http`.
-    fn address(&self, door: &str) -> &str {
-        let (_, rest) = self.ready.split_once(&format!("{door}=Some(")).unwrap_or_default();
-        let found = rest.split_once(')');
-        found.unwrap_or_else(|| panic!("no address of {door} in `{}`", self.ready)).0
+    /// What its log says it has bound under this name.
+    fn address(&self, name: &str) -> &str {
+        let named = |word: &&str| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        let word = self.ready.split(' ').find(named);
+        &word.unwrap_or_else(|| panic!("no {name} in `{}`", self.ready))[name.len() + 1..]
     }
 
     fn signal(&self, name: &str) {

@@ -49,9 +49,13 @@ pub struct Listen {
     pub tcp: Option<SocketAddr>,
     /// gRPC over a Unix socket; a path of at most 100 bytes. Default none.
     pub unix: Option<PathBuf>,
-    /// Metrics and probes over plain HTTP. Default `127.0.0.1:7668`; empty: none.
+    /// Metrics and probes over plain HTTP. Default `127.0.0.1:7668`; empty: none. `/livez`: 200 as long as the
+    /// process runs. `/readyz`: 200 if it should be sent calls, else 503 with the reason: it is starting or draining,
+    /// or its store accepts no more writes; the same as gRPC's health. `/metrics`: OpenMetrics text.
     pub http: Option<SocketAddr>,
-    /// Who reaches `AdminService`. Default `local`: it can replace what is served.
+    /// Who reaches the calls of `AdminService` that change something: `Apply`, `Flush`, `Load`. Default `local`:
+    /// they can replace what is served. Its calls that only read (`List`, `Describe`, `Plugins`, `SnapshotInfo`) are
+    /// answered wherever `GetFeatures` is, as `skewless get` and `bench serve` need them.
     pub admin: Reach,
     /// Who reaches `IngestService`. Default `local`: it can change what is served.
     pub ingest: Reach,
@@ -62,7 +66,8 @@ pub struct Listen {
 pub enum Reach {
     /// `off`: nowhere.
     Off,
-    /// `local`: on the Unix socket, and on TCP if that is bound to loopback.
+    /// `local`: on the Unix socket, and on TCP if that is bound to loopback. One bound to `0.0.0.0` isn't,
+    /// whoever asks there.
     Local,
     /// `everywhere`: also on a TCP address that other machines can reach. Whoever reaches the port may
     /// use it, as there is no authentication yet: that is why it has to be said.
@@ -106,8 +111,9 @@ pub struct Limits {
     /// Bytes of all answers that clients haven't taken yet; beyond it calls are refused. Default 256 MiB:
     /// four of the largest answers, which clients that read at once never see together.
     pub unsent_bytes_max: usize,
-    /// Unary calls of the other services being worked on at once, of all connections. Default 256: decided
-    /// before anything is decoded, so that a flood costs a rejection each and no memory.
+    /// Unary calls of `IngestService` being worked on at once, of all connections; and as many of `AdminService`'s
+    /// that only read, counted apart, so that neither keeps the other out. Default 256: decided before anything is
+    /// decoded, so that a flood costs a rejection each and no memory.
     pub in_flight_max: usize,
     /// IngestStream calls at once. Default 64: they live long, so they are counted apart.
     pub ingest_streams_max: usize,

@@ -4,9 +4,10 @@
 //! The gRPC library's own limits are per connection, and its deadline becomes CANCELLED. So this layer
 //! decides for all connections together, at the top, where a refusal costs no decoding. GetFeatures calls
 //! pass a gate with a short queue (`admission.rs`). Another service's unary call that finds
-//! `limits.in_flight_max` others in work is refused at once. Health and reflection pass freely. It also mends the
-//! library's status codes (`status.rs`), counts every call by method and status, and keeps track of answers
-//! until they are sent (`outbox.rs`).
+//! `limits.in_flight_max` others in work is refused at once. AdminService's calls that only read are answered
+//! wherever GetFeatures is, and counted apart, so that whoever reaches no more than these keeps no rows out.
+//! Health and reflection pass freely. It also mends the library's status codes (`status.rs`), counts every call
+//! by method and status, and keeps track of answers until they are sent (`outbox.rs`).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,7 +26,7 @@ use crate::admission::{Begun, Place};
 use crate::config::Reach;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Ticket};
-use crate::rpc::BoxFuture;
+use crate::rpc::{ADMIN_BYTES_MAX, BoxFuture};
 use crate::sidecar::Sidecar;
 use crate::status::{ServeError, mend};
 
@@ -105,10 +106,15 @@ struct Method {
 enum Kind {
     Features,
     Ingest,
+    /// What replaces, writes or takes as long as it takes.
     Admin,
+    /// AdminService's calls that only read: what they tell, a caller of GetFeatures needs to ask well.
+    Inspect,
     /// Health, reflection, and what nobody knows: answered by the library.
     Other,
 }
+
+const LOAD: &str = "skewless.v1.AdminService/Load";
 
 const METHODS: [Method; 11] = [
     Method {
@@ -124,12 +130,12 @@ const METHODS: [Method; 11] = [
     },
     Method { name: "skewless.v1.IngestService/Progress", service: Kind::Ingest, bounded: true },
     Method { name: "skewless.v1.AdminService/Apply", service: Kind::Admin, bounded: false },
-    Method { name: "skewless.v1.AdminService/List", service: Kind::Admin, bounded: true },
-    Method { name: "skewless.v1.AdminService/Describe", service: Kind::Admin, bounded: true },
-    Method { name: "skewless.v1.AdminService/Plugins", service: Kind::Admin, bounded: true },
-    Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Admin, bounded: true },
+    Method { name: "skewless.v1.AdminService/List", service: Kind::Inspect, bounded: true },
+    Method { name: "skewless.v1.AdminService/Describe", service: Kind::Inspect, bounded: true },
+    Method { name: "skewless.v1.AdminService/Plugins", service: Kind::Inspect, bounded: true },
+    Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Inspect, bounded: true },
     Method { name: "skewless.v1.AdminService/Flush", service: Kind::Admin, bounded: false },
-    Method { name: "skewless.v1.AdminService/Load", service: Kind::Admin, bounded: false },
+    Method { name: LOAD, service: Kind::Admin, bounded: false },
 ];
 
 impl Method {
@@ -284,7 +290,11 @@ impl GuardLayer {
         if method.service == Kind::Features {
             return gates.requests.arrive(arrived).map(Seat::Request);
         }
-        let permit = Arc::clone(&gates.in_flight).try_acquire_owned();
+        let gate = match method.service {
+            Kind::Inspect => &gates.inspect,
+            _ => &gates.in_flight,
+        };
+        let permit = Arc::clone(gate).try_acquire_owned();
         permit.map(|permit| Seat::Other { _permit: permit }).map_err(|_| ServeError::Busy {
             what: "calls",
             limit: "limits.in_flight_max",
@@ -297,7 +307,7 @@ impl GuardLayer {
         let (reach, service, key) = match method.service {
             Kind::Admin => (listen.admin, "AdminService", "listen.admin"),
             Kind::Ingest => (listen.ingest, "IngestService", "listen.ingest"),
-            Kind::Features => (Reach::Everywhere, "FeatureService", ""),
+            Kind::Features | Kind::Inspect => (Reach::Everywhere, "", ""),
             Kind::Other => return Ok(()),
         };
         if reach == Reach::Off {
@@ -350,7 +360,9 @@ fn mended(sidecar: &Sidecar, method: Method, answer: http::Response<Body>) -> ht
     let limits = &sidecar.config.limits;
     let (limit, max) = match method.service {
         Kind::Features | Kind::Other => ("limits.request_bytes_max", limits.request_bytes_max),
-        Kind::Ingest | Kind::Admin => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
+        Kind::Ingest => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
+        Kind::Admin if method.name == LOAD => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
+        Kind::Admin | Kind::Inspect => ("ADMIN_BYTES_MAX", ADMIN_BYTES_MAX),
     };
     match mend(status.code(), status.message(), limit, max) {
         Some(mended) => mended.into_http(),
@@ -375,6 +387,7 @@ mod tests {
     #[test]
     fn methods_of_guarded_services_are_guarded_even_if_unknown() {
         assert!(Method::of("/skewless.v1.AdminService/Nonsense").service == Kind::Admin);
+        assert!(Method::of("/skewless.v1.AdminService/describe").service == Kind::Admin);
         assert!(Method::of("/skewless.v1.IngestService/").service == Kind::Ingest);
         assert!(Method::of("/grpc.health.v1.Health/Check").service == Kind::Other);
         assert_eq!(Method::of("/made.up/Name").name, "other");
@@ -385,5 +398,12 @@ mod tests {
         let unbounded = METHODS.iter().filter(|method| !method.bounded);
         let names: Vec<_> = unbounded.filter_map(|method| method.name.split('/').nth(1)).collect();
         assert_eq!(names, ["IngestStream", "Apply", "Flush", "Load"]);
+    }
+
+    #[test]
+    fn of_the_admin_service_only_what_reads_is_for_everybody() {
+        let open = METHODS.iter().filter(|method| method.service == Kind::Inspect);
+        let names: Vec<_> = open.filter_map(|method| method.name.split('/').nth(1)).collect();
+        assert_eq!(names, ["List", "Describe", "Plugins", "SnapshotInfo"]);
     }
 }

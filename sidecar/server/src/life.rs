@@ -16,7 +16,6 @@ use skewless_store::{OpenReport, Store, StoreError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -29,7 +28,7 @@ use crate::http::{ProbeThread, Probes};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
-use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc};
+use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc, Mounted, Rpc};
 use crate::sidecar::{Foundation, Sidecar, read_repo};
 use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
@@ -226,9 +225,9 @@ fn serve(
         runtime.block_on(health.set_service_status(name, ServingStatus::Serving));
     }
     let mut routes = Routes::new(health_service);
-    routes = routes.add_service(FeatureRpc(Arc::clone(sidecar)));
-    routes = routes.add_service(IngestRpc(Arc::clone(sidecar)));
-    routes = routes.add_service(AdminRpc::new(Arc::clone(sidecar)));
+    routes = routes.add_service(Mounted(FeatureRpc(Arc::clone(sidecar))));
+    routes = routes.add_service(Mounted(IngestRpc(Arc::clone(sidecar))));
+    routes = routes.add_service(Mounted(AdminRpc::new(Arc::clone(sidecar))));
     routes = with_reflection(routes);
     let mut serving = Vec::new();
     for socket in bound {
@@ -248,7 +247,20 @@ fn serve(
         }));
     }
     runtime.spawn(tick_store(Arc::clone(sidecar)));
+    let (poisoned, told) = (sidecar.poisoned.clone(), health.clone());
+    runtime.spawn(async move {
+        poisoned.cancelled().await;
+        say_not_serving(&told).await;
+    });
     Ok((health, serving))
+}
+
+/// Tells health's callers and watchers what `/readyz` says from now on: draining and a poisoned store end only with the
+/// process.
+async fn say_not_serving(health: &HealthReporter) {
+    for name in HEALTH_NAMES {
+        health.set_service_status(name, ServingStatus::NotServing).await;
+    }
 }
 
 fn with_reflection(routes: Routes) -> Routes {
@@ -343,9 +355,7 @@ impl RunningParts {
         let Self { sidecar, runtime, serving, health, probes } = self;
         let grace = Duration::from_millis(sidecar.config.life.grace_ms);
         let drained = runtime.block_on(async {
-            for name in HEALTH_NAMES {
-                health.set_service_status(name, ServingStatus::NotServing).await;
-            }
+            say_not_serving(&health).await;
             sidecar.draining.cancel();
             let ended = async {
                 for listener in serving {
@@ -427,12 +437,19 @@ async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
     }
 }
 
-/// Says what is bound and what was found.
+/// Says whom to signal, what is bound and what was found.
 fn announce(running: &Running) {
     let Some(parts) = &running.parts else { return };
     let snapshot = parts.sidecar.current.load();
     let Addresses { tcp, unix, http } = &running.addresses;
-    tracing::info!(?tcp, ?unix, ?http, "ready");
+    // What isn't bound is left out.
+    tracing::info!(
+        pid = std::process::id(),
+        tcp = tcp.map(display),
+        unix = unix.as_ref().map(|path| display(path.display())),
+        http = http.map(display),
+        "ready"
+    );
     let (services, views) = (snapshot.catalog.services.len(), snapshot.catalog.views.len());
     let plugins = snapshot.plugins.len();
     tracing::info!(services, views, plugins, fingerprint = %snapshot.catalog.fingerprint, "definitions");
@@ -447,3 +464,6 @@ fn announce(running: &Running) {
         tracing::warn!("{warning}");
     }
 }
+
+#[cfg(test)]
+mod tests;

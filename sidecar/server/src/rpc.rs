@@ -34,6 +34,9 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Answers of a streaming call.
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + Send>>;
 
+/// Bytes of a message to AdminService, but for Load's: a name is all that is in one. Whoever reaches GetFeatures may
+/// send them.
+pub(crate) const ADMIN_BYTES_MAX: usize = 4 << 10;
 /// Numbers of the fields of `GetFeaturesRequest` that hold sub-messages.
 pub(crate) const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
 /// Numbers of the fields of `IngestRequest` that hold sub-messages.
@@ -114,15 +117,26 @@ pub(crate) fn decode_scanned<M: Message + Default>(
     M::decode(bytes).map_err(|error| WireError::Malformed(error.to_string()).into())
 }
 
-/// `skewless.v1.FeatureService`.
-#[derive(Clone)]
-pub(crate) struct FeatureRpc(pub(crate) Arc<Sidecar>);
+/// One of our services: which it is, and what answers a call of it.
+pub(crate) trait Rpc: Clone + Send + 'static {
+    /// Its name in the contract.
+    const NAME: &'static str;
 
-impl NamedService for FeatureRpc {
-    const NAME: &'static str = "skewless.v1.FeatureService";
+    fn answer(
+        self,
+        request: http::Request<Body>,
+    ) -> impl Future<Output = http::Response<Body>> + Send;
 }
 
-impl Service<http::Request<Body>> for FeatureRpc {
+/// A service as tonic's router takes it.
+#[derive(Clone)]
+pub(crate) struct Mounted<R>(pub(crate) R);
+
+impl<R: Rpc> NamedService for Mounted<R> {
+    const NAME: &'static str = R::NAME;
+}
+
+impl<R: Rpc> Service<http::Request<Body>> for Mounted<R> {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Result<Self::Response, Infallible>>;
@@ -132,16 +146,34 @@ impl Service<http::Request<Body>> for FeatureRpc {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let sidecar = Arc::clone(&self.0);
-        Box::pin(async move {
-            if request.uri().path() != "/skewless.v1.FeatureService/GetFeatures" {
-                return Ok(unknown_method());
-            }
-            let limits = &sidecar.config.limits;
-            let codec = ScannedCodec::new(&sidecar, GET_FEATURES_MESSAGES);
-            let mut grpc = Grpc::new(codec).max_decoding_message_size(limits.request_bytes_max);
-            Ok(grpc.unary(GetFeatures(sidecar), request).await)
-        })
+        let rpc = self.0.clone();
+        Box::pin(async move { Ok(rpc.answer(request).await) })
+    }
+}
+
+/// What decodes and answers one call, of messages of at most so many bytes.
+fn grpc<M: Message + Default + 'static>(
+    sidecar: &Sidecar,
+    messages: &'static [u32],
+    bytes_max: usize,
+) -> Grpc<ScannedCodec<M>> {
+    Grpc::new(ScannedCodec::new(sidecar, messages)).max_decoding_message_size(bytes_max)
+}
+
+/// `skewless.v1.FeatureService`.
+#[derive(Clone)]
+pub(crate) struct FeatureRpc(pub(crate) Arc<Sidecar>);
+
+impl Rpc for FeatureRpc {
+    const NAME: &'static str = "skewless.v1.FeatureService";
+
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let Self(sidecar) = self;
+        if request.uri().path() != "/skewless.v1.FeatureService/GetFeatures" {
+            return unknown_method();
+        }
+        let max = sidecar.config.limits.request_bytes_max;
+        grpc(&sidecar, GET_FEATURES_MESSAGES, max).unary(GetFeatures(sidecar), request).await
     }
 }
 
@@ -165,40 +197,24 @@ impl UnaryService<pb::GetFeaturesRequest> for GetFeatures {
 #[derive(Clone)]
 pub(crate) struct IngestRpc(pub(crate) Arc<Sidecar>);
 
-impl NamedService for IngestRpc {
+impl Rpc for IngestRpc {
     const NAME: &'static str = "skewless.v1.IngestService";
-}
 
-impl Service<http::Request<Body>> for IngestRpc {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let sidecar = Arc::clone(&self.0);
-        Box::pin(async move {
-            let max = sidecar.config.limits.ingest_bytes_max;
-            let codec = ScannedCodec::new(&sidecar, INGEST_MESSAGES);
-            Ok(match request.uri().path() {
-                "/skewless.v1.IngestService/Ingest" => {
-                    let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
-                    grpc.unary(Ingest(sidecar), request).await
-                }
-                "/skewless.v1.IngestService/IngestStream" => {
-                    let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
-                    grpc.streaming(IngestStream(sidecar), request).await
-                }
-                "/skewless.v1.IngestService/Progress" => {
-                    let codec = ScannedCodec::new(&sidecar, &[]);
-                    Grpc::new(codec).unary(Progress(sidecar), request).await
-                }
-                _ => unknown_method(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let Self(sidecar) = self;
+        let max = sidecar.config.limits.ingest_bytes_max;
+        match request.uri().path() {
+            "/skewless.v1.IngestService/Ingest" => {
+                grpc(&sidecar, INGEST_MESSAGES, max).unary(Ingest(sidecar), request).await
+            }
+            "/skewless.v1.IngestService/IngestStream" => {
+                grpc(&sidecar, INGEST_MESSAGES, max).streaming(IngestStream(sidecar), request).await
+            }
+            "/skewless.v1.IngestService/Progress" => {
+                grpc(&sidecar, &[], max).unary(Progress(sidecar), request).await
+            }
+            _ => unknown_method(),
+        }
     }
 }
 
@@ -254,35 +270,21 @@ pub(crate) struct AdminRpc {
 impl AdminRpc {
     pub(crate) fn new(sidecar: Arc<Sidecar>) -> Self {
         let generated = AdminServiceServer::new(Admin(Arc::clone(&sidecar)));
-        let generated = generated.max_decoding_message_size(sidecar.config.limits.ingest_bytes_max);
-        Self { sidecar, generated }
+        Self { sidecar, generated: generated.max_decoding_message_size(ADMIN_BYTES_MAX) }
     }
 }
 
-impl NamedService for AdminRpc {
+impl Rpc for AdminRpc {
     const NAME: &'static str = "skewless.v1.AdminService";
-}
 
-impl Service<http::Request<Body>> for AdminRpc {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let Self { sidecar, mut generated } = self;
         if request.uri().path() != "/skewless.v1.AdminService/Load" {
-            return Service::call(&mut self.generated, request);
+            let Ok(answer) = Service::call(&mut generated, request).await;
+            return answer;
         }
-        let sidecar = Arc::clone(&self.sidecar);
-        Box::pin(async move {
-            let max = sidecar.config.limits.ingest_bytes_max;
-            let codec = ScannedCodec::new(&sidecar, LOAD_MESSAGES);
-            let mut grpc = Grpc::new(codec).max_decoding_message_size(max);
-            Ok(grpc.client_streaming(Load(sidecar), request).await)
-        })
+        let max = sidecar.config.limits.ingest_bytes_max;
+        grpc(&sidecar, LOAD_MESSAGES, max).client_streaming(Load(sidecar), request).await
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Sidecar {
     pub(crate) gates: Gates,
     /// Cancelled when draining begins.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when the store's apply thread has died: it accepts no more writes.
+    pub(crate) poisoned: CancellationToken,
     reloading: Mutex<()>,
     /// Last, so that it ticks for as long as anything can run a plugin.
     pub(crate) foundation: Foundation,
@@ -38,8 +40,10 @@ pub(crate) struct Sidecar {
 /// How much is being worked on at once.
 pub(crate) struct Gates {
     pub(crate) requests: Arc<Admission>,
-    /// Unary calls of the other services.
+    /// Unary calls of IngestService.
     pub(crate) in_flight: Arc<Semaphore>,
+    /// AdminService's calls that only read.
+    pub(crate) inspect: Arc<Semaphore>,
     pub(crate) ingest_streams: Arc<Semaphore>,
     /// Reloads and flushes by RPC: one at a time, so that a flood of them holds no thread.
     pub(crate) admin: Arc<Semaphore>,
@@ -121,15 +125,29 @@ impl Sidecar {
         let gates = Gates {
             requests: Arc::new(requests),
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
+            inspect: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),
             admin: Arc::new(Semaphore::new(1)),
             load: Arc::new(Semaphore::new(1)),
         };
         let metrics = Arc::clone(&foundation.metrics);
         let current = ArcSwap::from_pointee(snapshot);
-        let draining = CancellationToken::new();
+        let (draining, poisoned) = (CancellationToken::new(), CancellationToken::new());
+        let tell = poisoned.clone();
+        store.when_poisoned(move || tell.cancel());
         let reloading = Mutex::new(());
-        Ok(Self { config, clock, store, metrics, current, gates, draining, reloading, foundation })
+        Ok(Self {
+            config,
+            clock,
+            store,
+            metrics,
+            current,
+            gates,
+            draining,
+            poisoned,
+            reloading,
+            foundation,
+        })
     }
 
     /// Reads the repo again and serves from it, if every check passes; blocks for as long as compiling takes.
@@ -161,9 +179,10 @@ impl Sidecar {
         Ok(Reloaded { old, new, repo })
     }
 
-    /// Why it shouldn't be sent calls; `None` if it should.
+    /// Why it shouldn't be sent calls; `None` if it should. `/readyz` asks it; gRPC health goes by the same two
+    /// (`life.rs`).
     pub(crate) fn unready(&self) -> Option<&'static str> {
-        unready(self.draining.is_cancelled(), self.store.poisoned().is_some())
+        unready(self.draining.is_cancelled(), self.poisoned.is_cancelled())
     }
 
     /// Whether no call is in work.
@@ -171,6 +190,7 @@ impl Sidecar {
         let (limits, gates) = (&self.config.limits, &self.gates);
         gates.requests.idle()
             && gates.in_flight.available_permits() == limits.in_flight_max
+            && gates.inspect.available_permits() == limits.in_flight_max
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max
             && gates.admin.available_permits() == 1
             && gates.load.available_permits() == 1

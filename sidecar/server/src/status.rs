@@ -100,7 +100,7 @@ pub enum ServeError {
     },
     /// The service isn't answered on this address.
     #[error(
-        "expected {service} to be asked on the unix socket or on loopback, came a call on another address ({key} = \"everywhere\" allows it)"
+        "expected this call of {service} on the unix socket or on an address bound to loopback, came one on an address that other machines may reach ({key} = \"everywhere\" allows it)"
     )]
     Denied {
         /// The gRPC service.

@@ -12,7 +12,8 @@ pub struct StoreConfig {
     /// memory (2.8 us a key); what doesn't fit costs a read from the page cache (5 us) or the disk.
     pub cache_bytes: usize,
     /// Bytes of the hot rows in front of the block cache, their index included. Default 256 MiB: a million
-    /// rows of ten numbers; a hit costs a twentieth of one in the block cache. 0 switches them off.
+    /// rows of ten numbers; a hit costs a twentieth of one in the block cache. 0 switches them off;
+    /// less than 1 MiB isn't worth their index.
     pub hot_bytes: usize,
     /// What an acknowledged write survives. `true`: loss of power, as every batch is followed by an
     /// fsync (0.2 to 0.5 ms, shared by the commands that wait together). `false` (default): death of
@@ -146,9 +147,6 @@ impl StoreConfig {
             }
         };
         least("cache_bytes", CACHE_BYTES_MIN, self.cache_bytes);
-        if self.hot_bytes != 0 {
-            least("hot_bytes", HOT_BYTES_MIN, self.hot_bytes);
-        }
         least("queue_commands_max", 1, self.queue_commands_max);
         least("batch_rows_max", 1, self.batch_rows_max);
         least("batch_bytes_max", 4_096, self.batch_bytes_max);
@@ -158,6 +156,12 @@ impl StoreConfig {
         least("read_bytes_max", 64, self.read_bytes_max);
         least("stage_bytes", 4_096, self.stage_bytes);
         least("memtable_bytes", 64 << 10, self.memtable_bytes);
+        if (1..HOT_BYTES_MIN).contains(&self.hot_bytes) {
+            let came = self.hot_bytes;
+            found.push(format!(
+                "expected hot_bytes of at least {HOT_BYTES_MIN}, or 0 for none, came {came}"
+            ));
+        }
         if self.wal_bytes_max == 0 {
             found.push("expected wal_bytes_max of at least 1, came 0".to_owned());
         }

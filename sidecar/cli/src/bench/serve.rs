@@ -94,8 +94,9 @@ Example (with `skewless demo --serve` running, and its flights as keys):
   skewless bench serve departure_delay --keys out/flights/data/flights.parquet --rate 2000 --duration 30s \\
       --zipf 0.99 --out bench
 
-Run it on another machine than the sidecar, or know that both share the processors. `lateness` in the table is
-the generator's own: when its percentiles come near those of the latency, add --threads or lower the rate.
+Run it on another machine than the sidecar, which must listen where that one reaches it (`serve --tcp 0.0.0.0:7667`
+is enough), or know that both share the processors. `lateness` in the table is the generator's own: when its
+percentiles come near those of the latency, add --threads or lower the rate.
 Ctrl-C ends early, with what was measured until then.";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]

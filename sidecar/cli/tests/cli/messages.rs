@@ -318,6 +318,28 @@ fn a_load_into_a_sidecar_with_older_definitions_says_to_reload_it() {
     sidecar.stop();
 }
 
+/// `serve --tcp 0.0.0.0:7667`, as one does in a container.
+#[test]
+fn a_sidecar_that_listens_for_other_machines_is_asked_but_not_loaded() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::write(repo.join("keys.csv"), "customer_id,amount\n7,1\n").unwrap();
+    let sidecar = Sidecar::start_with(repo, &["--http", "", "--set", "listen.tcp=0.0.0.0:0"]);
+    let port = sidecar.address("tcp").strip_prefix("0.0.0.0:").unwrap();
+    let at = format!("127.0.0.1:{port}");
+    let run = |words: &[&str]| skewless(repo, &[words, &["--at", &at]].concat());
+    let complaint = refused(&run(&["load", "customer_orders"]), 1);
+    says(&complaint, &["listen.admin", "PermissionDenied", "next: ", "unix:PATH", "0.0.0.0"]);
+    done(&skewless(repo, &["load", "customer_orders", "--at", "unix:sidecar.sock"]));
+    let json = done(&run(&["get", "risk", "customer_id=7", "-r", "amount=1", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["rows"][0]["features"]["adds.sum"].is_f64(), "{json}");
+    let bench = ["bench", "serve", "risk", "--keys", "keys.csv", "--rate", "50"];
+    let brief = ["--duration", "200ms", "--warmup", "100ms", "--threads", "1", "--timeout", "60s"];
+    says(&done(&run(&[&bench[..], &brief].concat())), &["offered", "achieved"]);
+    sidecar.stop();
+}
+
 #[test]
 fn plugin_run_fails_only_the_rows_that_fail() {
     let sum = "(if (f64.lt (local.get $a) (f64.const 0)) (then unreachable)) (f64.add (local.get $a) (local.get $b))";

@@ -193,10 +193,12 @@ fn range(key: &str, kind: Kind, (now, least, most): (i128, i128, i128), keys: &[
     };
     let (from, to) = (bound(low, low - step), bound(high, high + step));
     let by = if step > 1 { format!(", multiples of {}", shown(kind, step)) } else { String::new() };
+    // What 0 switches off may have a least size otherwise.
+    let off = if low > 0 && fits(0) { "0, or " } else { "" };
     if high == i128::from(i64::MAX) {
-        format!("{from} or more{by}")
+        format!("{off}{from} or more{by}")
     } else {
-        format!("{from} to {to}{by}")
+        format!("{off}{from} to {to}{by}")
     }
 }
 

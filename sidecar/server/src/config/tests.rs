@@ -43,7 +43,7 @@ fn relative_paths_are_relative_to_the_file() {
 #[test]
 fn every_mistake_is_reported_at_once_with_its_line() {
     let text = "repo_dir = \"nowhere\"\n[listen]\ntcp = \"localhost\"\nadmin = \"all\"\n[limits]\nrows_mx = 1\nrows_max = 0\n\
-                columns_max = \"many\"\ndeadline_ms = 70_000\n[store]\nsync = 1\ncache_bytes = 1\n[engine]\ndeadline_ticks = 0\n";
+                columns_max = \"many\"\ndeadline_ms = 70_000\n[store]\nsync = 1\ncache_bytes = 1\nhot_bytes = 1\n[engine]\ndeadline_ticks = 0\n";
     let expected = [
         "conf.toml:3: listen.tcp: expected an address and port such as 127.0.0.1:7667 or [::1]:7667, came `localhost`",
         "conf.toml:4: listen.admin: expected off, local or everywhere, came `all`",
@@ -52,6 +52,7 @@ fn every_mistake_is_reported_at_once_with_its_line() {
         "conf.toml:8: limits.columns_max: expected a whole number from 1 to 4096, came a value of type string",
         "conf.toml:11: store.sync: expected true or false, came a value of type integer",
         "conf.toml: store: expected cache_bytes of at least 1048576, came 1",
+        "conf.toml: store: expected hot_bytes of at least 1048576, or 0 for none, came 1",
         "conf.toml: engine.deadline_ticks: expected at least 2, as the first may be cut short",
         "conf.toml: limits.deadline_ms: expected at most limits.deadline_ms_max (60000), came 70000",
         "conf.toml: repo_dir: expected a folder with definitions, came nowhere, which is none",

@@ -69,6 +69,9 @@ async fn rows_columns_and_bytes_have_limits() {
     ] {
         refused(admin.load(load(keys, vec![])).await, EXHAUSTED, &[limit]);
     }
+    let of = Some(pb::describe_request::Of::View("x".repeat(5_000)));
+    let long_name = admin.describe(pb::DescribeRequest { of }).await;
+    refused(long_name, EXHAUSTED, &["at most 4096 bytes (ADMIN_BYTES_MAX)"]);
     let row = load(vec![texts("faa", &[Some("LGA")])], vec![floats("wind", &[1.0])]);
     assert_eq!(admin.load(row).await.unwrap().into_inner().rows, 1);
     let sky = pb::IngestRequest {
@@ -83,7 +86,8 @@ async fn rows_columns_and_bytes_have_limits() {
     );
 }
 
-/// Those of GetFeatures are limited apart (`overload.rs`): neither can keep the other out.
+/// Those of GetFeatures are limited apart (`overload.rs`), and so are those that only read what is served, which whoever
+/// asks for features may call: none can keep the others out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_of_other_services_are_limited_before_they_are_decoded() {
     let harness = Harness::with(|config| config.limits.in_flight_max = 1);
@@ -92,11 +96,36 @@ async fn calls_of_other_services_are_limited_before_they_are_decoded() {
     until("the call is in work", || harness.metric("skewless_in_flight ") == 1).await;
     let mut ingest = harness.ingest().await;
     refused(ingest.ingest(weather("JFK", NOON, 1.0)).await, EXHAUSTED, &["limits.in_flight_max"]);
-    let list = harness.admin().await.list(pb::ListRequest {}).await;
-    refused(list, EXHAUSTED, &["limits.in_flight_max"]);
+    let mut admin = harness.admin().await;
+    admin.list(pb::ListRequest {}).await.unwrap();
     harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
     assert_eq!(held.finish(&weather("JFK", NOON, 1.0)).await, Ended::ok());
     ingest.ingest(weather("JFK", NOON + 1, 1.0)).await.unwrap();
+
+    let held = client.begin("AdminService/List", None).await;
+    until("the call is in work", || harness.metric("skewless_in_flight ") == 1).await;
+    let list = admin.list(pb::ListRequest {}).await;
+    refused(list, EXHAUSTED, &["limits.in_flight_max"]);
+    ingest.ingest(weather("JFK", NOON + 2, 1.0)).await.unwrap();
+    assert_eq!(held.finish(&pb::ListRequest {}).await, Ended::ok());
+    admin.list(pb::ListRequest {}).await.unwrap();
+}
+
+/// Two threads keep an instance of `stuck` each, and `doubled` is too large to be kept: it finds none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_finds_no_free_plugin_instance_is_refused_whole() {
+    let harness = Harness::with(|config| config.engine.instances_max = 2);
+    harness.ingest().await.ingest(weather("JFK", NOON, 1.0)).await.unwrap();
+    let mut client = harness.features().await;
+    let numbers = || ask("numbers", &[Some("JFK")]);
+    for _ in 0..3 {
+        let none_free = client.get_features(numbers()).await;
+        refused(none_free, EXHAUSTED, &["2 plugin instances", "engine.instances_max", "try again"]);
+    }
+    // A reload that has no room for more begins without any, so that one is free.
+    harness.running().reload().unwrap();
+    let answer = client.get_features(numbers()).await.unwrap().into_inner();
+    assert_eq!((float64s(&answer, 0), float64s(&answer, 1)), (vec![1.0], vec![2.0]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -335,22 +364,43 @@ async fn a_flood_of_broken_streams_ends_its_connection() {
     harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
 }
 
+/// `skewless get` asks AdminService what a service needs: that is answered wherever GetFeatures is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn admin_and_ingest_can_be_off_and_are_not_for_other_machines() {
+async fn admin_and_ingest_can_be_off_and_are_not_for_other_machines_but_what_only_reads_is() {
+    const DENIED: Code = Code::PermissionDenied;
+    let nothing = || tokio_stream::iter(Vec::<pb::LoadRequest>::new());
     let harness = Harness::with(|config| config.listen.admin = Reach::Off);
-    refused(
-        harness.admin().await.list(pb::ListRequest {}).await,
-        Code::PermissionDenied,
-        &["listen.admin"],
-    );
+    let mut admin = harness.admin().await;
+    refused(admin.apply(pb::ApplyRequest::default()).await, DENIED, &["listen.admin"]);
+    refused(admin.load(nothing()).await, DENIED, &["listen.admin"]);
+    admin.list(pb::ListRequest {}).await.unwrap();
+
     let harness = Harness::with(|config| config.listen.tcp = Some(([0, 0, 0, 0], 0).into()));
     let port = harness.running().addresses().tcp.unwrap().port();
     let channel =
         Endpoint::new(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
-    let list = AdminServiceClient::new(channel.clone()).list(pb::ListRequest {}).await;
-    refused(list, Code::PermissionDenied, &["AdminService", "loopback", "listen.admin"]);
+    let mut admin = AdminServiceClient::new(channel.clone());
+    let says = ["AdminService", "loopback", "listen.admin"];
+    refused(admin.apply(pb::ApplyRequest { dry_run: true }).await, DENIED, &says);
+    refused(admin.flush(pb::FlushRequest {}).await, DENIED, &says);
+    refused(admin.load(nothing()).await, DENIED, &says);
     let rows = IngestServiceClient::new(channel.clone()).ingest(weather("JFK", NOON, 1.0)).await;
-    refused(rows, Code::PermissionDenied, &["IngestService", "listen.ingest"]);
+    refused(rows, DENIED, &["IngestService", "listen.ingest"]);
+    let progress = pb::ProgressRequest { source: "s".to_owned() };
+    let progress = IngestServiceClient::new(channel.clone()).progress(progress).await;
+    refused(progress, DENIED, &["IngestService", "listen.ingest"]);
     FeatureServiceClient::new(channel).get_features(ask("numbers", &[None])).await.unwrap();
-    AdminServiceClient::new(harness.unix().await).list(pb::ListRequest {}).await.unwrap();
+    admin.list(pb::ListRequest {}).await.unwrap();
+    admin.plugins(pb::PluginsRequest {}).await.unwrap();
+    admin.snapshot_info(pb::SnapshotInfoRequest {}).await.unwrap();
+    let of = Some(pb::describe_request::Of::Service("numbers".to_owned()));
+    let described = admin.describe(pb::DescribeRequest { of }).await.unwrap().into_inner();
+    assert!(matches!(
+        described.described,
+        Some(pb::describe_response::Described::Service(service)) if service.keys[0].name == "faa"
+    ));
+
+    let mut local = AdminServiceClient::new(harness.unix().await);
+    local.list(pb::ListRequest {}).await.unwrap();
+    local.flush(pb::FlushRequest {}).await.unwrap();
 }

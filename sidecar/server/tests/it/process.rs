@@ -82,10 +82,12 @@ impl Process {
         });
         let ready = log.wait_for(&["ready", "tcp=", "http="]);
         let address = |name: &str| -> SocketAddr {
-            let (_, rest) = ready.split_once(&format!("{name}=Some(")).unwrap();
-            rest.split(')').next().unwrap().parse().unwrap()
+            let (_, rest) = ready.split_once(&format!("{name}=")).unwrap();
+            rest.split(' ').next().unwrap().parse().unwrap()
         };
         let (grpc, http) = (address("tcp"), address("http"));
+        assert!(ready.contains(&format!(" pid={} ", child.id())), "whom to signal: {ready}");
+        assert!(!ready.contains("unix"), "none is bound: {ready}");
         Self { child, log, grpc, http }
     }
 
