@@ -38,10 +38,10 @@ fn percents(mode: Mode) -> &'static [u32] {
 }
 
 /// One side under one rate, all rounds.
-struct Side {
+pub(crate) struct Side {
     name: &'static str,
     target: Target,
-    latency: Histogram<u64>,
+    pub(crate) latency: Histogram<u64>,
     /// Per round: quantiles of latency, us.
     quantiles: [Vec<f64>; QUANTILES.len()],
     /// Per round: answers a second that came in time.
@@ -49,6 +49,8 @@ struct Side {
     unsent: u64,
     failed: u64,
     lateness_us: Vec<f64>,
+    /// The same of 99.9 %.
+    pub(crate) lateness_tail_us: Vec<f64>,
 }
 
 pub(crate) fn measure(mode: Mode) -> Result<Part> {
@@ -83,7 +85,8 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
             writer.end()?;
         }
         let more = if with_writer { ", writes" } else { "" };
-        lines.extend(lines_of(&format!("{percent} % ({rate:.0}/s){more}"), &sides));
+        let name = format!("{percent} % ({rate:.0}/s){more}");
+        lines.extend(lines_of(&name, &sides, QUANTILES.len()));
         let file = if with_writer { "-writes" } else { "" };
         for side in &sides {
             let name = format!("f1-{}-{percent}{file}", side.name.to_lowercase());
@@ -106,7 +109,7 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
     Ok(part)
 }
 
-fn rounds(mode: Mode) -> usize {
+pub(crate) fn rounds(mode: Mode) -> usize {
     mode.rounds.div_ceil(4).max(2)
 }
 
@@ -130,15 +133,14 @@ fn take_turns(mode: Mode, rate: f64, sides: &mut [Side; 2]) -> Result<()> {
         };
         let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
         for at in order {
-            let measured = run(&sides[at].target, &load, &|| false)?;
-            sides[at].add(&measured)?;
+            sides[at].turn(&load)?;
         }
     }
     Ok(())
 }
 
 impl Side {
-    fn new(name: &'static str, target: Target) -> Result<Self> {
+    pub(crate) fn new(name: &'static str, target: Target) -> Result<Self> {
         Ok(Self {
             name,
             target,
@@ -148,7 +150,14 @@ impl Side {
             unsent: 0,
             failed: 0,
             lateness_us: Vec::new(),
+            lateness_tail_us: Vec::new(),
         })
+    }
+
+    /// One turn.
+    pub(crate) fn turn(&mut self, load: &Load) -> Result<()> {
+        let measured = run(&self.target, load, &|| false)?;
+        self.add(&measured)
     }
 
     fn add(&mut self, measured: &Measured) -> Result<()> {
@@ -157,18 +166,22 @@ impl Side {
             figures.push(measured.latency.value_at_quantile(quantile) as f64 / 1e3);
         }
         self.goodput.push(measured.answered_in_time as f64 / measured.time.as_secs_f64());
-        self.lateness_us.push(measured.lateness.value_at_quantile(0.99) as f64 / 1e3);
+        let lateness_us = |quantile| measured.lateness.value_at_quantile(quantile) as f64 / 1e3;
+        self.lateness_us.push(lateness_us(0.99));
+        self.lateness_tail_us.push(lateness_us(0.999));
         self.unsent += measured.unsent;
         self.failed += measured.failed();
         self.latency.add(&measured.latency).context("histograms of one kind")
     }
 }
 
-fn lines_of(name: &str, [floor, ours]: &[Side; 2]) -> Vec<Line> {
+/// All of it, and the first of [`QUANTILES`].
+pub(crate) fn lines_of(name: &str, [floor, ours]: &[Side; 2], quantiles: usize) -> Vec<Line> {
     let pair =
         |floor: &Vec<f64>, ours: &Vec<f64>| Pair { floor: floor.clone(), ours: ours.clone() };
     let mut lines: Vec<Line> = QUANTILES
         .iter()
+        .take(quantiles)
         .zip(floor.quantiles.iter().zip(&ours.quantiles))
         .map(|((what, _), (floor, ours))| {
             Line::new(format!("{name}, {what}"), "us", pair(floor, ours))
@@ -202,18 +215,22 @@ fn method(mode: Mode, capacity: f64) -> String {
     )
 }
 
-/// Quantile against microseconds, to the last quantile with more than a call beyond it.
 fn quantile_line(side: &Side, more: &str) -> Series {
-    let last = 1.0 - 2.0 / side.latency.len().max(4) as f64;
-    let steps = side.latency.iter_quantiles(5);
+    Series {
+        name: format!("{}{more}", side.name),
+        points: quantile_points(&side.latency),
+        floor: side.name == "echo",
+    }
+}
+
+/// Quantile against microseconds, to the last quantile with more than a call beyond it.
+pub(crate) fn quantile_points(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let last = 1.0 - 2.0 / latency.len().max(4) as f64;
+    let steps = latency.iter_quantiles(5);
     let points = steps
         .map(|step| (step.quantile_iterated_to(), step.value_iterated_to() as f64 / 1e3))
         .filter(|(quantile, _)| *quantile <= last);
-    Series {
-        name: format!("{}{more}", side.name),
-        points: points.collect(),
-        floor: side.name == "echo",
-    }
+    points.collect()
 }
 
 fn latency_plot(series: Vec<Series>) -> Plot {

@@ -88,9 +88,10 @@ impl Ticks {
         let [user, nice, system, idle, wait, hard, soft, stolen] = cpu.try_into().ok()?;
         let busy = user + nice + system + hard + soft;
         let own = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The name, in brackets, may hold spaces; fields 14 and 15 are user and system time.
-        let mut own = own.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let mine = own.next()?.parse::<u64>().ok()? + own.next()?.parse::<u64>().ok()?;
+        // The name, in brackets, may hold spaces; fields 14 and 15 are user and system time, 16 and 17 those of
+        // processes of ours that have ended.
+        let own = own.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+        let mine = own.map(|word| word.parse::<u64>().ok()).sum::<Option<u64>>()?;
         Some(Self { all: busy + idle + wait + stolen, busy, stolen, mine })
     }
 }

@@ -9,8 +9,8 @@
 //!     ./dev bench --rounds 5               # another number of rounds
 //!
 //! Floor and ours take turns within one process (`rounds.rs`), under the allocator that the binaries ship
-//! with; F6 starts processes of this same program. Limit: client and server share the machine's cores, as a
-//! sidecar and its model do.
+//! with; F6, overload and tail start processes of this same program. Limit: client and server share the machine's
+//! cores, as a sidecar and its model do; only overload and tail give each side one of its own.
 
 #![cfg_attr(
     test,
@@ -23,12 +23,14 @@
 
 #[path = "../../sidecar/cli/src/bench/alarm.rs"]
 mod alarm;
+mod apart;
 mod arrivals;
 mod backfill;
 mod boundary;
 mod calls;
 mod conditions;
 mod copies;
+mod cores;
 #[path = "../../sidecar/cli/src/bench/draw.rs"]
 #[expect(dead_code, reason = "the command draws with skew and by fixed gaps, too")]
 mod draw;
@@ -40,14 +42,17 @@ mod hot;
 mod load;
 #[path = "../../sidecar/cli/src/bench/open_loop.rs"]
 mod open_loop;
+mod overload;
 mod peers;
 mod plot;
+mod process;
 #[path = "../../sidecar/cli/src/bench/raw.rs"]
 mod raw;
 mod report;
 mod rounds;
 mod startup;
 mod store;
+mod tail;
 mod world;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -67,6 +72,7 @@ fn main() -> Result<()> {
     match words.first().map(String::as_str) {
         Some(copies::CHILD) => return copies::child(),
         Some(startup::EMPTY | startup::SIDECAR) => return startup::child(&words),
+        Some(apart::CHILD) => return apart::child(&words),
         _ => {}
     }
     let asked = Asked::parse(words.into_iter())?;
@@ -108,6 +114,8 @@ const PARTS: &[(&str, Measure)] = &[
     ("f4", backfill::measure),
     ("f5", handler::measure),
     ("f6", startup::measure),
+    ("overload", overload::measure),
+    ("tail", tail::measure),
     ("peers", peers::measure),
 ];
 

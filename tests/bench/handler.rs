@@ -2,8 +2,7 @@
 //! beforehand, where the time goes, and what it allocates.
 
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +14,7 @@ use crate::echo::Echo;
 use crate::load::{Caller, Load};
 use crate::report::{Goal, Line, Part, Table};
 use crate::rounds::{Pair, per_call};
-use crate::world::{FEW, STORED_ONLY, Service, WHOLE, World, url_tcp};
+use crate::world::{FEW, STORED_ONLY, Service, WHOLE, World, metrics, url_tcp};
 use crate::{Mode, allocations, copies};
 
 /// Far above what a call takes.
@@ -189,10 +188,7 @@ fn stage_sums<const N: usize>(
     service: &str,
     stages: [&str; N],
 ) -> Result<Vec<(f64, f64)>> {
-    let mut stream = TcpStream::connect(http)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    let text = metrics(http)?;
     let value = |series: &str, stage: &str| {
         let line = text.lines().find(|line| {
             line.starts_with(&format!("skewless_request_seconds_{series}{{"))

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::draw::Draw;
 use crate::raw::RawCodec;
@@ -17,9 +18,12 @@ use crate::rounds::Spent;
 
 /// One round of throughput.
 pub(crate) const THROUGHPUT: Duration = Duration::from_millis(400);
-const CALLERS: u64 = 8;
+pub(crate) const CALLERS: u64 = 8;
 /// By how many bytes an answer may differ from the one that was looked at: integers have different lengths.
 const ANSWER_DIFFERS_MAX: usize = 16;
+
+/// The method that is asked.
+pub(crate) const GET_FEATURES: &str = "/skewless.v1.FeatureService/GetFeatures";
 
 /// Requests to one service, and one of its answers.
 #[derive(Clone)]
@@ -38,7 +42,7 @@ impl Load {
             name: name.to_owned(),
             requests: requests.into(),
             answer: Bytes::new(),
-            path: PathAndQuery::from_static("/skewless.v1.FeatureService/GetFeatures"),
+            path: PathAndQuery::from_static(GET_FEATURES),
             echo_path: PathAndQuery::try_from(format!("/{}/{name}", crate::echo::NAME))
                 .expect("a load's name is a path"),
         }
@@ -107,16 +111,51 @@ fn check(load: &Load, answer: &Bytes) -> Result<()> {
     Ok(())
 }
 
+/// What every call of a closed loop must come to.
+#[derive(Clone, Copy)]
+pub(crate) enum Expected {
+    Answer,
+    /// As the sidecar is overloaded.
+    Refusal,
+}
+
+impl Expected {
+    fn check(self, load: &Load, came: Result<Bytes>) -> Result<()> {
+        match (self, came) {
+            (Self::Answer, came) => check(load, &came?),
+            (Self::Refusal, Ok(_)) => anyhow::bail!("expected a refusal, came an answer"),
+            (Self::Refusal, Err(error)) => {
+                let status = error.downcast_ref::<Status>();
+                let refused = status.is_some_and(|of| of.code() == Code::ResourceExhausted);
+                if refused { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+}
+
 /// Calls a second of several callers, each with its connection, each one call at a time; and microseconds of
-/// processor time a call, of client and server together.
+/// processor time a call, of client and server together if they are in this process.
 pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> Result<[f64; 2]> {
+    let clocks = [Spent::ByProcess];
+    let (per_second, [us]) = closed_loop(url, load, path, Expected::Answer, clocks).await?;
+    Ok([per_second, us])
+}
+
+/// The same, with microseconds a call by each of these clocks.
+pub(crate) async fn closed_loop<const N: usize>(
+    url: &str,
+    load: &Load,
+    path: &PathAndQuery,
+    expected: Expected,
+    clocks: [Spent; N],
+) -> Result<(f64, [f64; N])> {
     let mut callers = Vec::new();
     for number in 0..CALLERS {
         let mut caller = Caller::connect(url).await?;
         caller.draw = Draw::new(number + 1);
         callers.push(caller);
     }
-    let (start, spent) = (Instant::now(), Spent::ByProcess.so_far()?);
+    let (start, before) = (Instant::now(), so_far(clocks)?);
     let mut tasks = Vec::new();
     for mut caller in callers {
         let (load, path) = (load.clone(), path.clone());
@@ -124,7 +163,7 @@ pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> R
             let mut calls = 0_u64;
             while start.elapsed() < THROUGHPUT {
                 let request = load.request(&mut caller.draw);
-                check(&load, &caller.call(request, &path).await?)?;
+                expected.check(&load, caller.call(request, &path).await)?;
                 calls += 1;
             }
             anyhow::Ok(calls)
@@ -134,7 +173,15 @@ pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> R
     for task in tasks {
         calls += task.await??;
     }
-    let spent = Spent::ByProcess.so_far()? - spent;
-    let calls = calls as f64;
-    Ok([calls / start.elapsed().as_secs_f64(), spent.as_secs_f64() * 1e6 / calls])
+    let (after, calls) = (so_far(clocks)?, calls as f64);
+    let us = std::array::from_fn(|at| (after[at] - before[at]).as_secs_f64() * 1e6 / calls);
+    Ok((calls / start.elapsed().as_secs_f64(), us))
+}
+
+fn so_far<const N: usize>(clocks: [Spent; N]) -> Result<[Duration; N]> {
+    let mut times = [Duration::ZERO; N];
+    for (time, clock) in times.iter_mut().zip(clocks) {
+        *time = clock.so_far()?;
+    }
+    Ok(times)
 }

@@ -102,6 +102,8 @@ pub(crate) enum Spent {
     ByThread,
     /// Of all threads of this process.
     ByProcess,
+    /// Of all threads of another process, by its clock.
+    ByOther(libc::clockid_t),
 }
 
 impl Spent {
@@ -110,6 +112,7 @@ impl Spent {
         let clock = match self {
             Self::ByThread => libc::CLOCK_THREAD_CPUTIME_ID,
             Self::ByProcess => libc::CLOCK_PROCESS_CPUTIME_ID,
+            Self::ByOther(clock) => clock,
         };
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         #[expect(unsafe_code, reason = "the standard library can't read these clocks")]

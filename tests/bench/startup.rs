@@ -1,12 +1,10 @@
 //! F6: from starting a process to its being ready, and its memory then: a sidecar with twenty plugins and a
 //! store of some GB over an empty tonic server. Both are this program, started again with a word of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use skewless_batch::{Column, Type};
 use skewless_engine::EngineConfig;
 use skewless_server::repo::{RepoLimits, read};
@@ -17,13 +15,13 @@ use skewless_tests::plugins::core_modules;
 use crate::Mode;
 use crate::draw::Draw;
 use crate::echo::Echo;
+use crate::process::{Process, ready};
 use crate::report::{Goal, Line, Part, Table};
 use crate::rounds::interleave;
 
 /// First words of a process that is measured.
 pub(crate) const EMPTY: &str = "--child-empty";
 pub(crate) const SIDECAR: &str = "--child-sidecar";
-const READY: &str = "ready";
 const PLUGINS: usize = 20;
 const FEATURES: usize = 100;
 const NOW_US: i64 = 1_372_680_000_000_000;
@@ -63,8 +61,7 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
 /// Serves until standard input ends.
 pub(crate) fn child(words: &[String]) -> Result<()> {
     let until_told = || {
-        println!("{READY}");
-        std::io::stdout().flush()?;
+        ready("")?;
         std::io::stdin().read_to_end(&mut Vec::new())?;
         anyhow::Ok(())
     };
@@ -80,45 +77,6 @@ pub(crate) fn child(words: &[String]) -> Result<()> {
             let _empty = Echo::start(folder.path(), Vec::new())?;
             until_told()
         }
-    }
-}
-
-struct Process {
-    child: Child,
-    ready_ms: f64,
-}
-
-impl Process {
-    fn start(words: &[&str]) -> Result<Self> {
-        let start = Instant::now();
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let output = child.stdout.take().context("standard output")?;
-        BufReader::new(output).read_line(&mut line)?;
-        let ready_ms = start.elapsed().as_secs_f64() * 1e3;
-        let process = Self { child, ready_ms };
-        ensure!(line.trim() == READY, "expected a process that gets ready, came `{line}`");
-        Ok(process)
-    }
-
-    fn resident_mib(&self) -> Result<f64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).context("VmRSS")?;
-        Ok(kib.parse::<f64>()? / 1024.0)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Its standard input ends, and so does it.
-        drop(self.child.stdin.take());
-        self.child.wait().ok();
     }
 }
 

@@ -1,8 +1,9 @@
-//! The sidecar that F1 and F5 ask: its repo, its rows, and requests with an answer that was looked at; not what
-//! is measured.
+//! The sidecar that is asked: its repo, its rows, and requests with an answer that was looked at; not what is
+//! measured. It runs in this process; one in a process of its own is in `apart.rs`.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -20,6 +21,7 @@ use skewless_tests::online;
 use skewless_tests::plugins::core_modules;
 use skewless_tests::story::History;
 use tokio::runtime::Runtime;
+use tonic::transport::Channel;
 
 use crate::draw::Draw;
 use crate::load::{Caller, Load};
@@ -27,9 +29,10 @@ use crate::load::{Caller, Load};
 pub(crate) const ENTITIES: usize = 20_000;
 /// Keys begin here, so that every request has the same length.
 pub(crate) const FIRST_KEY: i64 = 1_000_000;
+const VIEW: &str = "profile";
 /// Features of the view; a service has all of them or some.
 const STORED: usize = 100;
-const AT_US: i64 = 1_372_680_000_000_000;
+pub(crate) const AT_US: i64 = 1_372_680_000_000_000;
 /// Rows of one call of ingest.
 const INGEST_ROWS: usize = 4_000;
 /// The writer's calls a second and rows a call: 5,000 rows a second of 100 features.
@@ -125,8 +128,11 @@ impl World {
     pub(crate) fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let threads = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let sidecar = start(folder.path())?;
-        threads.block_on(ingest(&sidecar))?;
+        let repo = write_repo(folder.path())?;
+        let sidecar = online::start(&repo, folder.path(), Clock::system(), |config| {
+            config.listen.unix = Some(socket(folder.path()));
+        })?;
+        threads.block_on(async { ingest(online::connect(&sidecar).await?).await })?;
         Ok(Self { sidecar, folder, threads })
     }
 
@@ -138,34 +144,9 @@ impl World {
         Ok(url_unix(self.sidecar.addresses().unix.as_deref().context("Unix")?))
     }
 
-    /// Requests of `entities` keys each, drawn uniformly, and an answer after having looked at it. Every
-    /// entity is asked for once, so that all rows are in the block cache when time counts.
+    /// Requests of `entities` keys each: see [`load_of`].
     pub(crate) fn load(&self, service: Service, entities: usize) -> Result<Load> {
-        let mut draw = Draw::new(entities as u64);
-        let requests = if entities == 1 {
-            (0..ENTITIES).map(|entity| request(service, &[entity])).collect()
-        } else {
-            let many = (ENTITIES / entities).max(200);
-            let keys =
-                |draw: &mut Draw| (0..entities).map(|_| draw.below(ENTITIES)).collect::<Vec<_>>();
-            (0..many).map(|_| request(service, &keys(&mut draw))).collect()
-        };
-        let mut load = Load::new(&format!("{}x{entities}", service.name()), requests);
-        let url = self.tcp()?;
-        load.answer = self.threads.block_on(async {
-            let mut caller = Caller::connect(&url).await?;
-            for request in load.requests.iter().skip(1) {
-                caller.call(request.clone(), &load.path).await?;
-            }
-            caller.call(load.requests[0].clone(), &load.path).await
-        })?;
-        let decoded = pb::GetFeaturesResponse::decode(load.answer.clone())?;
-        let features = service.stored + service.computed();
-        ensure!(decoded.columns.len() == features, "{} features came", decoded.columns.len());
-        ensure!(decoded.rows as usize == entities, "{} rows came", decoded.rows);
-        let present = decoded.columns.iter().all(|column| column.statuses.is_empty());
-        ensure!(present && decoded.failures_total == 0, "{:?}", decoded.failures);
-        Ok(load)
+        load_of(&self.threads, &self.tcp()?, service, entities)
     }
 
     /// Starts rows arriving.
@@ -176,6 +157,54 @@ impl World {
         let thread = std::thread::spawn(move || writes(&url, &stopped, &written));
         Ok(Writer { stop, rows, thread: Some(thread) })
     }
+}
+
+/// Requests of `entities` keys each, drawn uniformly, and an answer after having looked at it. Every entity is
+/// asked for once, so that all rows are in the block cache when time counts.
+pub(crate) fn load_of(
+    threads: &Runtime,
+    url: &str,
+    service: Service,
+    entities: usize,
+) -> Result<Load> {
+    let mut draw = Draw::new(entities as u64);
+    let requests = if entities == 1 {
+        (0..ENTITIES).map(|entity| request(service, &[entity])).collect()
+    } else {
+        let many = (ENTITIES / entities).max(200);
+        let keys =
+            |draw: &mut Draw| (0..entities).map(|_| draw.below(ENTITIES)).collect::<Vec<_>>();
+        (0..many).map(|_| request(service, &keys(&mut draw))).collect()
+    };
+    let mut load = Load::new(&format!("{}x{entities}", service.name()), requests);
+    load.answer = threads.block_on(async {
+        let mut caller = Caller::connect(url).await?;
+        for request in load.requests.iter().skip(1) {
+            caller.call(request.clone(), &load.path).await?;
+        }
+        caller.call(load.requests[0].clone(), &load.path).await
+    })?;
+    let decoded = pb::GetFeaturesResponse::decode(load.answer.clone())?;
+    let features = service.stored + service.computed();
+    ensure!(decoded.columns.len() == features, "{} features came", decoded.columns.len());
+    ensure!(decoded.rows as usize == entities, "{} rows came", decoded.rows);
+    let present = decoded.columns.iter().all(|column| column.statuses.is_empty());
+    ensure!(present && decoded.failures_total == 0, "{:?}", decoded.failures);
+    Ok(load)
+}
+
+/// Where a sidecar listens, of which this is the folder.
+pub(crate) fn socket(folder: &Path) -> PathBuf {
+    folder.join("sidecar.sock")
+}
+
+/// What a sidecar says about itself.
+pub(crate) fn metrics(http: SocketAddr) -> Result<String> {
+    let mut stream = TcpStream::connect(http)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 pub(crate) fn url_tcp(address: SocketAddr) -> String {
@@ -228,10 +257,8 @@ fn writes(url: &str, stop: &AtomicBool, written: &AtomicU64) -> Result<()> {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let keys: Vec<usize> = (0..WRITE_ROWS).map(|_| draw.below(ENTITIES)).collect();
-            let rows = history(&keys, AT_US + call);
-            client.ingest(online::rows(&rows, 0, keys.len())).await?;
-            written.fetch_add(keys.len() as u64, Ordering::Relaxed);
+            client.ingest(arriving(&mut draw, call)).await?;
+            written.fetch_add(WRITE_ROWS as u64, Ordering::Relaxed);
             let due = start + Duration::from_secs(1) * u32::try_from(call)? / WRITES_PER_SECOND;
             tokio::time::sleep_until(due.into()).await;
         }
@@ -239,7 +266,15 @@ fn writes(url: &str, stop: &AtomicBool, written: &AtomicU64) -> Result<()> {
     })
 }
 
-fn start(folder: &Path) -> Result<Running> {
+/// One call of ingest: rows of entities drawn uniformly, `newer_us` newer than those that every entity has.
+pub(crate) fn arriving(draw: &mut Draw, newer_us: i64) -> pb::IngestRequest {
+    let keys: Vec<usize> = (0..WRITE_ROWS).map(|_| draw.below(ENTITIES)).collect();
+    let rows = history(VIEW, STORED, &keys, AT_US + newer_us);
+    online::rows(&rows, 0, keys.len())
+}
+
+/// Definitions and plugins, in a folder of their own below `folder`, which is given back.
+pub(crate) fn write_repo(folder: &Path) -> Result<PathBuf> {
     let repo = folder.join("repo");
     std::fs::create_dir_all(repo.join("plugins"))?;
     let mut transforms = String::new();
@@ -257,7 +292,7 @@ fn start(folder: &Path) -> Result<Running> {
         (0..STORED).map(|at| format!("      - {{name: f{at}, type: float64}}\n")).collect();
     let mut yaml = format!(
         "entities:\n  - {{name: user, keys: [{{name: user_id, type: int64}}]}}\n\
-         views:\n  - name: profile\n    entity: user\n    features:\n{features}\
+         views:\n  - name: {VIEW}\n    entity: user\n    features:\n{features}\
          requests:\n  - {{name: at, type: timestamp}}\n\
          transforms:\n{transforms}services:\n",
     );
@@ -272,16 +307,13 @@ fn start(folder: &Path) -> Result<Running> {
         }
     }
     std::fs::write(repo.join("features.yaml"), yaml)?;
-    online::start(&repo, folder, Clock::system(), |config| {
-        config.listen.unix = Some(folder.join("sidecar.sock"));
-    })
+    Ok(repo)
 }
 
 /// Rows of every entity, written out to files.
-async fn ingest(sidecar: &Running) -> Result<()> {
-    let channel = online::connect(sidecar).await?;
+pub(crate) async fn ingest(channel: Channel) -> Result<()> {
     let all: Vec<usize> = (0..ENTITIES).collect();
-    let history = history(&all, AT_US);
+    let history = history(VIEW, STORED, &all, AT_US);
     let mut rows = IngestServiceClient::new(channel.clone());
     for from in (0..ENTITIES).step_by(INGEST_ROWS) {
         rows.ingest(online::rows(&history, from, ENTITIES.min(from + INGEST_ROWS))).await?;
@@ -290,8 +322,8 @@ async fn ingest(sidecar: &Running) -> Result<()> {
     Ok(())
 }
 
-/// Rows of some entities, that became true and known at one time.
-fn history(entities: &[usize], at_us: i64) -> History {
+/// Rows of some entities, of features `f0`, `f1` and so on, that became true and known at one time.
+pub(crate) fn history(view: &str, features: usize, entities: &[usize], at_us: i64) -> History {
     let mut keys = Column::new(Type::Int64);
     entities.iter().for_each(|entity| keys.push_i64(FIRST_KEY + *entity as i64));
     let feature = |at: usize| {
@@ -302,12 +334,12 @@ fn history(entities: &[usize], at_us: i64) -> History {
         (format!("f{at}"), column)
     };
     History {
-        view: "profile".to_owned(),
+        view: view.to_owned(),
         keys: vec![("user_id".to_owned(), keys)],
         event_us: vec![at_us; entities.len()],
         known_us: vec![at_us; entities.len()],
         deleted: vec![false; entities.len()],
-        features: (0..STORED).map(feature).collect(),
+        features: (0..features).map(feature).collect(),
     }
 }
 

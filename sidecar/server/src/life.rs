@@ -329,6 +329,12 @@ impl Running {
         }
     }
 
+    /// Compacts the whole store, which does by itself what it needs of that. For measuring what it does to calls. Blocks
+    /// until it is done, which takes long.
+    pub fn reclaim(&self) -> Result<(), StoreError> {
+        self.parts.as_ref().map_or(Ok(()), |parts| parts.sidecar.store.reclaim())
+    }
+
     /// Drains within the configured grace period, flushes and closes the store. Blocks until then.
     pub fn shutdown(mut self) -> Shutdown {
         self.end()

@@ -77,6 +77,9 @@ pub(crate) struct Measured {
     pub(crate) unsent: u64,
     /// Calls whose answer came before the time was over; `latency` also has the later ones.
     pub(crate) answered_in_time: u64,
+    /// Answers that came within the time measured, to calls that were due before it, too: of a server with a
+    /// queue, what it answers once the queue is as long as it gets.
+    pub(crate) answers_within: u64,
     /// Bytes of all answers.
     pub(crate) answer_bytes: u64,
     /// Calls that failed, by what came, with the first message.
@@ -85,6 +88,8 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram<u64>,
     /// Nanoseconds from when an answered call was sent to its answer: what a closed loop would have seen.
     pub(crate) service: Histogram<u64>,
+    /// Nanoseconds from when a call was sent to its refusal (`RESOURCE_EXHAUSTED`).
+    pub(crate) refused: Histogram<u64>,
     /// Nanoseconds by which calls were sent later than due: this generator's own fault, part of `latency`.
     pub(crate) lateness: Histogram<u64>,
     /// The time measured: the duration asked for, less if it was stopped.
@@ -191,9 +196,8 @@ impl Share {
                 stopped = Some(Instant::now());
                 break;
             }
-            let counts = after >= load.warmup;
             if !self.take_place(load.concurrency) {
-                if counts {
+                if after >= load.warmup {
                     let mut measured = locked(measured);
                     measured.due += 1;
                     measured.unsent += 1;
@@ -208,6 +212,7 @@ impl Share {
                 path: target.path.clone(),
                 timeout: load.timeout,
                 due_at,
+                from: start + load.warmup,
                 end_at: start + end,
             };
             let (measured, unanswered) = (Arc::clone(measured), Arc::clone(&self.unanswered));
@@ -215,9 +220,7 @@ impl Share {
             tokio::spawn(async move {
                 let outcome = call.make().await;
                 unanswered.fetch_sub(1, Ordering::Relaxed);
-                if counts {
-                    locked(&measured).count(outcome);
-                }
+                locked(&measured).count(outcome);
                 drop(last);
             });
         }
@@ -254,6 +257,7 @@ struct Call {
     path: PathAndQuery,
     timeout: Duration,
     due_at: Instant,
+    from: Instant,
     end_at: Instant,
 }
 
@@ -262,13 +266,15 @@ struct Outcome {
     due_at: Instant,
     sent_at: Instant,
     answered_at: Instant,
+    /// When the time measured begins.
+    from: Instant,
     end_at: Instant,
     answer: Result<usize, Option<Status>>,
 }
 
 impl Call {
     async fn make(self) -> Outcome {
-        let Self { mut grpc, request, path, timeout, due_at, end_at } = self;
+        let Self { mut grpc, request, path, timeout, due_at, from, end_at } = self;
         let sent_at = Instant::now();
         let answer = tokio::time::timeout(timeout, async {
             grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -279,7 +285,7 @@ impl Call {
             Ok(Err(status)) => Err(Some(status)),
             Err(_elapsed) => Err(None),
         };
-        Outcome { due_at, sent_at, answered_at: Instant::now(), end_at, answer }
+        Outcome { due_at, sent_at, answered_at: Instant::now(), from, end_at, answer }
     }
 }
 
@@ -290,10 +296,12 @@ impl Measured {
             due: 0,
             unsent: 0,
             answered_in_time: 0,
+            answers_within: 0,
             answer_bytes: 0,
             errors: BTreeMap::new(),
             latency: histogram()?,
             service: histogram()?,
+            refused: histogram()?,
             lateness: histogram()?,
             time,
             stopped: false,
@@ -311,7 +319,12 @@ impl Measured {
     }
 
     fn count(&mut self, outcome: Outcome) {
-        let Outcome { due_at, sent_at, answered_at, end_at, answer } = outcome;
+        let Outcome { due_at, sent_at, answered_at, from, end_at, answer } = outcome;
+        let within = (from..=end_at).contains(&answered_at);
+        self.answers_within += u64::from(answer.is_ok() && within);
+        if due_at < from {
+            return; // to warm up
+        }
         self.due += 1;
         self.lateness.saturating_record(nanos(due_at, sent_at));
         match answer {
@@ -322,7 +335,11 @@ impl Measured {
                 self.answered_in_time += u64::from(answered_at <= end_at);
             }
             Err(status) => {
-                let name = status.as_ref().map_or(GIVEN_UP, |status| code_name(status.code()));
+                let code = status.as_ref().map(Status::code);
+                if code == Some(tonic::Code::ResourceExhausted) {
+                    self.refused.saturating_record(nanos(sent_at, answered_at));
+                }
+                let name = code.map_or(GIVEN_UP, code_name);
                 let first = || status.map_or_else(String::new, |of| of.message().to_owned());
                 let failed = self.errors.entry(name);
                 failed.or_insert_with(|| Failed { calls: 0, first: first() }).calls += 1;
@@ -334,6 +351,7 @@ impl Measured {
         self.due += other.due;
         self.unsent += other.unsent;
         self.answered_in_time += other.answered_in_time;
+        self.answers_within += other.answers_within;
         self.answer_bytes += other.answer_bytes;
         for (name, failed) in other.errors {
             let known = self.errors.entry(name);
@@ -341,6 +359,7 @@ impl Measured {
         }
         self.latency.add(&other.latency)?;
         self.service.add(&other.service)?;
+        self.refused.add(&other.refused)?;
         self.lateness.add(&other.lateness)?;
         self.time = self.time.min(other.time);
         self.stopped |= other.stopped;
@@ -397,7 +416,8 @@ mod tests {
         let ms = Duration::from_millis;
         let sent_at = due_at + ms(late);
         let end_at = due_at + ms(1_000);
-        Outcome { due_at, sent_at, answered_at: sent_at + ms(took), end_at, answer }
+        let answered_at = sent_at + ms(took);
+        Outcome { due_at, sent_at, answered_at, from: due_at, end_at, answer }
     }
 
     #[test]
@@ -422,11 +442,26 @@ mod tests {
         measured.count(outcome(due_at, 0, 1, Err(None)));
         measured.count(outcome(due_at, 0, 1_001, Ok(1)));
         assert_eq!((measured.due, measured.answered(), measured.failed()), (4, 1, 3));
-        assert_eq!(measured.answered_in_time, 0);
+        assert_eq!((measured.answered_in_time, measured.answers_within), (0, 0));
+        assert_eq!(measured.refused.len(), 2);
         let failed = measured.errors.get("RESOURCE_EXHAUSTED");
         let expected = Failed { calls: 2, first: "limits.in_flight_max".to_owned() };
         assert_eq!(failed, Some(&expected));
         assert_eq!(measured.errors.get(GIVEN_UP).map(|failed| failed.calls), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_within_the_time_measured_counts_whenever_its_call_was_due() -> Result<()> {
+        let mut measured = Measured::new(Duration::from_secs(1))?;
+        let due_at = Instant::now();
+        let early = outcome(due_at, 0, 2, Ok(1));
+        measured.count(Outcome { from: due_at + Duration::from_millis(1), ..early });
+        assert_eq!((measured.due, measured.answered(), measured.answers_within), (0, 0, 1));
+        let earlier = outcome(due_at, 0, 2, Ok(1));
+        measured.count(Outcome { from: due_at + Duration::from_millis(3), ..earlier });
+        measured.count(outcome(due_at, 0, 1_001, Ok(1)));
+        assert_eq!((measured.due, measured.answered(), measured.answers_within), (1, 1, 1));
         Ok(())
     }
 }

@@ -127,13 +127,17 @@ impl<'a> Summary<'a> {
         )
     }
 
-    fn histograms(&self) -> [(&'static str, &Histogram<u64>); 3] {
+    fn histograms(&self) -> Vec<(&'static str, &Histogram<u64>)> {
         let measured = self.measured;
-        [
+        let mut all = vec![
             ("latency", &measured.latency),
             ("from sending", &measured.service),
             ("lateness", &measured.lateness),
-        ]
+        ];
+        if !measured.refused.is_empty() {
+            all.push(("until refused", &measured.refused));
+        }
+        all
     }
 
     /// For programs; units are the last word of a name.
@@ -173,6 +177,7 @@ impl<'a> Summary<'a> {
             "unsent": measured.unsent,
             "answered": measured.answered(),
             "answered_in_time": measured.answered_in_time,
+            "answers_within": measured.answers_within,
             "offered_per_second": self.per_second(measured.due),
             "achieved_per_second": self.per_second(measured.answered_in_time),
             "failed": measured.failed(),
@@ -180,6 +185,7 @@ impl<'a> Summary<'a> {
             "latency_us": percentiles(&measured.latency),
             "from_sending_us": percentiles(&measured.service),
             "lateness_us": percentiles(&measured.lateness),
+            "until_refused_us": percentiles(&measured.refused),
         })
     }
 }

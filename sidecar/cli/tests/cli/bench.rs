@@ -81,6 +81,8 @@ fn every_call_that_was_due_is_one_record() {
     assert_eq!(counts, [200, 200, 0, 0], "{summary:#}");
     assert_eq!(summary["ended_early"], false);
     assert!(summary["latency_us"]["p50"].as_f64() > Some(0.0), "{summary:#}");
+    assert_eq!(summary["until_refused_us"]["p50"], Json::Null, "{summary:#}");
+    assert!(count(&summary, "answers_within") > 0, "{summary:#}");
     let table = std::fs::read_to_string(bench.path().join("out/latency.hgrm")).unwrap();
     assert!(table.contains("Total count    =            200]"), "{table}");
 }

@@ -116,6 +116,22 @@ async fn a_plugin_that_can_not_be_started_is_refused_also_when_instances_are_sca
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compacting_the_whole_store_changes_no_answer() {
+    let harness = Harness::start();
+    let mut ingest = harness.ingest().await;
+    for (airport, wind) in [("JFK", 1.0), ("EWR", 2.0), ("JFK", 3.0)] {
+        ingest.ingest(weather(airport, NOON - SECOND, wind)).await.unwrap();
+        harness.admin().await.flush(pb::FlushRequest {}).await.unwrap();
+    }
+    let mut client = harness.features().await;
+    let question = ask("numbers", &[Some("JFK"), Some("EWR"), Some("LGA")]);
+    let before = client.get_features(question.clone()).await.unwrap().into_inner();
+    harness.running().reclaim().unwrap();
+    let after = client.get_features(question).await.unwrap().into_inner();
+    assert_eq!(after.columns, before.columns);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_health_and_reflection_answer() {
     let harness = Harness::start();
     assert_eq!(harness.http("/livez").0, "HTTP/1.1 200 OK");
