@@ -37,6 +37,13 @@ struct Offsets {
     inner: Vec<i32>,
 }
 
+impl Offsets {
+    fn clear(&mut self) {
+        self.rows.truncate(1);
+        self.inner.truncate(1);
+    }
+}
+
 /// A column's values, by their form in memory.
 #[derive(Clone, Debug)]
 pub enum Values {
@@ -118,14 +125,14 @@ impl Column {
     }
 
     /// Removes all rows and keeps the memory.
+    #[inline]
     pub fn clear(&mut self) {
         self.rows = 0;
         self.null_count = 0;
         self.touched = false;
         self.validity.clear();
         if let Some(offsets) = &mut self.offsets {
-            offsets.rows.truncate(1);
-            offsets.inner.truncate(1);
+            offsets.clear();
         }
         match &mut self.values {
             Values::Bits(values) | Values::Bytes(values) => values.clear(),
