@@ -167,17 +167,26 @@ fn check_frame(plan: &StorePlan, frame: &Frame) -> Result<(), StoreError> {
             return Err(StoreError::WrongType { view: String::new(), column, expected, came });
         }
     }
-    for lookup in &plan.lookups {
-        for (place, slot) in &lookup.features {
-            let came = frame.slots[*slot].column.ty();
-            if came != place.ty {
-                return Err(StoreError::WrongType {
-                    view: lookup.view.name().to_owned(),
-                    column: format!("slot {slot}"),
-                    expected: place.ty,
-                    came,
-                });
-            }
+    Ok(())
+}
+
+/// Empties a lookup's part of the frame: what an attempt that failed left there. Checks the slots' types on the way.
+fn clear(index: usize, lookup: &BoundLookup, frame: &mut Frame) -> Result<(), StoreError> {
+    frame.lookups[index].clear();
+    for (place, at) in &lookup.features {
+        let slot = &mut frame.slots[*at];
+        if slot.column.ty() != place.ty {
+            return Err(StoreError::WrongType {
+                view: lookup.view.name().to_owned(),
+                column: format!("slot {at}"),
+                expected: place.ty,
+                came: slot.column.ty(),
+            });
+        }
+        // A frame that was just reset, as it nearly always was, is only looked at.
+        if !slot.column.is_empty() || !slot.status.is_empty() {
+            slot.column.clear();
+            slot.status.clear();
         }
     }
     Ok(())
@@ -284,11 +293,7 @@ impl<'a> Pass<'a> {
         frame: &mut Frame,
         scratch: &mut ReadScratch,
     ) -> Result<bool, StoreError> {
-        frame.lookups[index].clear();
-        for (_, slot) in &lookup.features {
-            frame.slots[*slot].column.clear();
-            frame.slots[*slot].status.clear();
-        }
+        clear(index, lookup, frame)?;
         let generation = self.live.generation(&lookup.view.slot)?;
         // After the state: a row with a new column is written after the column is known.
         let columns = lookup.view.slot.columns.load();
