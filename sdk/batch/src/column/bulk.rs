@@ -212,9 +212,34 @@ impl Column {
         self.extended(values.len());
     }
 
-    /// Appends nulls.
+    /// Appends nulls: zero or empty slots.
     pub fn push_nulls(&mut self, count: usize) {
-        (0..count).for_each(|_| self.push_null());
+        if count == 0 {
+            return;
+        }
+        let rows = self.rows + count;
+        match (&mut self.offsets, &mut self.values) {
+            (Some(offsets), _) => {
+                let end = offsets.rows.last().copied().unwrap_or(0);
+                offsets.rows.resize(rows + 1, end);
+            }
+            // Bits past the end are zero already.
+            (None, Values::Bits(values)) => values.resize(bits::bytes_for(rows), 0),
+            (None, Values::Int32(values)) => values.resize(rows, 0),
+            (None, Values::Int64(values)) => values.resize(rows, 0),
+            (None, Values::Float32(values)) => {
+                values.resize(rows * self.ty.dim().max(1) as usize, 0.0);
+            }
+            (None, Values::Float64(values)) => values.resize(rows, 0.0),
+            (None, Values::Text(_) | Values::Bytes(_)) => {}
+        }
+        if self.null_count == 0 {
+            self.validity.clear();
+            bits::push_ones(&mut self.validity, 0, self.rows);
+        }
+        self.validity.resize(bits::bytes_for(rows), 0);
+        self.null_count += count;
+        self.rows = rows;
     }
 }
 
