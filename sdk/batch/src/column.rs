@@ -37,6 +37,13 @@ struct Offsets {
     inner: Vec<i32>,
 }
 
+impl Offsets {
+    fn clear(&mut self) {
+        self.rows.truncate(1);
+        self.inner.truncate(1);
+    }
+}
+
 /// A column's values, by their form in memory.
 #[derive(Clone, Debug)]
 pub enum Values {
@@ -118,14 +125,14 @@ impl Column {
     }
 
     /// Removes all rows and keeps the memory.
+    #[inline]
     pub fn clear(&mut self) {
         self.rows = 0;
         self.null_count = 0;
         self.touched = false;
         self.validity.clear();
         if let Some(offsets) = &mut self.offsets {
-            offsets.rows.truncate(1);
-            offsets.inner.truncate(1);
+            offsets.clear();
         }
         match &mut self.values {
             Values::Bits(values) | Values::Bytes(values) => values.clear(),
@@ -265,14 +272,7 @@ impl Column {
 
     /// Appends a null: a zero or empty slot.
     pub fn push_null(&mut self) {
-        self.push_slot();
-        if self.null_count == 0 {
-            self.validity.clear();
-            bits::push_ones(&mut self.validity, 0, self.rows);
-        }
-        bits::push(&mut self.validity, self.rows, false);
-        self.null_count += 1;
-        self.rows += 1;
+        self.push_nulls(1);
     }
 
     /// Appends a bool. Panics if the column has another type, as do the other typed pushes.
@@ -422,24 +422,6 @@ impl Column {
     fn pushed_elements(&mut self) {
         self.push_offset();
         self.pushed();
-    }
-
-    /// Appends the empty slot of a null.
-    fn push_slot(&mut self) {
-        if self.offsets.is_some() {
-            self.push_offset();
-            return;
-        }
-        match &mut self.values {
-            Values::Bits(values) => bits::push(values, self.rows, false),
-            Values::Int32(values) => values.push(0),
-            Values::Int64(values) => values.push(0),
-            Values::Float32(values) => {
-                values.resize(values.len() + self.ty.dim().max(1) as usize, 0.0);
-            }
-            Values::Float64(values) => values.push(0.0),
-            Values::Text(_) | Values::Bytes(_) => {}
-        }
     }
 
     /// Notes where the row just appended ends.

@@ -214,11 +214,11 @@ impl FrameSlot {
         self.status.extend((0..self.column.len()).map(|row| status(self.column.is_null(row))));
     }
 
-    /// Adds one row without a value.
-    pub fn push_absent(&mut self, status: Status) {
+    /// Adds rows without a value.
+    pub fn push_absent(&mut self, status: Status, rows: usize) {
         debug_assert_ne!(status, Status::Present, "an absent value has no present status");
-        self.column.push_null();
-        self.status.push(status);
+        self.column.push_nulls(rows);
+        self.status.push_many(status, rows);
     }
 
     fn fill(&mut self, rows: usize, constant: &Constant) {

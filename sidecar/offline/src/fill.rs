@@ -97,7 +97,7 @@ impl Lookup<'_> {
             judged.absent().unwrap_or(given)
         };
         let Some(answers) = self.answers else {
-            self.places.iter().for_each(|_| slot.push_absent(status(WITHOUT_ANSWER, true)));
+            slot.push_absent(status(WITHOUT_ANSWER, true), self.places.len());
             return Ok(());
         };
         let values = &features(answers)[feature];

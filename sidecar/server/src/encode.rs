@@ -18,10 +18,16 @@ use crate::status::ServeError;
 /// The bits of the canonical NaN that stands for a value that is not present.
 const NAN_F32: [u8; 4] = 0x7fc0_0000u32.to_le_bytes();
 
+/// Widest value that is copied into an answer of one row twice, as zeros first: wider ones are quicker measured.
+const SINGLE_BYTES_MAX: usize = 256;
+
 /// The unchanging part of a plan's answers.
 #[derive(Debug)]
 pub(crate) struct Layout {
     heads: Vec<Head>,
+    /// The features that are a [`Single`], as they are in an answer, with zeros for their values. Asking for one
+    /// entity is the commonest question, and then this is one copy for many features and a store for each.
+    row: Vec<u8>,
     /// Numbers per row of the float32 block, or the feature that is no number.
     width: Result<usize, String>,
 }
@@ -38,41 +44,38 @@ struct Head {
     single: Option<Single>,
 }
 
-/// A feature of one row whose encoded length is always the same: everything before the value. Asking for one
-/// entity is the commonest question, and then this is two copies a feature.
-#[derive(Debug)]
+/// A feature of one row whose encoded length is always the same: where it is in [`Layout::row`]. Its value is last.
+#[derive(Clone, Copy, Debug)]
 struct Single {
-    opening: Vec<u8>,
+    start: usize,
+    end: usize,
     /// Bytes of the value.
     width: usize,
 }
 
 impl Single {
     /// `head` is the encoded name and type.
-    fn new(ty: Type, head: &[u8]) -> Option<Self> {
+    fn new(ty: Type, head: &[u8], row: &mut Vec<u8>) -> Option<Self> {
         let (field, width) = match ty {
             Type::Bool => (5, 1),
             Type::Float32 => (8, 4),
-            Type::Embedding(dim) => (8, dim as usize * 4),
+            Type::Embedding(dim) if dim as usize * 4 <= SINGLE_BYTES_MAX => (8, dim as usize * 4),
             Type::Float64 => (9, 8),
             Type::Timestamp => (12, 8),
             _ => return None,
         };
         let column = head.len() + 1 + delimited(width);
-        let mut opening = Vec::new();
-        put_length(2, 1 + delimited(column), &mut opening);
-        put_length(1, column, &mut opening);
-        opening.extend_from_slice(head);
-        put_length(field, width, &mut opening);
-        Some(Self { opening, width })
+        let start = row.len();
+        put_length(2, 1 + delimited(column), row);
+        put_length(1, column, row);
+        row.extend_from_slice(head);
+        put_length(field, width, row);
+        row.resize(row.len() + width, 0);
+        Some(Self { start, end: row.len(), width })
     }
 
-    fn put(&self, column: &Column, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.opening);
-        match column.values_bytes() {
-            bits if column.ty() == Type::Bool => out.push(bits[0] & 1),
-            bytes => out.extend_from_slice(bytes),
-        }
+    fn len(&self) -> usize {
+        self.end - self.start
     }
 }
 
@@ -109,6 +112,7 @@ impl Layout {
     pub(crate) fn new(plan: &Plan) -> Self {
         let (mut offset, mut width) = (0, Ok(()));
         let mut heads = Vec::with_capacity(plan.outputs.len());
+        let mut row = Vec::new();
         for output in &plan.outputs {
             let head = pb::Column {
                 name: output.name.clone(),
@@ -117,7 +121,7 @@ impl Layout {
                 ..pb::Column::default()
             };
             let bytes = head.encode_to_vec();
-            let single = Single::new(output.ty, &bytes);
+            let single = Single::new(output.ty, &bytes, &mut row);
             heads.push(Head { slot: output.slot, ty: output.ty, bytes, offset, single });
             match numbers(output.ty) {
                 Some(numbers) => offset += numbers,
@@ -127,7 +131,7 @@ impl Layout {
                 None => {}
             }
         }
-        Self { heads, width: width.map(|()| offset) }
+        Self { heads, row, width: width.map(|()| offset) }
     }
 
     /// Numbers per row of the float32 block; an error names the feature that is no number.
@@ -164,7 +168,7 @@ pub(crate) fn encode(
         for head in &layout.heads {
             let size = measure(head, frame);
             len += match (&size, &head.single) {
-                (None, Some(single)) => single.opening.len() + single.width,
+                (None, Some(single)) => single.len(),
                 (size, _) => size.map_or(0, |size| 1 + delimited(size.feature)),
             };
             sizes.columns.push(size);
@@ -183,12 +187,7 @@ pub(crate) fn encode(
     let mut out = Vec::with_capacity(len);
     head.encode_raw_into(&mut out);
     if wanted.columns {
-        for (head, size) in layout.heads.iter().zip(&sizes.columns) {
-            match (size, &head.single) {
-                (None, Some(single)) => single.put(&frame.slots[head.slot].column, &mut out),
-                (size, _) => size.iter().for_each(|size| put_feature(head, *size, frame, &mut out)),
-            }
-        }
+        put_features(layout, &sizes.columns, frame, &mut out);
     }
     if let Some(block) = block {
         put_block(layout, width, block, frame, &mut out);
@@ -246,6 +245,47 @@ fn measure(head: &Head, frame: &Frame) -> Option<ColumnSize> {
     let present = slot.status.all(Status::Present);
     let statuses = if present { 0 } else { 1 + delimited(slot.status.len()) };
     Some(ColumnSize { column, feature: 1 + delimited(column) + statuses, present })
+}
+
+fn put_features(layout: &Layout, sizes: &[Option<ColumnSize>], frame: &Frame, out: &mut Vec<u8>) {
+    let mut heads = layout.heads.as_slice();
+    for sizes in sizes.chunk_by(|one, next| one.is_none() == next.is_none()) {
+        let (these, rest) = heads.split_at(sizes.len());
+        heads = rest;
+        if sizes[0].is_none() {
+            put_singles(&layout.row, these, frame, out);
+        }
+        for (head, size) in these.iter().zip(sizes) {
+            size.iter().for_each(|size| put_feature(head, *size, frame, out));
+        }
+    }
+}
+
+/// Writes neighbouring features, each of which is a [`Single`].
+fn put_singles(row: &[u8], heads: &[Head], frame: &Frame, out: &mut Vec<u8>) {
+    let single = |head: Option<&Head>| head.and_then(|head| head.single);
+    let (Some(first), Some(last)) = (single(heads.first()), single(heads.last())) else { return };
+    let start = out.len();
+    out.extend_from_slice(&row[first.start..last.end]);
+    let out = &mut out[start..];
+    for head in heads {
+        if let Some(single) = &head.single {
+            let end = single.end - first.start;
+            put_single(&frame.slots[head.slot].column, &mut out[end - single.width..end]);
+        }
+    }
+}
+
+/// Writes the value of a column of one row.
+fn put_single(column: &Column, out: &mut [u8]) {
+    let bytes = column.values_bytes();
+    // A copy of a length that the compiler knows is no call.
+    match out.len() {
+        1 => out[0] = bytes[0] & 1,
+        4 => out[..4].copy_from_slice(&bytes[..4]),
+        8 => out[..8].copy_from_slice(&bytes[..8]),
+        _ => out.copy_from_slice(bytes),
+    }
 }
 
 fn put_feature(head: &Head, size: ColumnSize, frame: &Frame, out: &mut Vec<u8>) {

@@ -279,13 +279,13 @@ pub(crate) fn fill(
         });
     }
     frame.reset(rows);
-    for (key, column) in plan.keys.iter().zip(&mut frame.keys) {
-        let came = find(&request.keys, &key.name)
+    for (at, (key, column)) in plan.keys.iter().zip(&mut frame.keys).enumerate() {
+        let came = find(&request.keys, &key.name, at)
             .ok_or_else(|| missing("join key", "keys", &key.name, key.ty))?;
         wire::decode_column(came, rows, column)?;
     }
-    for column in &plan.request {
-        match find(&request.request, &column.name) {
+    for (at, column) in plan.request.iter().enumerate() {
+        match find(&request.request, &column.name, at) {
             Some(came) => wire::decode_column(came, rows, &mut frame.slots[column.slot].column)?,
             None if column.nullable => {}
             None => return Err(missing("request column", "request", &column.name, column.ty)),
@@ -297,7 +297,7 @@ pub(crate) fn fill(
 /// The number of rows: that of the first column given; 1 if the plan needs none.
 fn rows(plan: &Plan, request: &pb::GetFeaturesRequest) -> Result<usize, ServeError> {
     if let Some(key) = plan.keys.first() {
-        let first = find(&request.keys, &key.name);
+        let first = find(&request.keys, &key.name, 0);
         let first = first.ok_or_else(|| missing("join key", "keys", &key.name, key.ty))?;
         return Ok(wire::rows_of(first)?);
     }
@@ -307,8 +307,10 @@ fn rows(plan: &Plan, request: &pb::GetFeaturesRequest) -> Result<usize, ServeErr
     }
 }
 
-fn find<'a>(columns: &'a [pb::Column], name: &str) -> Option<&'a pb::Column> {
-    columns.iter().find(|column| column.name == name)
+/// The column of a name; `at` is where it is if the columns come in the plan's order.
+fn find<'a>(columns: &'a [pb::Column], name: &str, at: usize) -> Option<&'a pb::Column> {
+    let expected = columns.get(at).filter(|column| column.name == name);
+    expected.or_else(|| columns.iter().find(|column| column.name == name))
 }
 
 fn missing(kind: &str, field: &str, name: &str, ty: skewless_batch::Type) -> ServeError {
@@ -322,6 +324,10 @@ pub(crate) fn refuse_unknown<'a>(
     columns: &[pb::Column],
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), ServeError> {
+    // As most clients send them: all that are known, each once, in that order.
+    if columns.iter().map(|column| column.name.as_str()).eq(known.clone()) {
+        return Ok(());
+    }
     for (index, column) in columns.iter().enumerate() {
         let name = column.name.as_str();
         if !known.clone().any(|known| known == name) {
@@ -347,4 +353,45 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<pb::Column> {
+        let column = |name: &&str| pb::Column { name: (*name).to_owned(), ..pb::Column::default() };
+        names.iter().map(column).collect()
+    }
+
+    #[test]
+    fn a_column_is_found_wherever_it_is() {
+        let columns = named(&["b", "a", "c"]);
+        for at in 0..4 {
+            for name in ["a", "b", "c"] {
+                assert_eq!(find(&columns, name, at).map(|column| column.name.as_str()), Some(name));
+            }
+            assert_eq!(find(&columns, "d", at), None);
+        }
+    }
+
+    #[test]
+    fn known_columns_come_in_any_order_and_each_at_most_once() {
+        let refused = |names: &[&str]| {
+            let known = ["a", "b", "c"].into_iter();
+            let refused = refuse_unknown("join key", "keys", &named(names), known).err();
+            refused.map(|error| error.to_string()).unwrap_or_default()
+        };
+        for accepted in [&["a", "b", "c"][..], &["c", "a", "b"], &["a", "b"], &["b"], &[]] {
+            assert_eq!(refused(accepted), "");
+        }
+        for twice in [&["a", "b", "c", "c"][..], &["a", "b", "b"], &["a", "a"]] {
+            let refused = refused(twice);
+            assert!(refused.contains("once in keys, came twice"), "{twice:?}: {refused}");
+        }
+        for unknown in [&["a", "b", "d"][..], &["a", "b", "c", "d"], &["d"]] {
+            let refused = refused(unknown);
+            assert!(refused.contains("came join key `d`"), "{unknown:?}: {refused}");
+        }
+    }
 }

@@ -109,7 +109,7 @@ pub enum StoreError {
         /// What was expected and what came.
         detail: String,
     },
-    /// A column of another type than the definitions say; nothing was read or written.
+    /// A column of another type than the definitions say; nothing was answered or written.
     #[error("view `{view}`: expected {column} of type {expected}, came {came}")]
     WrongType {
         /// The view.

@@ -43,6 +43,7 @@ mod row;
 mod rows;
 mod store;
 mod ttl;
+mod values;
 mod views;
 mod writes;
 

@@ -80,6 +80,43 @@ impl Column {
         true
     }
 
+    /// Appends a row for each of `rows` values that lie apart, none of them null, if the type has one width; says
+    /// whether it did. `value(row)` begins with the row's value in little-endian, a bool as one byte that is 1 or
+    /// not. For many columns of few rows: what the column is like is looked at once. Panics if a value is cut short.
+    #[inline]
+    pub fn append_scattered<'v>(&mut self, rows: usize, value: impl Fn(usize) -> &'v [u8]) -> bool {
+        if self.offsets.is_some() {
+            return false;
+        }
+        match &mut self.values {
+            Values::Bits(values) => (0..rows).for_each(|row| {
+                bits::push(values, self.rows + row, head::<1>(value(row)) == [1]);
+            }),
+            Values::Int32(values) => {
+                values.extend((0..rows).map(|row| i32::from_le_bytes(head(value(row)))));
+            }
+            Values::Int64(values) => {
+                values.extend((0..rows).map(|row| i64::from_le_bytes(head(value(row)))));
+            }
+            Values::Float32(values) if self.ty == Type::Float32 => {
+                values.extend((0..rows).map(|row| f32::from_le_bytes(head(value(row)))));
+            }
+            Values::Float32(values) => {
+                let width = self.ty.dim() as usize * 4;
+                for row in 0..rows {
+                    let items = slice(value(row), 0, width).as_chunks::<4>().0;
+                    values.extend(items.iter().map(|item| f32::from_le_bytes(*item)));
+                }
+            }
+            Values::Float64(values) => {
+                values.extend((0..rows).map(|row| f64::from_le_bytes(head(value(row)))));
+            }
+            Values::Text(_) | Values::Bytes(_) => return false,
+        }
+        self.extended(rows);
+        true
+    }
+
     /// A column of values that were gathered elsewhere; a bit of `validity` per row, LSB first, 0 = null.
     /// What is in the slots of nulls is zeroed. Panics if the type has offsets or is no fit for the
     /// values, or if lengths contradict each other.
@@ -175,13 +212,39 @@ impl Column {
         self.extended(values.len());
     }
 
-    /// Appends nulls.
+    /// Appends nulls: zero or empty slots.
     pub fn push_nulls(&mut self, count: usize) {
-        (0..count).for_each(|_| self.push_null());
+        if count == 0 {
+            return;
+        }
+        let rows = self.rows + count;
+        match (&mut self.offsets, &mut self.values) {
+            (Some(offsets), _) => {
+                let end = offsets.rows.last().copied().unwrap_or(0);
+                offsets.rows.resize(rows + 1, end);
+            }
+            // Bits past the end are zero already.
+            (None, Values::Bits(values)) => values.resize(bits::bytes_for(rows), 0),
+            (None, Values::Int32(values)) => values.resize(rows, 0),
+            (None, Values::Int64(values)) => values.resize(rows, 0),
+            (None, Values::Float32(values)) => {
+                values.resize(rows * self.ty.dim().max(1) as usize, 0.0);
+            }
+            (None, Values::Float64(values)) => values.resize(rows, 0.0),
+            (None, Values::Text(_) | Values::Bytes(_)) => {}
+        }
+        if self.null_count == 0 {
+            self.validity.clear();
+            bits::push_ones(&mut self.validity, 0, self.rows);
+        }
+        self.validity.resize(bits::bytes_for(rows), 0);
+        self.null_count += count;
+        self.rows = rows;
     }
 }
 
 impl Column {
+    #[inline]
     fn extended(&mut self, rows: usize) {
         if self.null_count > 0 {
             bits::push_ones(&mut self.validity, self.rows, rows);
@@ -250,5 +313,14 @@ impl Column {
                 }
             }
         }
+    }
+}
+
+/// The value that bytes begin with.
+#[inline]
+fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    match bytes.first_chunk::<N>() {
+        Some(head) => *head,
+        None => bug("the bytes hold a whole value"),
     }
 }

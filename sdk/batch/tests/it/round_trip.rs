@@ -201,6 +201,28 @@ proptest! {
     }
 
     #[test]
+    fn scattered_values_are_pushed_one_by_one(
+        (ty, before, values) in types().prop_flat_map(|ty| {
+            (Just(ty), rows(ty, 5), prop::collection::vec(value(ty), 0..19))
+        }),
+        beside in prop::collection::vec(any::<u8>(), 0..9),
+    ) {
+        // A bool alone in a bitmap is a byte; other bytes may follow each value.
+        let one = |value: &Owned| build(ty, std::slice::from_ref(value)).values_bytes().to_vec();
+        let scattered: Vec<Vec<u8>> =
+            values.iter().map(|value| [one(value), beside.clone()].concat()).collect();
+        let mut column = build(ty, &before);
+        let appended = column.append_scattered(values.len(), |row| &scattered[row]);
+        prop_assert_eq!(appended, !ty.has_offsets());
+        let expected = if appended { [before, values].concat() } else { before };
+        assert_holds(&column.view(), ty, &expected);
+        prop_assert_eq!(
+            encode_vec(expected.len(), &[column.view()]),
+            encode_vec(expected.len(), &[build(ty, &expected).view()])
+        );
+    }
+
+    #[test]
     fn one_row_of_numbers_is_the_same_batch_by_either_way(
         row in prop::collection::vec(
             types().prop_filter("is a number", is_number).prop_flat_map(|ty| (Just(ty), value(ty))),
@@ -242,6 +264,22 @@ proptest! {
         let bytes = encode_vec(rows.len(), &[foreign]);
         prop_assert_eq!(bytes, encode_vec(rows.len(), &[build(ty, &expected).view()]));
     }
+}
+
+#[test]
+fn a_scattered_bool_is_true_only_as_one_and_an_empty_lot_is_nothing() {
+    let mut column = Column::new(Type::Bool);
+    let bytes = [0, 1, 255];
+    assert!(column.append_scattered(3, |row| &bytes[row..]));
+    assert!(column.append_scattered(0, |_| &[]));
+    let [no, yes] = [false, true].map(Owned::Bool);
+    assert_holds(&column.view(), Type::Bool, &[no.clone(), yes, no]);
+}
+
+#[test]
+#[should_panic(expected = "the bytes hold a whole value")]
+fn a_scattered_value_that_is_cut_short_is_refused() {
+    Column::new(Type::Int64).append_scattered(1, |_| &[1, 2, 3]);
 }
 
 #[test]

@@ -101,6 +101,37 @@ fn every_type_is_written_as_the_contract_says() {
     }
 }
 
+/// The features of one row whose bytes are known but for the value, against those that are measured.
+#[test]
+fn one_row_is_the_same_bytes_by_either_way() {
+    let wide = SINGLE_BYTES_MAX as u32 / 4;
+    let more = [Type::Embedding(wide), Type::Embedding(wide + 1), Type::Float64, Type::Bool];
+    let types: Vec<Type> = TYPES.into_iter().chain(more).collect();
+    let plan = plan(&types);
+    let known = Layout::new(&plan);
+    let mut measured = Layout::new(&plan);
+    measured.heads.iter_mut().for_each(|head| head.single = None);
+    let is_single: Vec<bool> = known.heads.iter().map(|head| head.single.is_some()).collect();
+    assert_eq!(is_single.iter().filter(|is| **is).count(), 8, "{is_single:?}");
+    for mask in 0..64_usize {
+        let mut frame = frame(&plan, 1, 0);
+        for (at, slot) in frame.slots.iter_mut().enumerate() {
+            if mask >> (at % 6) & 1 == 1 {
+                slot.column = sample(slot.column.ty(), 1, 1);
+            } else if slot.column.ty() == Type::Bool {
+                slot.column.clear();
+                slot.column.push_bool((mask + at) % 2 == 0);
+            }
+            slot.derive_status();
+        }
+        let [known, measured] = [&known, &measured].map(|layout| {
+            let mut sizes = Sizes::default();
+            encode(layout, &plan, &frame, ALL, &rest(), &mut sizes, 1 << 20).unwrap()
+        });
+        assert_eq!(known, measured, "nulls: {mask:b}");
+    }
+}
+
 #[test]
 fn the_float32_block_is_row_by_row_with_nan_for_what_is_not_present() {
     let types =

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
+use skewless_catalog::frame::{FrameSlot, Statuses};
 
 use super::*;
+use crate::values::{Seen, push};
 
 const TYPES: [Type; 12] = [
     Type::Bool,
@@ -20,12 +22,12 @@ const TYPES: [Type; 12] = [
     Type::ListFloat64,
 ];
 
-fn columns(count: usize) -> Columns {
+pub(crate) fn columns(count: usize) -> Columns {
     Columns::new(TYPES[..count].iter().map(|ty| (ty.to_string(), *ty)).collect())
 }
 
 /// One value of each type made from a seed; `None` at set bits of `nulls`.
-fn values(seed: u64, nulls: u16) -> Vec<Column> {
+pub(crate) fn values(seed: u64, nulls: u16) -> Vec<Column> {
     let text = "sé".repeat((seed % 4) as usize);
     TYPES
         .iter()
@@ -62,7 +64,7 @@ fn values(seed: u64, nulls: u16) -> Vec<Column> {
         .collect()
 }
 
-fn encoded(columns: &Columns, values: &[Column]) -> Vec<u8> {
+pub(crate) fn encoded(columns: &Columns, values: &[Column]) -> Vec<u8> {
     let mut out = Vec::new();
     encode(columns, -5, 7, |column| values[column].value(0), &mut out);
     out
@@ -77,7 +79,23 @@ fn decoded(bytes: &[u8], columns: &Columns) -> Result<Vec<Column>, RowError> {
         assert_eq!(present, !column.is_null(0));
         Ok(column)
     };
-    columns.places().iter().map(read).collect()
+    let decoded: Result<Vec<Column>, RowError> = columns.places().iter().map(read).collect();
+    assert_eq!(decoded_at_once(row, columns), decoded);
+    decoded
+}
+
+/// By the way a read takes.
+fn decoded_at_once(row: Row<'_>, columns: &Columns) -> Result<Vec<Column>, RowError> {
+    let places = columns.places().iter().enumerate();
+    let features: Vec<_> = places.map(|(slot, place)| (*place, slot)).collect();
+    let slot = |(place, _): &(Place, usize)| FrameSlot {
+        column: Column::new(place.ty),
+        status: Statuses::new(),
+    };
+    let mut slots: Vec<_> = features.iter().map(slot).collect();
+    let seen = [Seen { row, absent: None }];
+    push(&features, &seen, &mut slots, &mut RowScratch::default())?;
+    Ok(slots.into_iter().map(|slot| slot.column).collect())
 }
 
 proptest! {
@@ -128,6 +146,19 @@ proptest! {
         seal(0, &mut bytes);
         let _ = decoded(&bytes, &columns);
     }
+}
+
+#[test]
+fn columns_before_the_first_null_are_counted() {
+    let columns = columns(12);
+    let before = |nulls: u16| {
+        Row::parse(&encoded(&columns, &values(1, nulls)), &columns).unwrap().columns_before_null()
+    };
+    for first in 0..12 {
+        assert_eq!(before(1 << first), first);
+        assert_eq!(before(1 << first | 1 << 11), first);
+    }
+    assert_eq!(before(0), 12);
 }
 
 #[test]

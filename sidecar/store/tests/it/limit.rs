@@ -2,10 +2,11 @@
 
 use skewless_batch::{Column, Type};
 use skewless_catalog::Status;
+use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::{Rule, TIME_MAX_US};
 use skewless_store::{Rows, SourceOffset, Store, StoreConfig, StoreError, ViewSchema};
 
-use crate::fixture::{Shop, config, given, rows, schema};
+use crate::fixture::{Shop, config, given, got, rows, schema};
 
 fn name(error: StoreError) -> &'static str {
     let StoreError::OverLimit { name, .. } = error else { panic!("{error}") };
@@ -220,4 +221,29 @@ fn a_frame_of_another_plan_is_refused() {
     frame.keys[0].push_i64(1);
     let refused = shop.store.read(&shop.bound, 9, &mut frame, scratch).unwrap_err();
     assert!(matches!(refused, StoreError::WrongFrame { expected: 2, came: 1, .. }), "{refused}");
+    let mut frame = skewless_catalog::Frame::new(&shop.plan);
+    frame.reset(1);
+    frame.keys[0].push_i64(1);
+    frame.slots[0].column = Column::new(Type::Float64);
+    let refused = shop.store.read(&shop.bound, 9, &mut frame, scratch).unwrap_err();
+    let expected = "view `v`: expected slot 0 of type int64, came float64";
+    assert_eq!(refused.to_string(), expected);
+}
+
+/// What was in the frame before a read doesn't matter.
+#[test]
+fn a_frame_that_was_not_reset_is_filled_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path(), Rule::default());
+    shop.apply(&[given(1, 5, 7)], 9);
+    let scratch = &mut skewless_store::ReadScratch::default();
+    let mut frame = skewless_catalog::Frame::new(&shop.plan);
+    frame.reset(2);
+    [1, 2].into_iter().for_each(|key| frame.keys[0].push_i64(key));
+    for _ in 0..2 {
+        shop.store.read(&shop.bound, 9, &mut frame, scratch).unwrap();
+        let expected = [(Status::Present, Some(7), 5), (Status::NotFound, None, EVENT_NONE_US)];
+        assert_eq!([got(&frame, 0, 0), got(&frame, 0, 1)], expected);
+        assert_eq!((frame.slots[0].column.len(), frame.lookups[0].len()), (2, 2));
+    }
 }
