@@ -87,8 +87,13 @@ fn a_read_waits_for_due_rows_no_longer_than_it_may() {
     let (shared, _) = crate::open::open(dir.path(), StoreConfig::default()).unwrap();
     let applier = Applier::start(shared).unwrap();
     let (go, wait) = sync_channel::<()>(0);
+    let (entered, inside) = channel();
     // As a bulk load does, this keeps the thread.
-    applier.control_soon(move |_| wait.recv().unwrap_or(()));
+    applier.control_soon(move |_| {
+        entered.send(()).unwrap();
+        wait.recv().unwrap_or(());
+    });
+    inside.recv().unwrap();
     let refused = applier.promote(0, std::time::Duration::from_millis(30)).unwrap_err();
     assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
     drop(go);
@@ -126,10 +131,13 @@ fn a_read_that_finds_the_queue_full_is_served_as_soon_as_the_thread_goes_on() {
 fn a_panic_lets_go_of_reads_that_wait() {
     let (_dir, applier, _views) = start(4);
     let (go, wait) = sync_channel::<()>(0);
+    let (entered, inside) = channel();
     applier.control_soon(move |_| {
+        entered.send(()).unwrap();
         wait.recv().unwrap_or(());
         panic!("a defect");
     });
+    inside.recv().unwrap();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| applier.promote(0, Duration::MAX));
         drop(go);
