@@ -21,6 +21,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 # More would take each other's cores: every program has a thread a core already.
 AT_A_TIME = min(2, len(os.sched_getaffinity(0)))
 
+# A program takes a minute or two; one that hangs is ended, and what it said until then is told.
+SECONDS_MAX = 20 * 60
+
 # The tests use half a GiB at once at most.
 IN_MEMORY_BYTES_MIN = 4 << 30
 
@@ -77,10 +80,18 @@ def built(lines):
 def run(program, environment):
     """Its exit code, what it said, and how many seconds it took."""
     started = time.monotonic()
-    ran = subprocess.run([program.path], cwd=program.folder,
-                         env=dict(environment, CARGO_MANIFEST_DIR=program.folder),
-                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return ran.returncode, ran.stdout, time.monotonic() - started
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen([program.path], cwd=program.folder,
+                                   env=dict(environment, CARGO_MANIFEST_DIR=program.folder),
+                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            code = running.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            code = running.wait()
+            said.write(f"\nended after {SECONDS_MAX} s: the test that is missing above hangs\n".encode())
+        said.seek(0)
+        return code, said.read(), time.monotonic() - started
 
 
 def memory():

@@ -135,6 +135,8 @@ fn into_folder(
     }
     let spill_folder = spill_folder(&config.store_dir)?;
     let bar = Arc::new(Bar::new());
+    // A reader that has gone doesn't leave views unloaded: it is told at the end.
+    let mut said = Ok(());
     let loaded = views.iter().try_for_each(|view| -> Outcome {
         let report = skewless_offline::load(&LoadRequest {
             catalog: &repo.catalog,
@@ -151,13 +153,16 @@ fn into_folder(
         });
         let report = report.map_err(data::failure)?;
         bar.clear();
-        print(view, &report.read, report.commit.keys, report.commit.pending)
+        if said.is_ok() {
+            said = print(view, &report.read, report.commit.keys, report.commit.pending);
+        }
+        Ok(())
     });
     // Empty, as every sort removes what it spilled, unless one was killed: that is for the view's next load.
     std::fs::remove_dir(&spill_folder).ok();
     loaded?;
     store.flush()?;
-    Ok(())
+    said
 }
 
 /// Where a load into the store spills: beside it, as the folder itself is RocksDB's.
@@ -178,6 +183,7 @@ fn into_sidecar(
 ) -> Outcome {
     let spill = tempfile::tempdir()?;
     let bar = Arc::new(Bar::new());
+    let mut said = Ok(());
     for view in views {
         let history = HistoryRequest {
             catalog: &repo.catalog,
@@ -190,9 +196,11 @@ fn into_sidecar(
         };
         let (read, answer) = remote::load(&history, address, args.replace)?;
         bar.clear();
-        print(view, &read, answer.keys, answer.pending)?;
+        if said.is_ok() {
+            said = print(view, &read, answer.keys, answer.pending);
+        }
     }
-    Ok(())
+    said
 }
 
 impl Args {

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{Sidecar, command, refused, repo_that_adds, skewless};
+use crate::{Sidecar, command, done, refused, repo_that_adds, skewless};
 
 const DEFINITIONS: &str = "\
 entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
@@ -50,6 +50,28 @@ fn a_closed_pipe_ends_a_command_quietly() {
         assert_eq!(complaint, "", "{words:?}");
     }
     assert!(repo.join("out.parquet").exists(), "what was done before is kept");
+}
+
+#[test]
+fn a_load_whose_reader_has_gone_loads_every_view() {
+    let second = "\
+  - name: customer_history
+    entity: customer
+    features: [{name: orders, type: int64}]
+    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
+requests:";
+    let definitions = DEFINITIONS
+        .replace("requests:", second)
+        .replace("[adds.sum]", "[adds.sum, customer_history.orders]");
+    let repo = repo_that_adds(&definitions, SUM);
+    let repo = repo.path();
+    let ended = command(repo, &["load"]).stdout(nobody_reads()).status().unwrap();
+    assert_eq!(ended.code(), Some(141));
+    let sidecar = Sidecar::start(repo);
+    let get = ["get", "risk", "customer_id=7", "-r", "amount=1", "--at", "unix:sidecar.sock"];
+    let table = done(&skewless(repo, &get));
+    assert!(table.contains("customer_history.orders") && !table.contains("NOT_FOUND"), "{table}");
+    sidecar.stop();
 }
 
 #[test]
