@@ -96,6 +96,11 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
             "ask for less at once, or raise the limit in the configuration"
         }
         tonic::Code::Unavailable => "is the sidecar ready? ask its /readyz, then try again",
+        // Whichever address is asked.
+        tonic::Code::PermissionDenied if status.message().contains("switched off") => {
+            "set the key named above to `local` or `everywhere` in the sidecar's configuration and start it again; this \
+             command needs what is off"
+        }
         tonic::Code::PermissionDenied => {
             "ask on the sidecar's Unix socket (--at unix:PATH) or on an address it has bound to loopback (not 0.0.0.0, \
              also not from the same machine), or change the key named above"

@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::blocking::blocking;
+use crate::guard::Passed;
 use crate::load;
 use crate::repo::RepoError;
 use crate::sidecar::{ReloadError, Sidecar};
@@ -28,6 +29,11 @@ impl Admin {
     fn permit(&self) -> Result<OwnedSemaphorePermit, Status> {
         let busy = ServeError::Busy { what: "reloads and flushes", limit: "one at a time", max: 1 };
         Ok(Arc::clone(&self.0.gates.admin).try_acquire_owned().map_err(|_| busy)?)
+    }
+
+    /// The place of a call that only reads, held until its work is done even if its deadline has passed.
+    fn place<T>(&self, request: &Request<T>) -> Option<Arc<OwnedSemaphorePermit>> {
+        Passed::of(request.extensions(), &self.0).place
     }
 }
 
@@ -58,8 +64,12 @@ impl AdminService for Admin {
             Some(Of::Service(name)) => Described::Service(service(&snapshot, name)?),
             Some(Of::View(name)) => {
                 let (sidecar, name) = (Arc::clone(&self.0), name.clone());
-                let described = blocking(move || view(&sidecar, &snapshot, &name)).await?;
-                Described::View(described)
+                let place = self.place(&request);
+                let described = blocking(move || {
+                    let _until_done = place;
+                    view(&sidecar, &snapshot, &name)
+                });
+                Described::View(described.await?)
             }
             Some(Of::Transform(name)) => Described::Transform(transform(&snapshot, name)?),
             Some(Of::Entity(name)) => Described::Entity(entity(&snapshot, name)?),
@@ -92,10 +102,14 @@ impl AdminService for Admin {
 
     async fn snapshot_info(
         &self,
-        _: Request<pb::SnapshotInfoRequest>,
+        request: Request<pb::SnapshotInfoRequest>,
     ) -> Answer<pb::SnapshotInfoResponse> {
-        let sidecar = Arc::clone(&self.0);
-        let info = blocking(move || Ok(sidecar.store.info()?)).await?;
+        let (sidecar, place) = (Arc::clone(&self.0), self.place(&request));
+        let info = blocking(move || {
+            let _until_done = place;
+            Ok(sidecar.store.info()?)
+        });
+        let info = info.await?;
         let snapshot = self.0.current.load();
         let views = info.views.iter().map(|view| pb::ViewInfo {
             view: view.view.clone(),
@@ -283,3 +297,6 @@ fn plain(name: &str, ty: Type, nullable: bool) -> pb::Field {
     let (name, doc, unit) = (name.to_owned(), String::new(), String::new());
     pb::Field { name, r#type: i32::from(ty.code()), dim: ty.dim(), nullable, doc, unit }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,8 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// Who reaches the calls of `AdminService` that change something: `Apply`, `Flush`, `Load`. Default `local`:
     /// they can replace what is served. Its calls that only read (`List`, `Describe`, `Plugins`, `SnapshotInfo`) are
-    /// answered wherever `GetFeatures` is, as `skewless get` and `bench serve` need them.
+    /// answered wherever `GetFeatures` is, as `skewless get` and `bench serve` need them. With `off` none of its calls
+    /// is answered, those that only read neither.
     pub admin: Reach,
     /// Who reaches `IngestService`. Default `local`: it can change what is served.
     pub ingest: Reach,

@@ -5,7 +5,8 @@
 //! decides for all connections together, at the top, where a refusal costs no decoding. GetFeatures calls
 //! pass a gate with a short queue (`admission.rs`). Another service's unary call that finds
 //! `limits.in_flight_max` others in work is refused at once. AdminService's calls that only read are answered
-//! wherever GetFeatures is, and counted apart, so that whoever reaches no more than these keeps no rows out.
+//! wherever GetFeatures is unless the service is off, and counted apart, so that whoever reaches no more than these
+//! keeps no rows out.
 //! Health and reflection pass freely. It also mends the library's status codes (`status.rs`), counts every call
 //! by method and status, and keeps track of answers until they are sent (`outbox.rs`).
 
@@ -73,6 +74,9 @@ impl Deadline {
 pub(crate) struct Passed {
     pub(crate) deadline: Deadline,
     pub(crate) ticket: Arc<Ticket>,
+    /// Its place among the calls in work; of GetFeatures none. The guard lets go of it when the deadline passes, so
+    /// work that goes on after that holds it itself: else calls with short deadlines would pile it up.
+    pub(crate) place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Passed {
@@ -82,6 +86,7 @@ impl Passed {
         extensions.get().cloned().unwrap_or_else(|| Self {
             deadline: Deadline::after(Duration::from_secs(60)),
             ticket: Ticket::of(None, &sidecar.metrics),
+            place: None,
         })
     }
 }
@@ -89,7 +94,16 @@ impl Passed {
 /// Where a call may wait, and what it holds of a limit until it ends.
 enum Seat {
     Request(Place),
-    Other { _permit: OwnedSemaphorePermit },
+    Other(Arc<OwnedSemaphorePermit>),
+}
+
+impl Seat {
+    fn place(&self) -> Option<Arc<OwnedSemaphorePermit>> {
+        match self {
+            Self::Request(_) => None,
+            Self::Other(permit) => Some(Arc::clone(permit)),
+        }
+    }
 }
 
 /// What the guard knows about a method.
@@ -108,7 +122,8 @@ enum Kind {
     Ingest,
     /// What replaces, writes or takes as long as it takes.
     Admin,
-    /// AdminService's calls that only read: what they tell, a caller of GetFeatures needs to ask well.
+    /// AdminService's calls that only read: what they tell, a caller of GetFeatures needs to ask well. Answered
+    /// wherever that is, unless the service is off.
     Inspect,
     /// Health, reflection, and what nobody knows: answered by the library.
     Other,
@@ -212,7 +227,8 @@ impl Service<http::Request<Body>> for Guard {
         };
         let deadline = deadline(&sidecar, request.headers(), arrived);
         let ticket = Ticket::of(request.extensions().get::<Arc<Outbox>>(), &sidecar.metrics);
-        request.extensions_mut().insert(Passed { deadline, ticket: Arc::clone(&ticket) });
+        let passed = Passed { deadline, ticket: Arc::clone(&ticket), place: seat.place() };
+        request.extensions_mut().insert(passed);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = match work(&sidecar, seat, deadline, answer).await {
@@ -232,7 +248,7 @@ impl Service<http::Request<Body>> for Guard {
 }
 
 /// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
-/// it ends.
+/// it ends, unless work that outlives it holds it too.
 async fn work(
     sidecar: &Sidecar,
     seat: Seat,
@@ -249,7 +265,7 @@ async fn work(
             until = until.min(Instant::now() + receive);
             Some(begun)
         }
-        Seat::Other { .. } => None,
+        Seat::Other(_) => None,
     };
     let _in_work = InWork::begin(&sidecar.metrics, begun);
     match tokio::time::timeout_at(until.into(), answer).await {
@@ -295,7 +311,7 @@ impl GuardLayer {
             _ => &gates.in_flight,
         };
         let permit = Arc::clone(gate).try_acquire_owned();
-        permit.map(|permit| Seat::Other { _permit: permit }).map_err(|_| ServeError::Busy {
+        permit.map(|permit| Seat::Other(Arc::new(permit))).map_err(|_| ServeError::Busy {
             what: "calls",
             limit: "limits.in_flight_max",
             max: self.sidecar.config.limits.in_flight_max,
@@ -307,6 +323,10 @@ impl GuardLayer {
         let (reach, service, key) = match method.service {
             Kind::Admin => (listen.admin, "AdminService", "listen.admin"),
             Kind::Ingest => (listen.ingest, "IngestService", "listen.ingest"),
+            // Off is off for the whole service.
+            Kind::Inspect if listen.admin == Reach::Off => {
+                (Reach::Off, "AdminService", "listen.admin")
+            }
             Kind::Features | Kind::Inspect => (Reach::Everywhere, "", ""),
             Kind::Other => return Ok(()),
         };

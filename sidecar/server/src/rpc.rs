@@ -184,7 +184,7 @@ impl UnaryService<pb::GetFeaturesRequest> for GetFeatures {
     type Future = std::future::Ready<Result<Response<Vec<u8>>, Status>>;
 
     fn call(&mut self, request: Request<pb::GetFeaturesRequest>) -> Self::Future {
-        let Passed { deadline, ticket } = Passed::of(request.extensions(), &self.0);
+        let Passed { deadline, ticket, .. } = Passed::of(request.extensions(), &self.0);
         let answer = get_features::answer(&self.0, request.get_ref(), deadline);
         if let Ok(answer) = &answer {
             ticket.ready(answer.len());

@@ -182,7 +182,9 @@ impl Sidecar {
     /// Why it shouldn't be sent calls; `None` if it should. `/readyz` asks it; gRPC health goes by the same two
     /// (`life.rs`).
     pub(crate) fn unready(&self) -> Option<&'static str> {
-        unready(self.draining.is_cancelled(), self.poisoned.is_cancelled())
+        // The store itself is asked, too: probes don't hang on having been told.
+        let poisoned = self.poisoned.is_cancelled() || self.store.poisoned().is_some();
+        unready(self.draining.is_cancelled(), poisoned)
     }
 
     /// Whether no call is in work.

@@ -184,6 +184,13 @@ impl Store {
         }
     }
 
+    /// Panics on the apply thread. For tests of whoever holds a store: nobody outside can bring it about.
+    #[doc(hidden)]
+    pub fn poison_for_test(&self) {
+        // The answer is lost as the thread ends; [`Store::poisoned`] says so a little later.
+        let _ = self.applier.control::<()>(|_| panic!("poisoned by a test"));
+    }
+
     /// What the store says about itself.
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         crate::info::info(&self.shared)

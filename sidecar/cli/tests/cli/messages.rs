@@ -318,6 +318,18 @@ fn a_load_into_a_sidecar_with_older_definitions_says_to_reload_it() {
     sidecar.stop();
 }
 
+#[test]
+fn a_sidecar_whose_admin_service_is_off_says_how_to_switch_it_on() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let sidecar = Sidecar::start_with(repo, &["--http", "", "--set", "listen.admin=off"]);
+    let get = ["get", "risk", "customer_id=7", "-r", "amount=1", "--at", "unix:sidecar.sock"];
+    let complaint = refused(&skewless(repo, &get), 1);
+    says(&complaint, &["AdminService", "switched off", "listen.admin", "next: set", "`local`"]);
+    assert!(!complaint.contains("unix:PATH"), "no address helps\n{complaint}");
+    sidecar.stop();
+}
+
 /// `serve --tcp 0.0.0.0:7667`, as one does in a container.
 #[test]
 fn a_sidecar_that_listens_for_other_machines_is_asked_but_not_loaded() {

@@ -1,4 +1,4 @@
-//! What the sidecar says of itself when its store's apply thread has died, which nobody outside can bring about.
+//! What the sidecar says of itself when its store's apply thread has died.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Read, Write};
@@ -16,6 +16,9 @@ entities: [{name: airport, keys: [{name: faa, type: utf8}]}]
 views: [{name: weather, entity: airport, features: [{name: wind, type: float64}]}]
 services: [{name: numbers, features: [weather.wind]}]
 ";
+
+/// Longest wait for what must come.
+const BOUND: Duration = Duration::from_secs(60);
 
 fn readyz(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -42,7 +45,7 @@ fn a_poisoned_store_is_told_by_the_probe_and_by_health_alike() {
     config.life.threads = 1;
     let running = Server::start(config, Clock::manual(0)).unwrap();
     let (tcp, http) = (running.addresses().tcp.unwrap(), running.addresses().http.unwrap());
-    let poisoned = &running.parts.as_ref().unwrap().sidecar.poisoned;
+    let store = &running.parts.as_ref().unwrap().sidecar.store;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -57,12 +60,13 @@ fn a_poisoned_store_is_told_by_the_probe_and_by_health_alike() {
         }
         assert!(readyz(http).starts_with("HTTP/1.1 200 "));
 
-        poisoned.cancel();
+        store.poison_for_test();
+        for (name, mut watch) in HEALTH_NAMES.into_iter().zip(watches) {
+            let told = tokio::time::timeout(BOUND, watch.message()).await;
+            let status = told.unwrap_or_else(|_| panic!("`{name}` was told nothing"));
+            assert_eq!(status.unwrap().unwrap().status(), Said::NotServing, "{name}");
+        }
         let said = readyz(http);
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("no more writes"), "{said}");
-        for (name, mut watch) in HEALTH_NAMES.into_iter().zip(watches) {
-            let status = watch.message().await.unwrap().unwrap().status();
-            assert_eq!(status, Said::NotServing, "{name}");
-        }
     });
 }

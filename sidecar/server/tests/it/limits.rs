@@ -364,16 +364,23 @@ async fn a_flood_of_broken_streams_ends_its_connection() {
     harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
 }
 
-/// `skewless get` asks AdminService what a service needs: that is answered wherever GetFeatures is.
+/// `skewless get` asks AdminService what a service needs: that is answered wherever GetFeatures is. Off is off, though.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admin_and_ingest_can_be_off_and_are_not_for_other_machines_but_what_only_reads_is() {
     const DENIED: Code = Code::PermissionDenied;
     let nothing = || tokio_stream::iter(Vec::<pb::LoadRequest>::new());
     let harness = Harness::with(|config| config.listen.admin = Reach::Off);
     let mut admin = harness.admin().await;
-    refused(admin.apply(pb::ApplyRequest::default()).await, DENIED, &["listen.admin"]);
-    refused(admin.load(nothing()).await, DENIED, &["listen.admin"]);
-    admin.list(pb::ListRequest {}).await.unwrap();
+    let off = ["AdminService", "switched off", "listen.admin"];
+    refused(admin.apply(pb::ApplyRequest::default()).await, DENIED, &off);
+    refused(admin.load(nothing()).await, DENIED, &off);
+    refused(admin.list(pb::ListRequest {}).await, DENIED, &off);
+    refused(admin.plugins(pb::PluginsRequest {}).await, DENIED, &off);
+    refused(admin.snapshot_info(pb::SnapshotInfoRequest {}).await, DENIED, &off);
+    refused(admin.describe(pb::DescribeRequest::default()).await, DENIED, &off);
+    let mut local = AdminServiceClient::new(harness.unix().await);
+    refused(local.list(pb::ListRequest {}).await, DENIED, &off);
+    harness.features().await.get_features(ask("numbers", &[None])).await.unwrap();
 
     let harness = Harness::with(|config| config.listen.tcp = Some(([0, 0, 0, 0], 0).into()));
     let port = harness.running().addresses().tcp.unwrap().port();
