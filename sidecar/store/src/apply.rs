@@ -23,14 +23,14 @@ use skewless_catalog::visibility::Stamp;
 
 use crate::config::{GROUP_ROWS_MAX, SOURCE_BYTES_MAX};
 use crate::error::StoreError;
-use crate::live::{Live, Shared, Slot};
+use crate::live::{Live, Shared, StoredView};
 use crate::pending;
 use crate::pending::KeyAndRow;
 use crate::promotion::Ticket;
 use crate::row::Row;
 use crate::rows::{Encoded, Rows, encode, in_time};
 use crate::views::ViewHandle;
-use crate::writes::{Place, Writes, corrupt_row};
+use crate::writes::{RowKey, Writes, corrupt_row};
 
 /// Where a source stands once these rows are applied; stored in the same batch as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) struct ApplyCommand {
-    slot: Arc<Slot>,
+    stored: Arc<StoredView>,
     rows: Encoded,
     now_us: i64,
     source: Option<SourceOffset>,
@@ -113,8 +113,8 @@ impl Applier {
         check_source(source.as_ref())?;
         let rows = encode(&self.shared, view, rows)?;
         let (reply, answer) = sync_channel(1);
-        let slot = view.slot.clone();
-        let command = ApplyCommand { slot, rows, now_us, source, reply };
+        let stored = view.stored.clone();
+        let command = ApplyCommand { stored, rows, now_us, source, reply };
         self.offer(Command::Apply(Box::new(command)))?;
         answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
     }
@@ -285,9 +285,9 @@ struct Group {
 
 impl Group {
     fn take(&mut self, shared: &Shared, command: ApplyCommand) {
-        let ApplyCommand { slot, rows, now_us, source, reply } = command;
+        let ApplyCommand { stored, rows, now_us, source, reply } = command;
         self.rows += rows.len();
-        let done = self.judge(shared, &slot, &rows, now_us);
+        let done = self.judge(shared, &stored, &rows, now_us);
         if let (Ok(_), Some(source)) = (&done, source) {
             self.writes.offsets.insert(source.source, source.offset);
         }
@@ -297,12 +297,12 @@ impl Group {
     fn judge(
         &mut self,
         shared: &Shared,
-        slot: &Arc<Slot>,
+        stored: &Arc<StoredView>,
         rows: &Encoded,
         now_us: i64,
     ) -> Result<Vec<Verdict>, StoreError> {
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
         if shared.next_due_us.load(Ordering::SeqCst) <= now_us {
             self.write(shared)?;
@@ -310,27 +310,27 @@ impl Group {
         }
         let live = shared.pinned()?;
         let plan = |(key, row, stamp): (&[u8], &[u8], &Stamp)| {
-            let due_us = slot.rule.due_us(stamp);
-            let place = if due_us > now_us {
+            let due_us = stored.rule.due_us(stamp);
+            let row_key = if due_us > now_us {
                 let key = pending::wait_key(due_us, key, stamp.event_us, stamp.known_us);
-                Place { slot: slot.index, waits: true, key }
+                RowKey { view: stored.index, waits: true, key }
             } else {
-                Place { slot: slot.index, waits: false, key: key.to_vec() }
+                RowKey { view: stored.index, waits: false, key: key.to_vec() }
             };
-            (place, row.to_vec(), *stamp, due_us)
+            (row_key, row.to_vec(), *stamp, due_us)
         };
         let planned: Vec<_> = rows.iter().map(plan).collect();
         // All that can fail comes first, so that half a command is never written.
-        for (place, ..) in &planned {
-            self.writes.load(shared, &live, slot, place)?;
+        for (row_key, ..) in &planned {
+            self.writes.load(shared, &live, stored, row_key)?;
         }
         let mut verdicts = Vec::with_capacity(planned.len());
-        for (place, row, stamp, due_us) in planned {
-            if place.waits {
+        for (row_key, row, stamp, due_us) in planned {
+            if row_key.waits {
                 // Before it is written, so that no reader can see it and miss it.
                 shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);
             }
-            verdicts.push(self.writes.upsert(place, row, &stamp));
+            verdicts.push(self.writes.upsert(row_key, row, &stamp));
         }
         Ok(verdicts)
     }
@@ -382,10 +382,10 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let live = shared.pinned()?;
-    for (slot, _) in live.views() {
+    for (stored, _) in live.views() {
         loop {
-            let due = pending::due(shared, &live, slot.index, t_us)?;
-            promote_rows(shared, &live, slot, due.rows)?;
+            let due = pending::due(shared, &live, stored.index, t_us)?;
+            promote_rows(shared, &live, stored, due.rows)?;
             if !due.more {
                 break;
             }
@@ -399,20 +399,20 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
 fn promote_rows(
     shared: &Shared,
     live: &Live,
-    slot: &Slot,
+    stored: &StoredView,
     due: Vec<KeyAndRow>,
 ) -> Result<(), StoreError> {
     let mut writes = Writes::default();
     for (wait_key, row) in due {
         let waiting = pending::parse(&wait_key);
-        let key = waiting.ok_or_else(|| pending::corrupt(shared, &slot.view))?.key.to_vec();
+        let key = waiting.ok_or_else(|| pending::corrupt(shared, &stored.view))?.key.to_vec();
         let stamp = Row::parse_times(&row)
-            .map_err(|error| corrupt_row(shared, &slot.view, &error))?
+            .map_err(|error| corrupt_row(shared, &stored.view, &error))?
             .stamp();
-        let place = Place { slot: slot.index, waits: false, key };
-        writes.load(shared, live, slot, &place)?;
-        writes.upsert(place, row.into_vec(), &stamp);
-        writes.remove(Place { slot: slot.index, waits: true, key: wait_key.into_vec() });
+        let row_key = RowKey { view: stored.index, waits: false, key };
+        writes.load(shared, live, stored, &row_key)?;
+        writes.upsert(row_key, row.into_vec(), &stamp);
+        writes.remove(RowKey { view: stored.index, waits: true, key: wait_key.into_vec() });
     }
     writes.write(shared)
 }

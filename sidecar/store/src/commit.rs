@@ -51,7 +51,7 @@ use crate::changes::Keys;
 use crate::config::{CHANGED_BYTES_MAX, LAST_KEYS_MAX, MERGE_ROWS, ROUNDS_MAX};
 use crate::error::StoreError;
 use crate::fault::list_anew;
-use crate::live::{Db, Family, Generation, Live, Shared, Slot};
+use crate::live::{Db, Family, Generation, Live, Shared, StoredView};
 use crate::loader::{Chunk, CommitMode, CommitReport, Loader, write_file};
 use crate::meta::{Meta, ViewRecord, rows_family};
 use crate::row::Row;
@@ -163,23 +163,23 @@ impl Merge {
         now_us: i64,
         pace: Pace,
     ) -> Result<Self, StoreError> {
-        let slot = &loader.view.slot;
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        let stored = &loader.view.stored;
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
         promote(shared, now_us)?;
         let live = shared.pinned()?;
-        let old = live.generation(slot)?.number;
+        let old = live.generation(stored)?.number;
         let number = claim(shared, &live)?;
         if let Err(error) = take_in(shared, &live, &loader, number) {
             // Nothing points at it yet.
-            drop_generation(shared, &live, &slot.view, number);
+            drop_generation(shared, &live, &stored.view, number);
             list_anew(shared, &live);
             return Err(error);
         }
         let at = match mode {
             CommitMode::Merge => {
-                shared.changes.start(slot.index, pace.changed_bytes_max);
+                shared.changes.start(stored.index, pace.changed_bytes_max);
                 At::Rows(Vec::new())
             }
             CommitMode::Replace => At::End,
@@ -316,18 +316,18 @@ impl Merge {
 
     /// Both generations; pinned for a moment only, so that neither swaps nor a closing wait for a merge.
     fn sides(&self, shared: &Shared) -> Result<Sides, StoreError> {
-        let slot = &self.loader.view.slot;
+        let stored = &self.loader.view.stored;
         let live = shared.pinned()?;
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
-        let old = live.generation(slot)?.clone();
+        let old = live.generation(stored)?.clone();
         // Only another commit drops what nobody points at, and there is none.
-        let there = live.db.cf_handle(&rows_family(&slot.view, self.number)).is_some();
+        let there = live.db.cf_handle(&rows_family(&stored.view, self.number)).is_some();
         if old.number != self.old || !there {
             return Err(StoreError::Closed { dir: shared.dir.clone() });
         }
-        let new = find_generation(shared, &live.db, &slot.view, self.number)?;
+        let new = find_generation(shared, &live.db, &stored.view, self.number)?;
         Ok(Sides { live, old, new })
     }
 
@@ -342,12 +342,12 @@ impl Merge {
             }
         };
         shared.changes.stop();
-        let slot = &self.loader.view.slot;
+        let stored = &self.loader.view.stored;
         let db = made.next.db.clone();
-        publish(shared, slot, self.number, made)?;
+        publish(shared, stored, self.number, made)?;
         publish_sequence(shared);
         if let Ok(live) = shared.pinned() {
-            drop_generation(shared, &live, &slot.view, self.old);
+            drop_generation(shared, &live, &stored.view, self.old);
         }
         // The load stands. A read that needs what is due asks for it again, and is told what is wrong.
         if let Err(error) = promote(shared, now_us) {
@@ -389,7 +389,7 @@ impl Merge {
             ingest(shared, &live.db, family, files.iter().map(|file| &file.path).collect())?;
         }
         let mut next = live.successor();
-        next.generations[self.loader.view.slot.index] = Some(Arc::new(new));
+        next.generations[self.loader.view.stored.index] = Some(Arc::new(new));
         let due_us = pending::next_due_us(shared, &next)?;
         Ok(Some(Made { next, due_us }))
     }
@@ -451,8 +451,8 @@ impl Kept {
 
 /// Makes the new generation with the loaded rows alone.
 fn take_in(shared: &Shared, live: &Live, loader: &Loader, number: u64) -> Result<(), StoreError> {
-    let slot = &loader.view.slot;
-    let new = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
+    let stored = &loader.view.stored;
+    let new = create_generation(shared, live, &stored.view, number, &stored.ttl_us)?;
     if !loader.row_files.is_empty() {
         ingest(shared, &live.db, &new.rows, loader.row_files.iter().collect())?;
     }
@@ -505,13 +505,18 @@ fn check(shared: &Shared, scan: &DBRawIteratorWithThreadMode<'_, Db>) -> Result<
 
 /// Points `meta`, then the readers, at the new generation. Only the write itself can fail: once it is in the log the
 /// next open takes the new generation, so this process must not go on with the old one.
-fn publish(shared: &Shared, slot: &Slot, number: u64, made: Made) -> Result<(), StoreError> {
+fn publish(
+    shared: &Shared,
+    stored: &StoredView,
+    number: u64,
+    made: Made,
+) -> Result<(), StoreError> {
     let Made { next, due_us } = made;
     let meta = Meta { db: &next.db, family: &next.meta };
     let mut batch = WriteBatch::default();
-    let (entity, columns) = (slot.entity.get(), slot.columns.load());
-    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
-    meta.put_view(&mut batch, &slot.view, &record);
+    let (entity, columns) = (stored.entity.get(), stored.columns.load());
+    let record = ViewRecord::new(number, entity, &stored.keys, &columns, &stored.rule);
+    meta.put_view(&mut batch, &stored.view, &record);
     shared.write(&next, batch, &options::write_durably())?;
     // Lowered before readers can see the waiting rows, never later than one of them.
     shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);

@@ -16,12 +16,12 @@ use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
 use crate::hot::Hot;
-use crate::live::{Db, Family, Live, Shared, Slot};
+use crate::live::{Db, Family, Live, Shared, StoredView};
 use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
 use crate::promotion::Promotions;
 use crate::ttl::NO_TTL;
-use crate::views::{find_generation, new_slot};
+use crate::views::{find_generation, new_stored};
 use crate::{info, options, pending};
 
 /// What opening found and did.
@@ -269,7 +269,7 @@ fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError
     let meta = Meta { db, family: &opened.meta };
     let mut live = Live {
         generations: Vec::new(),
-        slots: Vec::new(),
+        stored: Vec::new(),
         current: HashMap::new(),
         meta: opened.meta.clone(),
         db: db.clone(),
@@ -279,7 +279,7 @@ fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError
     for (index, (view, record)) in meta.views()?.into_iter().enumerate() {
         let generation = find_generation(shared, db, &view, record.generation)?;
         known.extend([rows_family, wait_family].map(|name| name(&view, record.generation)));
-        live.slots.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
+        live.stored.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
         live.generations.push(Some(Arc::new(generation)));
         live.current.insert(view, index);
     }
@@ -297,7 +297,7 @@ fn new_from(
     view: &str,
     record: &meta::ViewRecord,
     index: usize,
-) -> Result<Slot, StoreError> {
+) -> Result<StoredView, StoreError> {
     let (keys, columns) = record.types().ok_or_else(|| StoreError::Corrupt {
         dir: shared.dir.clone(),
         file: format!("record of view `{view}`"),
@@ -305,7 +305,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(new_slot(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
+    Ok(new_stored(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {

@@ -294,9 +294,9 @@ impl<'a> Pass<'a> {
         scratch: &mut ReadScratch,
     ) -> Result<bool, StoreError> {
         clear(index, lookup, frame)?;
-        let generation = self.live.generation(&lookup.view.slot)?;
+        let generation = self.live.generation(&lookup.view.stored)?;
         // After the state: a row with a new column is written after the column is known.
-        let columns = lookup.view.slot.columns.load();
+        let columns = lookup.view.stored.columns.load();
         let ReadScratch { keys, spans, values, hot, .. } = scratch;
         let spans = &spans[index * frame.rows..][..frame.rows];
         let mut spots = std::mem::take(&mut hot.spots);

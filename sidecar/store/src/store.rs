@@ -198,7 +198,7 @@ impl Store {
     /// Whether the view holds any row, or one that waits.
     pub fn has_rows(&self, view: &ViewHandle) -> Result<bool, StoreError> {
         let live = self.shared.pinned()?;
-        crate::info::has_rows(&self.shared, &live, live.generation(&view.slot)?)
+        crate::info::has_rows(&self.shared, &live, live.generation(&view.stored)?)
     }
 }
 

@@ -18,7 +18,7 @@ use skewless_catalog::{Catalog, Misfit, Plan, ViewId, ViewSchema};
 
 use crate::apply::publish;
 use crate::error::StoreError;
-use crate::live::{Family, Generation, Live, Shared, Slot};
+use crate::live::{Family, Generation, Live, Shared, StoredView};
 use crate::meta::{Meta, ViewRecord, rows_family, wait_family};
 use crate::options;
 use crate::row::{COLUMNS_MAX, Columns, Place};
@@ -55,7 +55,7 @@ pub enum SchemaChange {
 
 /// A view of one catalog, bound to its rows. Cheap to clone in its `Arc`.
 pub struct ViewHandle {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) stored: Arc<StoredView>,
     /// The catalog's rule, with its TTL.
     pub(crate) rule: Rule,
     pub(crate) features: Vec<(String, Type)>,
@@ -90,7 +90,7 @@ impl ViewHandle {
     /// The view's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.slot.view
+        &self.stored.view
     }
 
     /// The catalog's rule for this view.
@@ -102,7 +102,7 @@ impl ViewHandle {
     /// Types of the key columns.
     #[must_use]
     pub fn keys(&self) -> &[Type] {
-        &self.slot.keys
+        &self.stored.keys
     }
 
     /// Names and types of the features, as the catalog has them.
@@ -179,18 +179,23 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     let meta = Meta { db: &live.db, family: &live.meta };
     check_limits(shared, &live, schemas)?;
     for schema in schemas {
-        let old = next.current.get(&schema.name).and_then(|index| next.slots[*index].clone());
-        let reason = old.as_ref().map(|slot| emptied_by(slot, schema));
+        let old = next.current.get(&schema.name).and_then(|index| next.stored[*index].clone());
+        let reason = old.as_ref().map(|stored| emptied_by(stored, schema));
         match (old, reason) {
-            (Some(slot), Some(None)) => {
-                cool(shared, &mut next, &slot, schema)?;
-                let (columns, added) = extend(&slot, schema)?;
-                if !added.is_empty() || slot.entity.get().is_none() {
-                    let (generation, entity) = (next.generation(&slot)?.number, &schema.entity);
-                    let record =
-                        ViewRecord::new(generation, Some(entity), &slot.keys, &columns, &slot.rule);
+            (Some(stored), Some(None)) => {
+                cool(shared, &mut next, &stored, schema)?;
+                let (columns, added) = extend(&stored, schema)?;
+                if !added.is_empty() || stored.entity.get().is_none() {
+                    let (generation, entity) = (next.generation(&stored)?.number, &schema.entity);
+                    let record = ViewRecord::new(
+                        generation,
+                        Some(entity),
+                        &stored.keys,
+                        &columns,
+                        &stored.rule,
+                    );
                     meta.put_view(&mut batch, &schema.name, &record);
-                    described.push((slot, columns, entity.clone()));
+                    described.push((stored, columns, entity.clone()));
                 }
                 if !added.is_empty() {
                     let view = schema.name.clone();
@@ -200,11 +205,12 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
             (old, reason) => {
                 let number = claim(shared, &live)?;
                 let index = create(shared, &mut next, schema, number)?;
-                let slot = next.slots[index].clone();
-                if let Some(slot) = slot {
-                    let columns = slot.columns.load();
-                    let entity = slot.entity.get();
-                    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
+                let stored = next.stored[index].clone();
+                if let Some(stored) = stored {
+                    let columns = stored.columns.load();
+                    let entity = stored.entity.get();
+                    let record =
+                        ViewRecord::new(number, entity, &stored.keys, &columns, &stored.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
                 }
                 let view = schema.name.clone();
@@ -224,14 +230,14 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     if !batch.is_empty() {
         shared.write(&live, batch, &options::write_durably())?;
     }
-    for (slot, columns, entity) in described {
-        slot.columns.store(Arc::new(columns));
+    for (stored, columns, entity) in described {
+        stored.columns.store(Arc::new(columns));
         // Set already where only features were added.
-        let _ = slot.entity.set(entity);
+        let _ = stored.entity.set(entity);
     }
-    for slot in &emptied {
-        slot.retired.store(true, Ordering::Release);
-        drop_families(shared, &next, slot);
+    for stored in &emptied {
+        stored.retired.store(true, Ordering::Release);
+        drop_families(shared, &next, stored);
     }
     let_go(&mut next);
     let handles = schemas.iter().map(|schema| handle(&next, schema)).collect::<Result<_, _>>()?;
@@ -286,17 +292,17 @@ fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
     Err(StoreError::OverLimit { name: "COLUMNS_MAX", limit, came, at })
 }
 
-/// Why the slot's rows can't be read by this schema; `None` if they can.
-fn emptied_by(slot: &Slot, schema: &ViewSchema) -> Option<String> {
-    let stored = ViewSchema {
-        name: slot.view.clone(),
+/// Why the view's rows can't be read by this schema; `None` if they can.
+fn emptied_by(stored: &StoredView, schema: &ViewSchema) -> Option<String> {
+    let old = ViewSchema {
+        name: stored.view.clone(),
         // A store that an older version wrote doesn't say it: then its rows are taken to be of this one.
-        entity: slot.entity.get().unwrap_or(&schema.entity).clone(),
-        keys: slot.keys.clone(),
-        features: slot.columns.load().list().to_vec(),
-        rule: slot.rule,
+        entity: stored.entity.get().unwrap_or(&schema.entity).clone(),
+        keys: stored.keys.clone(),
+        features: stored.columns.load().list().to_vec(),
+        rule: stored.rule,
     };
-    let misfits = schema.misfits(&stored).into_iter().filter(Misfit::empties);
+    let misfits = schema.misfits(&old).into_iter().filter(Misfit::empties);
     let reasons: Vec<String> = misfits.map(|misfit| misfit.to_string()).collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }
@@ -306,20 +312,20 @@ fn emptied_by(slot: &Slot, schema: &ViewSchema) -> Option<String> {
 fn cool(
     shared: &Shared,
     next: &mut Live,
-    slot: &Slot,
+    stored: &StoredView,
     schema: &ViewSchema,
 ) -> Result<(), StoreError> {
-    if slot.ttl_us.load(Ordering::Relaxed) != schema.rule.ttl_us.unwrap_or(NO_TTL) {
-        let number = next.generation(slot)?.number;
-        let generation = find_generation(shared, &next.db, &slot.view, number)?;
-        next.generations[slot.index] = Some(Arc::new(generation));
+    if stored.ttl_us.load(Ordering::Relaxed) != schema.rule.ttl_us.unwrap_or(NO_TTL) {
+        let number = next.generation(stored)?.number;
+        let generation = find_generation(shared, &next.db, &stored.view, number)?;
+        next.generations[stored.index] = Some(Arc::new(generation));
     }
     Ok(())
 }
 
 /// The columns with those of the schema's features that are new, and the names of these.
-fn extend(slot: &Slot, schema: &ViewSchema) -> Result<(Columns, Vec<String>), StoreError> {
-    let mut columns = Columns::clone(&slot.columns.load());
+fn extend(stored: &StoredView, schema: &ViewSchema) -> Result<(Columns, Vec<String>), StoreError> {
+    let mut columns = Columns::clone(&stored.columns.load());
     let mut added = Vec::new();
     for (name, ty) in &schema.features {
         if columns.find(name, *ty).is_none() {
@@ -331,7 +337,7 @@ fn extend(slot: &Slot, schema: &ViewSchema) -> Result<(Columns, Vec<String>), St
     Ok((columns, added))
 }
 
-/// Makes an empty generation for a schema and points `next` at it. Gives its slot's index.
+/// Makes an empty generation for a schema and points `next` at it. Gives the view's index.
 fn create(
     shared: &Shared,
     next: &mut Live,
@@ -340,18 +346,18 @@ fn create(
 ) -> Result<usize, StoreError> {
     let ttl_us = Arc::new(AtomicI64::new(NO_TTL));
     let generation = create_generation(shared, next, &schema.name, number, &ttl_us)?;
-    let index = next.slots.len();
+    let index = next.stored.len();
     let rule = Rule { ttl_us: None, ..schema.rule };
     let columns = Columns::new(schema.features.clone());
     let (entity, keys) = (Some(schema.entity.clone()), schema.keys.clone());
-    let slot = new_slot(index, &schema.name, entity, keys, rule, ttl_us, columns);
-    next.slots.push(Some(Arc::new(slot)));
+    let stored = new_stored(index, &schema.name, entity, keys, rule, ttl_us, columns);
+    next.stored.push(Some(Arc::new(stored)));
     next.generations.push(Some(Arc::new(generation)));
     next.current.insert(schema.name.clone(), index);
     Ok(index)
 }
 
-pub(crate) fn new_slot(
+pub(crate) fn new_stored(
     index: usize,
     view: &str,
     entity: Option<String>,
@@ -359,8 +365,8 @@ pub(crate) fn new_slot(
     rule: Rule,
     ttl_us: Arc<AtomicI64>,
     columns: Columns,
-) -> Slot {
-    Slot {
+) -> StoredView {
+    StoredView {
         index,
         view: view.to_owned(),
         entity: entity.map(OnceLock::from).unwrap_or_default(),
@@ -438,19 +444,19 @@ pub(crate) fn drop_generation(shared: &Shared, live: &Live, view: &str, number: 
     }
 }
 
-fn drop_families(shared: &Shared, live: &Live, slot: &Slot) {
-    if let Ok(generation) = live.generation(slot) {
-        drop_generation(shared, live, &slot.view, generation.number);
+fn drop_families(shared: &Shared, live: &Live, stored: &StoredView) {
+    if let Ok(generation) = live.generation(stored) {
+        drop_generation(shared, live, &stored.view, generation.number);
     }
 }
 
 fn let_go(next: &mut Live) {
-    for index in 0..next.slots.len() {
-        let unbound = next.slots[index].as_ref().is_some_and(|slot| {
-            slot.retired.load(Ordering::Acquire) && Arc::strong_count(&slot.token) == 1
+    for index in 0..next.stored.len() {
+        let unbound = next.stored[index].as_ref().is_some_and(|stored| {
+            stored.retired.load(Ordering::Acquire) && Arc::strong_count(&stored.token) == 1
         });
         if unbound {
-            next.slots[index] = None;
+            next.stored[index] = None;
             next.generations[index] = None;
         }
     }
@@ -459,14 +465,14 @@ fn let_go(next: &mut Live) {
 fn handle(live: &Live, schema: &ViewSchema) -> Result<Arc<ViewHandle>, StoreError> {
     let unknown = || StoreError::UnknownView { view: schema.name.clone() };
     let index = *live.current.get(&schema.name).ok_or_else(unknown)?;
-    let slot = live.slots[index].clone().ok_or_else(unknown)?;
-    slot.ttl_us.store(schema.rule.ttl_us.unwrap_or(NO_TTL), Ordering::Relaxed);
-    let columns = slot.columns.load();
+    let stored = live.stored[index].clone().ok_or_else(unknown)?;
+    stored.ttl_us.store(schema.rule.ttl_us.unwrap_or(NO_TTL), Ordering::Relaxed);
+    let columns = stored.columns.load();
     let place = |(name, ty): &(String, Type)| columns.find(name, *ty).ok_or_else(unknown);
     let places = schema.features.iter().map(place).collect::<Result<_, _>>()?;
     Ok(Arc::new(ViewHandle {
-        _token: slot.token.clone(),
-        slot: slot.clone(),
+        _token: stored.token.clone(),
+        stored: stored.clone(),
         rule: schema.rule,
         features: schema.features.clone(),
         places,

@@ -182,7 +182,7 @@ fn one_batch_of_promoted_rows_is_bounded_in_bytes() {
         assert_eq!(applier.apply(view, &rows, 10, None).unwrap().verdicts, [Verdict::Pending]);
     }
     let due = |t_us| {
-        let index = view.slot.index;
+        let index = view.stored.index;
         applier.control(move |shared| pending::due(shared, &*shared.pinned()?, index, t_us))
     };
     let first = due(50).unwrap();
