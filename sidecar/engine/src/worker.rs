@@ -210,8 +210,8 @@ impl Worker {
         let (mut warm, fresh) = self.take(plugin, policy, ticks)?;
         let config = self.engine.config();
         let called = warm.instance.call(config, ticks, plugin.one_row(), rows, inputs);
-        let answered = called.and_then(|place| {
-            let batch = warm.instance.output(place)?;
+        let answered = called.and_then(|at| {
+            let batch = warm.instance.output(at)?;
             let errors = check_output(plugin, rows, &batch)?;
             read(&batch, errors);
             Ok(())
