@@ -51,11 +51,11 @@ use crate::changes::Keys;
 use crate::config::{CHANGED_BYTES_MAX, LAST_KEYS_MAX, MERGE_ROWS, ROUNDS_MAX};
 use crate::error::StoreError;
 use crate::fault::list_anew;
+use crate::generation::{claim, create_generation, drop_generation, find_generation};
 use crate::live::{Db, Family, Generation, Live, Shared, StoredView};
 use crate::loader::{Chunk, CommitMode, CommitReport, Loader, write_file};
 use crate::meta::{Meta, ViewRecord, rows_family};
 use crate::row::Row;
-use crate::views::{claim, create_generation, drop_generation, find_generation};
 use crate::writes::corrupt_row;
 use crate::{options, pending};
 

@@ -78,6 +78,30 @@ pub(crate) struct StoredView {
     pub(crate) token: Arc<()>,
 }
 
+impl StoredView {
+    pub(crate) fn new(
+        index: usize,
+        view: &str,
+        entity: Option<String>,
+        keys: Vec<Type>,
+        rule: Rule,
+        ttl_us: Arc<AtomicI64>,
+        columns: Columns,
+    ) -> Self {
+        Self {
+            index,
+            view: view.to_owned(),
+            entity: entity.map(OnceLock::from).unwrap_or_default(),
+            keys,
+            rule,
+            ttl_us,
+            columns: ArcSwap::from_pointee(columns),
+            retired: AtomicBool::new(false),
+            token: Arc::new(()),
+        }
+    }
+}
+
 /// What readers pin.
 pub(crate) struct Live {
     /// By [`StoredView::index`]; `None` once a retired view was let go.

@@ -15,13 +15,13 @@ use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Optio
 use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
+use crate::generation::find_generation;
 use crate::hot::Hot;
 use crate::live::{Db, Family, Live, Shared, StoredView};
 use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
 use crate::promotion::Promotions;
 use crate::ttl::NO_TTL;
-use crate::views::{find_generation, new_stored};
 use crate::{info, options, pending};
 
 /// What opening found and did.
@@ -305,7 +305,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(new_stored(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
+    Ok(StoredView::new(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {

@@ -18,7 +18,8 @@ use crate::meta::Meta;
 use crate::open::{self, OpenReport, SalvageReport};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
-use crate::views::{self, StorePlan, ViewHandle, ViewSet};
+use crate::schema;
+use crate::views::{StorePlan, ViewHandle, ViewSet};
 
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
@@ -51,12 +52,12 @@ impl Store {
     /// Makes the store fit a catalog's views and binds them. Two sets may be in use at once: the one
     /// before goes on working for what is in flight.
     pub fn set_views(&self, catalog: &Catalog) -> Result<ViewSet, StoreError> {
-        self.set_schemas(views::schemas(catalog))
+        self.set_schemas(schema::schemas(catalog))
     }
 
     /// Like [`Store::set_views`], from schemas; the index of each is its [`skewless_catalog::ViewId`].
     pub fn set_schemas(&self, schemas: Vec<ViewSchema>) -> Result<ViewSet, StoreError> {
-        self.applier.control(move |shared| views::install(shared, &schemas))
+        self.applier.control(move |shared| schema::install(shared, &schemas))
     }
 
     /// Fills the slots, statuses and event times of the plan's lookups as the visibility rule gives them at

@@ -10,7 +10,8 @@ use skewless_catalog::visibility::Rule;
 use super::*;
 use crate::config::{PROMOTE_BYTES_MAX, StoreConfig};
 use crate::open;
-use crate::views::{ViewSet, install};
+use crate::schema::install;
+use crate::views::ViewSet;
 
 fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
     start_with(queue_commands_max, vec![])
