@@ -15,9 +15,10 @@ use crate::info::StoreInfo;
 use crate::live::Shared;
 use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
-use crate::open::{self, OpenReport, SalvageReport};
+use crate::open::{self, OpenReport};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
+use crate::salvage::{self, SalvageReport};
 use crate::schema;
 use crate::views::{StorePlan, ViewHandle, ViewSet};
 
@@ -46,7 +47,7 @@ impl Store {
         dir: impl AsRef<Path>,
         config: StoreConfig,
     ) -> Result<SalvageReport, StoreError> {
-        open::salvage(dir.as_ref(), config)
+        salvage::salvage(dir.as_ref(), config)
     }
 
     /// Makes the store fit a catalog's views and binds them. Two sets may be in use at once: the one
