@@ -46,7 +46,7 @@ use std::sync::{Arc, PoisonError};
 
 use rocksdb::{DBRawIteratorWithThreadMode, IngestExternalFileOptions, WriteBatch};
 
-use crate::apply::{Applier, promote, publish as publish_sequence};
+use crate::apply::{promote, publish as publish_sequence};
 use crate::changes::Keys;
 use crate::config::{CHANGED_BYTES_MAX, LAST_KEYS_MAX, MERGE_ROWS, ROUNDS_MAX};
 use crate::error::StoreError;
@@ -55,6 +55,7 @@ use crate::generation::{claim, create_generation, drop_generation, find_generati
 use crate::live::{Db, Family, Generation, Live, Shared, StoredView};
 use crate::loader::{Chunk, CommitMode, CommitReport, Loader, write_file};
 use crate::meta::{Meta, ViewRecord, rows_family};
+use crate::queue::Applier;
 use crate::row::Row;
 use crate::writes::corrupt_row;
 use crate::{options, pending};

@@ -17,12 +17,12 @@ use skewless_catalog::Frame;
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::Judged;
 
-use crate::apply::Applier;
 use crate::config::{READ_ATTEMPTS_MAX, READ_WAIT};
 use crate::error::StoreError;
 use crate::hot::{self, Held, HotScratch, Spot, State};
 use crate::key;
 use crate::live::{Generation, Live, Shared};
+use crate::queue::Applier;
 use crate::row::{Columns, Row, RowError, RowScratch};
 use crate::values::{self, Seen};
 use crate::views::{BoundLookup, StorePlan};

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use skewless_catalog::{Catalog, Frame, ViewSchema};
 
-use crate::apply::{Applied, Applier, SourceOffset};
+use crate::apply::Applied;
 use crate::commit;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
@@ -16,6 +16,7 @@ use crate::live::Shared;
 use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
 use crate::open::{self, OpenReport};
+use crate::queue::{Applier, SourceOffset};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
 use crate::salvage::{self, SalvageReport};
