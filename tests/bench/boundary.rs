@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use skewless_batch::Column;
-use skewless_catalog::{Frame, InstancePolicy, Plan, Slot, Status, Step};
+use skewless_catalog::{Frame, InstancePolicy, Plan, Status};
 use skewless_engine::{Budget, Engine, EngineConfig, Plugin, Program, Ticker, Worker};
 use skewless_tests::plugins::{core_modules, root};
 use skewless_tests::story::PluginFile;
 
 use crate::Mode;
+use crate::one_step::{degrees, plan};
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::report::{Goal, Line, Part, Table};
 use crate::rounds::{Pair, median, per_call};
@@ -146,7 +146,7 @@ fn line(
 }
 
 fn native_adds(rows: usize) -> impl FnMut() {
-    let (a, b, mut sum) = (numbers(0, rows), numbers(1, rows), vec![0.0; rows]);
+    let (a, b, mut sum) = (degrees(0, rows), degrees(1, rows), vec![0.0; rows]);
     move || {
         let (a, b) = (black_box(&a), black_box(&b));
         for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
@@ -157,7 +157,7 @@ fn native_adds(rows: usize) -> impl FnMut() {
 }
 
 fn native_ratios(rows: usize) -> impl FnMut() {
-    let (part, whole) = (numbers(0, rows), numbers(1, rows));
+    let (part, whole) = (degrees(0, rows), degrees(1, rows));
     let mut outputs: [Vec<Option<f64>>; 4] = std::array::from_fn(|_| vec![None; rows]);
     let (mut buckets, mut complete) = (vec![0; rows], vec![false; rows]);
     move || {
@@ -177,7 +177,7 @@ fn native_ratios(rows: usize) -> impl FnMut() {
 }
 
 fn native_great_circle(rows: usize) -> impl FnMut() {
-    let inputs: [Vec<f64>; 4] = std::array::from_fn(|input| numbers(input, rows));
+    let inputs: [Vec<f64>; 4] = std::array::from_fn(|input| degrees(input, rows));
     let (mut km, mut bearing) = (vec![0.0; rows], vec![0.0; rows]);
     move || {
         let [lat1, lon1, lat2, lon2] = black_box(&inputs);
@@ -188,12 +188,6 @@ fn native_great_circle(rows: usize) -> impl FnMut() {
         }
         black_box((&km, &bearing));
     }
-}
-
-/// The values of an input, the same for both sides: degrees from -90 to 90.
-fn numbers(input: usize, rows: usize) -> Vec<f64> {
-    let turn = |row: usize| (row as f64).mul_add(0.618_034, input as f64 * 0.271).fract();
-    (0..rows).map(|row| turn(row) * 180.0 - 90.0).collect()
 }
 
 /// A program of one step over a filled frame.
@@ -212,7 +206,7 @@ impl Ours {
         for (input, slot) in
             frame.slots.iter_mut().enumerate().take(plugin.signature().inputs.len())
         {
-            fill(&mut slot.column, input, rows);
+            slot.column.extend_f64s(&degrees(input, rows));
             slot.status.push_many(Status::Present, rows);
         }
         let mut ours = Self { program, worker: Worker::new(engine), frame };
@@ -233,28 +227,5 @@ impl Ours {
         self.execute()?;
         self.worker.tidy();
         Ok(())
-    }
-}
-
-fn fill(column: &mut Column, input: usize, rows: usize) {
-    column.extend_f64s(&numbers(input, rows));
-}
-
-/// One step that takes the first slots and fills the others.
-fn plan(plugin: &Plugin, policy: InstancePolicy) -> Plan {
-    let signature = plugin.signature();
-    let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
-    let fields = signature.inputs.iter().chain(&signature.outputs);
-    Plan {
-        slots: fields.map(|field| Slot { name: field.name.clone(), ty: field.ty }).collect(),
-        steps: vec![Step {
-            transform: signature.name.clone(),
-            digest: *plugin.digest(),
-            policy,
-            inputs: (0..inputs).collect(),
-            outputs: (0..outputs).map(|output| (output, inputs + output)).collect(),
-            output_fields: signature.outputs.clone(),
-        }],
-        ..Plan::default()
     }
 }

@@ -40,6 +40,10 @@ mod handler;
 mod hgrm;
 mod hot;
 mod load;
+#[path = "../instructions/count/one_step.rs"]
+mod one_step;
+#[path = "../instructions/count/one_view.rs"]
+mod one_view;
 #[path = "../../sidecar/cli/src/bench/open_loop.rs"]
 mod open_loop;
 mod overload;

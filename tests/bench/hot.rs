@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
 
+use crate::one_view::{VIEW, copy};
 use crate::report::{Goal, Line, Table};
 use crate::rounds::{Pair, interleave, per_call};
-use crate::store::{Buffers, Draw, NOW_US, Raw, Reader, copy, load, rows_of};
+use crate::store::{Buffers, Draw, NOW_US, Raw, Reader, load, rows_of};
 
 const ROWS: u64 = 1_000_000;
 const HOTTEST: u64 = 1_000;
@@ -109,7 +110,7 @@ fn slowest(read: &mut Reader, keys: usize, writes: bool, event_us: &AtomicI64) -
     let mut times = Histogram::<u64>::new(3)?;
     let mut draw = Draw::of(0, HOTTEST);
     let done = AtomicBool::new(!writes);
-    let (store, view) = (read.store.clone(), read.views.by_name("v")?.clone());
+    let (store, view) = (read.store.clone(), read.views.by_name(VIEW)?.clone());
     std::thread::scope(|scope| -> Result<()> {
         let writer = scope.spawn(|| -> Result<()> {
             let mut next = Instant::now();

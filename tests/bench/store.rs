@@ -8,10 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DataBlockIndexType, Options};
 use skewless_batch::{Column, Type};
-use skewless_catalog::visibility::Rule;
-use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, ViewId};
-use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSchema, ViewSet, key};
+use skewless_catalog::Frame;
+use skewless_store::{CommitMode, ReadScratch, Rows, Store, StoreConfig, ViewSet, key};
 
+use crate::one_view::{VIEW, copy, plan, schema};
 use crate::report::{Goal, Line, Table};
 use crate::rounds::per_call;
 
@@ -149,7 +149,7 @@ impl Raw {
         let names = DB::list_cf(&Options::default(), dir)?;
         let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let db = DB::open_cf_descriptors(&Options::default(), dir, families)?;
-        let family = names.iter().find(|name| name.starts_with("rows/v/"));
+        let family = names.iter().find(|name| name.starts_with(&format!("rows/{VIEW}/")));
         let family = family.context("expected a column family of rows")?.clone();
         Ok(Self { db, family })
     }
@@ -182,31 +182,10 @@ impl Raw {
     }
 }
 
-fn schema(width: usize) -> ViewSchema {
-    let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
-    let (name, entity) = ("v".to_owned(), "thing".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
-}
-
-fn plan(width: usize) -> Plan {
-    Plan {
-        keys: vec![KeyColumn { name: "key".to_owned(), ty: Type::Int64 }],
-        slots: schema(width).features.into_iter().map(|(name, ty)| Slot { name, ty }).collect(),
-        lookups: vec![Lookup {
-            view: ViewId(0),
-            view_name: "v".to_owned(),
-            role: None,
-            keys: vec![0],
-            features: (0..width).map(|at| (at, at)).collect(),
-        }],
-        ..Plan::default()
-    }
-}
-
 pub(crate) fn load(dir: &Path, width: usize, rows: u64) -> Result<()> {
     let (store, _) = Store::open(dir, StoreConfig::default())?;
     let views = store.set_schemas(vec![schema(width)])?;
-    let mut loader = store.stage(views.by_name("v")?, NOW_US)?;
+    let mut loader = store.stage(views.by_name(VIEW)?, NOW_US)?;
     let keys: Vec<_> = (0..rows as i64).collect();
     for chunk in keys.chunks(10_000) {
         loader.push(&rows_of(chunk, width, 1))?;
@@ -226,18 +205,4 @@ pub(crate) fn rows_of(keys: &[i64], width: usize, event_us: i64) -> Rows {
     }
     let (times, deleted) = (vec![event_us; keys.len()], vec![false; keys.len()]);
     Rows { keys: vec![key], event_us: times.clone(), known_us: times, deleted, features }
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }

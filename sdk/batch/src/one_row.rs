@@ -16,12 +16,12 @@ const ZEROS: &[u8] = &[0; WIDTH_MAX];
 #[derive(Clone, Debug)]
 pub struct OneRow {
     bytes: Box<[u8]>,
-    values: Box<[Place]>,
+    values: Box<[ValueAt]>,
 }
 
 /// Where a column's value is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct ValueAt {
     ty: Type,
     at: usize,
     width: usize,
@@ -43,16 +43,16 @@ impl OneRow {
                 _ => ty.width().filter(|width| *width <= WIDTH_MAX)?,
             };
             cursor.column();
-            values.push(Place { ty, at: cursor.buffer(width), width });
+            values.push(ValueAt { ty, at: cursor.buffer(width), width });
         }
-        let zero = |place: &Place| ColumnView {
-            ty: place.ty,
+        let zero = |value: &ValueAt| ColumnView {
+            ty: value.ty,
             rows: 1,
             null_count: 0,
             validity: None,
             offsets: &[],
             inner_offsets: &[],
-            values: &ZEROS[..place.width],
+            values: &ZEROS[..value.width],
             text: "",
             clean: true,
         };
@@ -72,8 +72,8 @@ impl OneRow {
     #[inline]
     #[must_use]
     pub fn holds<'c>(&self, columns: impl ExactSizeIterator<Item = &'c Column>) -> bool {
-        let fits = |(column, place): (&Column, &Place)| {
-            column.len() == 1 && column.null_count() == 0 && column.ty() == place.ty
+        let fits = |(column, value): (&Column, &ValueAt)| {
+            column.len() == 1 && column.null_count() == 0 && column.ty() == value.ty
         };
         columns.len() == self.values.len() && columns.zip(self.values.iter()).all(fits)
     }
@@ -83,8 +83,8 @@ impl OneRow {
     #[inline]
     pub fn write<'c>(&self, columns: impl Iterator<Item = &'c Column>, out: &mut [u8]) {
         out.copy_from_slice(&self.bytes);
-        for (column, place) in columns.zip(self.values.iter()) {
-            if let Some(out) = out.get_mut(place.at..place.at + place.width) {
+        for (column, value) in columns.zip(self.values.iter()) {
+            if let Some(out) = out.get_mut(value.at..value.at + value.width) {
                 copy(out, column.values_bytes());
             }
         }

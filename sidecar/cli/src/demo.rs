@@ -2,6 +2,7 @@
 //! step is one function, and each uses what the other subcommands use.
 
 mod folders;
+mod history;
 mod live;
 mod parity;
 mod picture;

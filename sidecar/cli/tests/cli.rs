@@ -37,10 +37,24 @@ const SUBCOMMANDS: [&str; 16] = [
     "completions",
 ];
 
+/// A view with a history and a transform that adds to it, for [`repo_that_adds`].
+const DEFINITIONS: &str = "\
+entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
+views:
+  - name: customer_orders
+    entity: customer
+    features: [{name: spent, type: float64}]
+    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
+requests: [{name: amount, type: float64}]
+transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
+services: [{name: risk, features: [adds.sum]}]
+";
+/// The sum in `tests/programs/adds.wat`.
+const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+
 /// A feature repo of the template's data and these definitions, with a plugin that is `tests/programs/adds.wat` but for
 /// the sum, in plugins/adds.wasm.
 fn repo_that_adds(definitions: &str, sum: &str) -> tempfile::TempDir {
-    const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
     let folder = tempfile::tempdir().unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let adds = std::fs::read_to_string(here.join("../../tests/programs/adds.wat")).unwrap();

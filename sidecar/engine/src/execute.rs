@@ -3,7 +3,7 @@
 //!
 //! Rows are independent, and results never depend on how rows were put together: a row that holds a
 //! failed input is left out and fails, and a call that fails with several rows is halved until every row
-//! has either passed or failed alone. So one bad row in a backfill chunk of 8,192 fails exactly where it
+//! has either passed or failed alone (`halving.rs`). So one bad row in a backfill chunk of 8,192 fails exactly where it
 //! would fail online in a request of one. Halving costs calls: `b` bad rows of `n` cost at most about
 //! `2 b log2(n)` more, and never more than `2 n - 1` in all, as halving makes a tree with `n` leaves.
 //!
@@ -17,6 +17,7 @@
 //!
 //! No clock is read: `watch` is told when a step starts and ends, and the caller reads its own.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use skewless_batch::{BatchView, Column, ColumnView, Type};
@@ -25,6 +26,7 @@ use skewless_catalog::{Frame, FrameSlot, Status};
 
 use crate::abi::Inputs;
 use crate::error::{CallError, bounded};
+use crate::halving::{Tried, cut, in_halves, may_halve};
 use crate::program::{BoundStep, Program};
 use crate::worker::Worker;
 
@@ -136,10 +138,10 @@ impl Worker {
         if let Some(error) = wrong_length(inputs, rows) {
             run.failed(0..rows_given, &error);
         } else if all {
-            run.rows(inputs, 0..rows, 0);
+            run.rows(inputs, rows);
         } else {
             let columns = picked(inputs, &given);
-            run.rows(Inputs::Columns(&columns), 0..rows_given, 0);
+            run.rows(Inputs::Columns(&columns), rows_given);
         }
         let report = run.report;
         self.taken = outputs.put_back(number, step, frame);
@@ -195,53 +197,31 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs the given rows `range`, of which `inputs` holds those from `first` on; halves what fails.
-    fn rows(&mut self, inputs: Inputs<'_>, range: Range<usize>, first: usize) {
-        if range.is_empty() {
-            return;
-        }
-        if range.len() > self.worker.engine().config().rows_max {
-            return self.halves(inputs, range, first);
-        }
-        match self.attempt(inputs, &range, first) {
-            Ok(()) => {}
-            Err(error) if range.len() > 1 && error.may_split() => {
-                self.report.broke = Some(error.word());
-                self.halves(inputs, range, first);
-            }
-            Err(error) => self.failed(range, &error),
-        }
-    }
-
-    fn halves(&mut self, inputs: Inputs<'_>, range: Range<usize>, first: usize) {
-        // Whole calls first: a long range is cut at multiples of rows_max, so that the last call is the
-        // only short one.
+    /// Runs the first `rows` given rows, which are all that `inputs` holds.
+    fn rows(&mut self, inputs: Inputs<'_>, rows: usize) {
         let rows_max = self.worker.engine().config().rows_max;
-        let calls = range.len().div_ceil(rows_max);
-        let left = if calls > 1 { calls / 2 * rows_max } else { range.len() / 2 };
-        let middle = range.start + left;
-        for half in [range.start..middle, middle..range.end] {
-            // Copied at every level: `n log n` rows in all, and only after a failure or above the limit.
-            let columns: Vec<Column> = inputs
-                .views()
-                .map(|view| {
-                    let mut column = Column::with_capacity(view.ty(), half.len());
-                    column.append(&view, half.start - first..half.end - first);
-                    column
-                })
-                .collect();
-            self.rows(Inputs::Columns(&columns), half.clone(), half.start);
-        }
+        let Ok(()) = in_halves::<Infallible>(0..rows, rows_max, &mut |range| {
+            let tried = if range.len() == rows {
+                self.attempt(inputs, range)
+            } else {
+                self.attempt(Inputs::Columns(&cut(inputs.views(), range)), range)
+            };
+            Ok(match tried {
+                Err(error) if may_halve(range, &error) => {
+                    self.report.broke = Some(error.word());
+                    Tried::Broke
+                }
+                Err(error) => {
+                    self.failed(range.clone(), &error);
+                    Tried::Settled
+                }
+                Ok(()) => Tried::Settled,
+            })
+        });
     }
 
     /// One call with the rows `range`, which are all that `inputs` holds.
-    fn attempt(
-        &mut self,
-        inputs: Inputs<'_>,
-        range: &Range<usize>,
-        first: usize,
-    ) -> Result<(), CallError> {
-        debug_assert_eq!(first, range.start, "inputs hold the range");
+    fn attempt(&mut self, inputs: Inputs<'_>, range: &Range<usize>) -> Result<(), CallError> {
         if self.worker.stopped() {
             return Err(CallError::Stopped);
         }

@@ -20,16 +20,17 @@ use crate::stop;
 /// A plugin's instance with the store that holds it.
 pub(crate) struct Instance {
     store: Store<Limiter>,
-    lane: Lane,
+    lane: InstanceLane,
 }
 
-enum Lane {
+/// The lane it runs in ([`crate::inspect::Lane`]), with what its calls go through.
+enum InstanceLane {
     Core { lane: CoreLane, globals: Vec<Global> },
     Component(ComponentLane),
 }
 
 /// Where the output of a call lies.
-pub(crate) enum Place {
+pub(crate) enum OutputAt {
     Core(Range<usize>),
     Component(ComponentOutput),
 }
@@ -73,7 +74,7 @@ impl Instance {
                     reserve: reserve.ok_or_else(lost)?.typed(&store).map_err(typed)?,
                     transform: transform.ok_or_else(lost)?.typed(&store).map_err(typed)?,
                 };
-                Lane::Core { lane, globals: globals.ok_or_else(lost)? }
+                InstanceLane::Core { lane, globals: globals.ok_or_else(lost)? }
             }
             Code::Component { pre, transform } => {
                 let instance = pre
@@ -82,7 +83,7 @@ impl Instance {
                 let lost =
                     || CallError::Instantiate("the export of the contract is gone".to_owned());
                 let transform = instance.get_func(&mut store, transform).ok_or_else(lost)?;
-                Lane::Component(ComponentLane { transform, buffer: Vec::new() })
+                InstanceLane::Component(ComponentLane { transform, buffer: Vec::new() })
             }
         };
         Ok(Self { store, lane })
@@ -96,13 +97,15 @@ impl Instance {
         one_row: Option<&OneRow>,
         rows: usize,
         inputs: Inputs<'_>,
-    ) -> Result<Place, CallError> {
+    ) -> Result<OutputAt, CallError> {
         stop::set_deadline(&mut self.store, ticks);
         let input = Input::new(rows, inputs, one_row, config.input_bytes_max)?;
         let called = match &mut self.lane {
-            Lane::Core { lane, .. } => lane.call(&mut self.store, config, &input).map(Place::Core),
-            Lane::Component(lane) => {
-                lane.call(&mut self.store, config, &input).map(Place::Component)
+            InstanceLane::Core { lane, .. } => {
+                lane.call(&mut self.store, config, &input).map(OutputAt::Core)
+            }
+            InstanceLane::Component(lane) => {
+                lane.call(&mut self.store, config, &input).map(OutputAt::Component)
             }
         };
         called.map_err(|error| match error {
@@ -112,17 +115,19 @@ impl Instance {
     }
 
     /// The output of the last call, checked to be a batch.
-    pub(crate) fn output(&self, place: Place) -> Result<BatchView<'_>, CallError> {
-        match (&self.lane, place) {
-            (Lane::Core { lane, .. }, Place::Core(place)) => lane.output(&self.store, place),
-            (Lane::Component(lane), Place::Component(place)) => lane.output(&self.store, &place),
-            _ => unreachable!("a place is used on the instance that gave it"),
+    pub(crate) fn output(&self, at: OutputAt) -> Result<BatchView<'_>, CallError> {
+        match (&self.lane, at) {
+            (InstanceLane::Core { lane, .. }, OutputAt::Core(at)) => lane.output(&self.store, at),
+            (InstanceLane::Component(lane), OutputAt::Component(at)) => {
+                lane.output(&self.store, &at)
+            }
+            _ => unreachable!("an output is read on the instance that gave it"),
         }
     }
 
     /// This fresh instance's state, `None` if its memory has more than `bytes_max` bytes.
     pub(crate) fn image(&mut self, bytes_max: usize) -> Option<Image> {
-        let Lane::Core { lane, globals } = &self.lane else { return None };
+        let InstanceLane::Core { lane, globals } = &self.lane else { return None };
         let memory = lane.memory.data(&self.store);
         if memory.len() > bytes_max {
             return None;
@@ -136,7 +141,7 @@ impl Instance {
 
     /// Whether memory has the image's size, so that it can be restored.
     pub(crate) fn can_restore(&self, image: &Image) -> bool {
-        matches!(&self.lane, Lane::Core { lane, .. } if lane.memory.data_size(&self.store) == image.memory_bytes)
+        matches!(&self.lane, InstanceLane::Core { lane, .. } if lane.memory.data_size(&self.store) == image.memory_bytes)
     }
 
     /// Makes memory and globals those of a fresh instance; false if that's not possible.
@@ -144,7 +149,7 @@ impl Instance {
         if !self.can_restore(image) {
             return false;
         }
-        let Lane::Core { lane, globals } = &self.lane else { return false };
+        let InstanceLane::Core { lane, globals } = &self.lane else { return false };
         let (used, rest) = lane.memory.data_mut(&mut self.store).split_at_mut(image.bytes.len());
         used.copy_from_slice(&image.bytes);
         rest.fill(0);

@@ -16,6 +16,7 @@ pub mod config;
 mod engine;
 mod error;
 mod execute;
+mod halving;
 pub mod inspect;
 mod instance;
 mod limiter;

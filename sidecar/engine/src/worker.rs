@@ -19,6 +19,7 @@ use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::{CallError, bounded};
 use crate::execute::StepReport;
+use crate::halving::{Tried, cut, in_halves, may_halve};
 use crate::instance::Instance;
 use crate::plugin::{Plugin, Treatment};
 
@@ -143,26 +144,17 @@ impl Worker {
         check_inputs(plugin, rows, inputs)?;
         let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
         let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
-        let whole = 0..rows;
-        let mut left = vec![whole];
-        while let Some(range) = left.pop() {
-            let copy = |view: &ColumnView<'_>| {
-                let mut column = Column::with_capacity(view.ty(), range.len());
-                column.append(view, range.clone());
-                column
-            };
-            let columns: Vec<Column> = inputs.iter().map(copy).collect();
+        in_halves(0..rows, self.engine.config().rows_max, &mut |range| {
+            let columns = cut(inputs.iter().copied(), range);
             let views: Vec<_> = columns.iter().map(Column::view).collect();
             match self.run_plugin(plugin, range.len(), &views) {
                 Ok(part) => output.append(part),
-                Err(error) if !error.may_split() => return Err(error),
-                Err(error) if range.len() == 1 => output.fail(&error),
-                Err(_) => {
-                    let middle = range.start + range.len() / 2;
-                    left.extend([middle..range.end, range.start..middle]);
-                }
+                Err(error) if may_halve(range, &error) => return Ok(Tried::Broke),
+                Err(error) if error.may_split() => output.fail(&error),
+                Err(error) => return Err(error),
             }
-        }
+            Ok(Tried::Settled)
+        })?;
         Ok(output)
     }
 
@@ -210,8 +202,8 @@ impl Worker {
         let (mut warm, fresh) = self.take(plugin, policy, ticks)?;
         let config = self.engine.config();
         let called = warm.instance.call(config, ticks, plugin.one_row(), rows, inputs);
-        let answered = called.and_then(|place| {
-            let batch = warm.instance.output(place)?;
+        let answered = called.and_then(|at| {
+            let batch = warm.instance.output(at)?;
             let errors = check_output(plugin, rows, &batch)?;
             read(&batch, errors);
             Ok(())

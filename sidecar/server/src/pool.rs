@@ -1,10 +1,10 @@
 //! Things that are costly to make and are used by one call at a time; not a limit: who finds none makes a
 //! new one.
 //!
-//! Each thread has a place of its own, where it nearly always finds what it used last, still in its core's
-//! caches, and meets nobody. Only a thread that finds its place empty looks through the others'. A place is
-//! locked for one move in or out, never across a call. As many idle things are kept as there are places:
-//! calls compute without waiting, so there are never more in use than threads.
+//! Each thread has a shard of its own, where it nearly always finds what it used last, still in its core's
+//! caches, and meets nobody. Only a thread that finds its shard empty looks through the others'. A shard holds one
+//! thing and is locked for one move in or out, never across a call. As many idle things are kept as there are
+//! shards: calls compute without waiting, so there are never more in use than threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -20,15 +20,15 @@ thread_local! {
 /// Idle things of one kind.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
-    places: Box<[Place<T>]>,
+    shards: Box<[Shard<T>]>,
 }
 
 /// On cache lines of its own, so that threads don't slow each other.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Place<T>(Mutex<Option<T>>);
+struct Shard<T>(Mutex<Option<T>>);
 
-impl<T> Place<T> {
+impl<T> Shard<T> {
     /// What is there, unless somebody is looking at it just now.
     fn open(&self) -> Option<MutexGuard<'_, Option<T>>> {
         match self.0.try_lock() {
@@ -40,41 +40,41 @@ impl<T> Place<T> {
 }
 
 impl<T> Pool<T> {
-    /// A pool with `places` places, at least one.
-    pub(crate) fn new(places: usize) -> Self {
-        Self { places: (0..places.max(1)).map(|_| Place(Mutex::new(None))).collect() }
+    /// A pool of so many shards, at least one.
+    pub(crate) fn new(shards: usize) -> Self {
+        Self { shards: (0..shards.max(1)).map(|_| Shard(Mutex::new(None))).collect() }
     }
 
-    /// This thread's place first, then the others.
-    fn places(&self) -> impl Iterator<Item = MutexGuard<'_, Option<T>>> {
-        let mine = THREAD.with(|thread| *thread) % self.places.len();
-        let (before, from_mine) = self.places.split_at(mine);
-        from_mine.iter().chain(before).filter_map(Place::open)
+    /// This thread's shard first, then the others.
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Option<T>>> {
+        let mine = THREAD.with(|thread| *thread) % self.shards.len();
+        let (before, from_mine) = self.shards.split_at(mine);
+        from_mine.iter().chain(before).filter_map(Shard::open)
     }
 
     /// An idle thing, the one this thread used last if it is there; or a new one.
     pub(crate) fn take(&self, make: impl FnOnce() -> T) -> T {
-        self.places().find_map(|mut place| place.take()).unwrap_or_else(make)
+        self.shards().find_map(|mut shard| shard.take()).unwrap_or_else(make)
     }
 
-    /// Keeps it for the next, or drops it if every place is taken.
+    /// Keeps it for the next, or drops it if every shard has one.
     pub(crate) fn give_back(&self, thing: T) {
-        let free = self.places().find(|place| place.is_none());
-        if let Some(mut place) = free {
-            *place = Some(thing);
+        let free = self.shards().find(|shard| shard.is_none());
+        if let Some(mut shard) = free {
+            *shard = Some(thing);
         }
     }
 
     /// Drops what is idle.
     pub(crate) fn clear(&self) {
-        while self.places().find_map(|mut place| place.take()).is_some() {}
+        while self.shards().find_map(|mut shard| shard.take()).is_some() {}
     }
 
-    /// Lets `work` have what is in this thread's place.
+    /// Lets `work` have what is in this thread's shard.
     pub(crate) fn with_mine(&self, work: impl FnOnce(&mut T)) {
-        let mine = THREAD.with(|thread| *thread) % self.places.len();
-        if let Some(mut place) = self.places[mine].open()
-            && let Some(thing) = place.as_mut()
+        let mine = THREAD.with(|thread| *thread) % self.shards.len();
+        if let Some(mut shard) = self.shards[mine].open()
+            && let Some(thing) = shard.as_mut()
         {
             work(thing);
         }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_keeps_no_more_than_it_has_places() {
+    fn a_pool_keeps_no_more_than_it_has_shards() {
         let pool = Pool::new(2);
         (1..=3).for_each(|number| pool.give_back(number));
         let mut taken = [pool.take(|| 9), pool.take(|| 9)];
@@ -111,6 +111,6 @@ mod tests {
         let elsewhere = std::thread::scope(|scope| scope.spawn(|| pool.take(|| 9)).join());
         assert_eq!(elsewhere.ok(), Some(8));
         assert_eq!(pool.take(|| 9), 9, "it is not here any more");
-        pool.with_mine(|_| panic!("the place is empty"));
+        pool.with_mine(|_| panic!("the shard is empty"));
     }
 }

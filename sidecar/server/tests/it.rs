@@ -243,6 +243,19 @@ pub(crate) fn weather(airport: &str, event_us: i64, wind: f64) -> pb::IngestRequ
     }
 }
 
+/// One message of a bulk load that replaces the weather.
+pub(crate) fn bulk(keys: &[&str], wind: f64) -> pb::LoadRequest {
+    let keys: Vec<_> = keys.iter().map(|key| Some(*key)).collect();
+    pb::LoadRequest {
+        view: "weather".into(),
+        mode: pb::LoadMode::Replace as i32,
+        event_us: vec![NOON; keys.len()],
+        features: vec![floats("wind", &vec![wind; keys.len()])],
+        keys: vec![texts("faa", &keys)],
+        ..pb::LoadRequest::default()
+    }
+}
+
 /// The values of a float64 feature.
 pub(crate) fn float64s(answer: &pb::GetFeaturesResponse, index: usize) -> Vec<f64> {
     answer.columns[index].column.as_ref().unwrap().float64s.clone()

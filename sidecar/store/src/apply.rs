@@ -1,5 +1,5 @@
-//! The one thread that writes: read, compare by stamp, write; not the encoding of rows, which the
-//! caller's thread does before it queues.
+//! The one thread that writes: read, compare by stamp, write; not the queue before it (`queue.rs`), and not the encoding
+//! of rows, which the caller's thread does before it queues.
 //!
 //! One writer makes read-compare-write exact without locks: of two rows of a key the greater
 //! (event time, known time) stays, and on a tie the later arrival, whoever sent them and in whatever
@@ -7,39 +7,26 @@
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
 //! (`promotion.rs`) or the clock says so.
 //!
-//! Limits: the queue ([`crate::StoreConfig::queue_commands_max`]) refuses when full. The short steps
-//! of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic here poisons the store:
-//! every later write is refused, loudly.
+//! The short steps of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic
+//! here poisons the store: every later write is refused, loudly.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use skewless_catalog::visibility::Stamp;
 
-use crate::config::{GROUP_ROWS_MAX, SOURCE_BYTES_MAX};
+use crate::config::GROUP_ROWS_MAX;
 use crate::error::StoreError;
-use crate::live::{Live, Shared, Slot};
+use crate::live::{Live, Shared, StoredView};
 use crate::pending;
 use crate::pending::KeyAndRow;
-use crate::promotion::Ticket;
+use crate::queue::{ApplyCommand, Command};
 use crate::row::Row;
-use crate::rows::{Encoded, Rows, encode, in_time};
-use crate::views::ViewHandle;
-use crate::writes::{Place, Writes, corrupt_row};
-
-/// Where a source stands once these rows are applied; stored in the same batch as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceOffset {
-    /// The source's name, at most [`SOURCE_BYTES_MAX`] bytes.
-    pub source: String,
-    /// Everything up to here was applied.
-    pub offset: u64,
-}
+use crate::rows::Encoded;
+use crate::writes::{RowKey, Writes, corrupt_row};
 
 /// What became of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,163 +52,8 @@ pub struct Applied {
     pub synced: bool,
 }
 
-pub(crate) type Control = Box<dyn FnOnce(&Arc<Shared>) + Send>;
-
-pub(crate) enum Command {
-    Apply(Box<ApplyCommand>),
-    /// Wakes the thread, which promotes what is wanted (`promotion.rs`) before any command.
-    Wake,
-    /// Anything rare that must not run beside a write.
-    Control(Control),
-}
-
-pub(crate) struct ApplyCommand {
-    slot: Arc<Slot>,
-    rows: Encoded,
-    now_us: i64,
-    source: Option<SourceOffset>,
-    reply: SyncSender<Result<Applied, StoreError>>,
-}
-
-/// The sending end of the queue and the thread behind it; dropping it ends the thread after what is
-/// queued was applied.
-pub(crate) struct Applier {
-    shared: Arc<Shared>,
-    queue: Option<SyncSender<Command>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Applier {
-    pub(crate) fn start(shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let (queue, commands) = sync_channel(shared.config.queue_commands_max);
-        let theirs = shared.clone();
-        let run = move || run(&theirs, &commands);
-        let thread = std::thread::Builder::new().name("store-apply".to_owned()).spawn(run);
-        let thread = thread.map_err(|error| StoreError::io(&shared.dir, &error))?;
-        Ok(Self { shared, queue: Some(queue), thread: Some(thread) })
-    }
-
-    /// Queues rows and waits until they are written. Refuses at once if the queue is full.
-    pub(crate) fn apply(
-        &self,
-        view: &ViewHandle,
-        rows: &Rows,
-        now_us: i64,
-        source: Option<SourceOffset>,
-    ) -> Result<Applied, StoreError> {
-        let now_us = in_time(view, None, now_us)?;
-        check_source(source.as_ref())?;
-        let rows = encode(&self.shared, view, rows)?;
-        let (reply, answer) = sync_channel(1);
-        let slot = view.slot.clone();
-        let command = ApplyCommand { slot, rows, now_us, source, reply };
-        self.offer(Command::Apply(Box::new(command)))?;
-        answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
-    }
-
-    /// Waits until every row due at `t_us` can be read, at most so long: the thread may be at a bulk load.
-    pub(crate) fn promote(&self, t_us: i64, wait_max: Duration) -> Result<(), StoreError> {
-        let ticket = self.ask(t_us)?;
-        let waited = self.shared.promotions.wait(ticket, wait_max);
-        waited.unwrap_or_else(|| match self.shared.poisoned.get() {
-            Some(_) => Err(self.poisoned()),
-            None => {
-                let waited_ms = u64::try_from(wait_max.as_millis()).unwrap_or(u64::MAX);
-                Err(StoreError::Busy { waited_ms })
-            }
-        })
-    }
-
-    /// Asks for promotion without waiting.
-    pub(crate) fn promote_soon(&self, t_us: i64) {
-        // Poisoned: whoever needs the promotion is told.
-        let _ = self.ask(t_us);
-    }
-
-    fn ask(&self, t_us: i64) -> Result<Ticket, StoreError> {
-        let ticket = self.shared.promotions.ask(t_us);
-        if ticket.first {
-            match self.offer(Command::Wake) {
-                // What is in a full queue wakes the thread, too.
-                Ok(()) | Err(StoreError::QueueFull { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ticket)
-    }
-
-    /// Runs something on the apply thread and waits for its result.
-    pub(crate) fn control<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&Arc<Shared>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = sync_channel(1);
-        self.send(Command::Control(Box::new(move |shared| {
-            // The caller waits for it; if it went away, nobody needs the result.
-            let _ = reply.send(run(shared));
-        })))?;
-        answer.recv().unwrap_or_else(|_| Err(self.poisoned()))
-    }
-
-    /// Runs something on the apply thread without waiting for it.
-    pub(crate) fn control_soon(&self, run: impl FnOnce(&Arc<Shared>) + Send + 'static) {
-        // Full or poisoned: whoever asks, asks again.
-        let _ = self.offer(Command::Control(Box::new(run)));
-    }
-
-    fn offer(&self, command: Command) -> Result<(), StoreError> {
-        let queue = self.queue.as_ref().ok_or_else(|| self.poisoned())?;
-        queue.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => {
-                StoreError::QueueFull { limit: self.shared.config.queue_commands_max }
-            }
-            TrySendError::Disconnected(_) => self.poisoned(),
-        })
-    }
-
-    fn send(&self, command: Command) -> Result<(), StoreError> {
-        let queue = self.queue.as_ref().ok_or_else(|| self.poisoned())?;
-        queue.send(command).map_err(|_| self.poisoned())
-    }
-
-    fn poisoned(&self) -> StoreError {
-        let message = self.shared.poisoned.get().cloned();
-        StoreError::Poisoned { message: message.unwrap_or_else(|| "it ended".to_owned()) }
-    }
-}
-
-impl Applier {
-    /// Ends the thread after what is queued was applied.
-    pub(crate) fn stop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic in it was caught and noted; there is nothing else to learn here.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Applier {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn check_source(source: Option<&SourceOffset>) -> Result<(), StoreError> {
-    let came = source.map_or(0, |source| source.source.len());
-    if came <= SOURCE_BYTES_MAX {
-        return Ok(());
-    }
-    let at = " bytes in a source's name".to_owned();
-    Err(StoreError::OverLimit {
-        name: "SOURCE_BYTES_MAX",
-        limit: SOURCE_BYTES_MAX as u64,
-        came: came as u64,
-        at,
-    })
-}
-
-fn run(shared: &Arc<Shared>, commands: &Receiver<Command>) {
+/// The apply thread's life.
+pub(crate) fn run(shared: &Arc<Shared>, commands: &Receiver<Command>) {
     // Ends when the store is dropped, or with the first panic.
     while let Ok(first) = commands.recv() {
         let turn = catch_unwind(AssertUnwindSafe(|| turn(shared, first, commands)));
@@ -285,9 +117,9 @@ struct Group {
 
 impl Group {
     fn take(&mut self, shared: &Shared, command: ApplyCommand) {
-        let ApplyCommand { slot, rows, now_us, source, reply } = command;
+        let ApplyCommand { stored, rows, now_us, source, reply } = command;
         self.rows += rows.len();
-        let done = self.judge(shared, &slot, &rows, now_us);
+        let done = self.judge(shared, &stored, &rows, now_us);
         if let (Ok(_), Some(source)) = (&done, source) {
             self.writes.offsets.insert(source.source, source.offset);
         }
@@ -297,12 +129,12 @@ impl Group {
     fn judge(
         &mut self,
         shared: &Shared,
-        slot: &Arc<Slot>,
+        stored: &Arc<StoredView>,
         rows: &Encoded,
         now_us: i64,
     ) -> Result<Vec<Verdict>, StoreError> {
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
         if shared.next_due_us.load(Ordering::SeqCst) <= now_us {
             self.write(shared)?;
@@ -310,27 +142,27 @@ impl Group {
         }
         let live = shared.pinned()?;
         let plan = |(key, row, stamp): (&[u8], &[u8], &Stamp)| {
-            let due_us = slot.rule.due_us(stamp);
-            let place = if due_us > now_us {
+            let due_us = stored.rule.due_us(stamp);
+            let row_key = if due_us > now_us {
                 let key = pending::wait_key(due_us, key, stamp.event_us, stamp.known_us);
-                Place { slot: slot.index, waits: true, key }
+                RowKey { view: stored.index, waits: true, key }
             } else {
-                Place { slot: slot.index, waits: false, key: key.to_vec() }
+                RowKey { view: stored.index, waits: false, key: key.to_vec() }
             };
-            (place, row.to_vec(), *stamp, due_us)
+            (row_key, row.to_vec(), *stamp, due_us)
         };
         let planned: Vec<_> = rows.iter().map(plan).collect();
         // All that can fail comes first, so that half a command is never written.
-        for (place, ..) in &planned {
-            self.writes.load(shared, &live, slot, place)?;
+        for (row_key, ..) in &planned {
+            self.writes.load(shared, &live, stored, row_key)?;
         }
         let mut verdicts = Vec::with_capacity(planned.len());
-        for (place, row, stamp, due_us) in planned {
-            if place.waits {
+        for (row_key, row, stamp, due_us) in planned {
+            if row_key.waits {
                 // Before it is written, so that no reader can see it and miss it.
                 shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);
             }
-            verdicts.push(self.writes.upsert(place, row, &stamp));
+            verdicts.push(self.writes.upsert(row_key, row, &stamp));
         }
         Ok(verdicts)
     }
@@ -382,10 +214,10 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let live = shared.pinned()?;
-    for (slot, _) in live.views() {
+    for (stored, _) in live.views() {
         loop {
-            let due = pending::due(shared, &live, slot.index, t_us)?;
-            promote_rows(shared, &live, slot, due.rows)?;
+            let due = pending::due(shared, &live, stored.index, t_us)?;
+            promote_rows(shared, &live, stored, due.rows)?;
             if !due.more {
                 break;
             }
@@ -399,23 +231,20 @@ pub(crate) fn promote(shared: &Shared, t_us: i64) -> Result<(), StoreError> {
 fn promote_rows(
     shared: &Shared,
     live: &Live,
-    slot: &Slot,
+    stored: &StoredView,
     due: Vec<KeyAndRow>,
 ) -> Result<(), StoreError> {
     let mut writes = Writes::default();
     for (wait_key, row) in due {
         let waiting = pending::parse(&wait_key);
-        let key = waiting.ok_or_else(|| pending::corrupt(shared, &slot.view))?.key.to_vec();
+        let key = waiting.ok_or_else(|| pending::corrupt(shared, &stored.view))?.key.to_vec();
         let stamp = Row::parse_times(&row)
-            .map_err(|error| corrupt_row(shared, &slot.view, &error))?
+            .map_err(|error| corrupt_row(shared, &stored.view, &error))?
             .stamp();
-        let place = Place { slot: slot.index, waits: false, key };
-        writes.load(shared, live, slot, &place)?;
-        writes.upsert(place, row.into_vec(), &stamp);
-        writes.remove(Place { slot: slot.index, waits: true, key: wait_key.into_vec() });
+        let row_key = RowKey { view: stored.index, waits: false, key };
+        writes.load(shared, live, stored, &row_key)?;
+        writes.upsert(row_key, row.into_vec(), &stamp);
+        writes.remove(RowKey { view: stored.index, waits: true, key: wait_key.into_vec() });
     }
     writes.write(shared)
 }
-
-#[cfg(test)]
-mod tests;

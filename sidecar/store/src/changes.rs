@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::writes::Place;
+use crate::writes::RowKey;
 
 /// What a noted key takes besides its bytes, about.
 const OVERHEAD_BYTES: usize = 64;
@@ -20,7 +20,7 @@ const OVERHEAD_BYTES: usize = 64;
 pub(crate) struct Changes(Mutex<Option<Noted>>);
 
 struct Noted {
-    slot: usize,
+    view: usize,
     bytes_max: usize,
     bytes: usize,
     keys: Keys,
@@ -43,10 +43,10 @@ impl Keys {
 }
 
 impl Changes {
-    /// Notes the keys of a slot from now on, and none of before. Only the apply thread.
-    pub(crate) fn start(&self, slot: usize, bytes_max: usize) {
+    /// Notes the keys of a view from now on, and none of before. Only the apply thread.
+    pub(crate) fn start(&self, view: usize, bytes_max: usize) {
         let (bytes, keys, over) = (0, Keys::default(), false);
-        *self.lock() = Some(Noted { slot, bytes_max, bytes, keys, over });
+        *self.lock() = Some(Noted { view, bytes_max, bytes, keys, over });
     }
 
     pub(crate) fn stop(&self) {
@@ -54,10 +54,10 @@ impl Changes {
     }
 
     /// Notes what a batch wrote. Only the apply thread, after the batch was written, or may have been.
-    pub(crate) fn note<'a>(&self, places: impl Iterator<Item = &'a Place>) {
+    pub(crate) fn note<'a>(&self, row_keys: impl Iterator<Item = &'a RowKey>) {
         if let Some(noted) = self.lock().as_mut() {
-            let slot = noted.slot;
-            places.filter(|place| place.slot == slot).for_each(|place| noted.note(place));
+            let view = noted.view;
+            row_keys.filter(|row_key| row_key.view == view).for_each(|row_key| noted.note(row_key));
         }
     }
 
@@ -84,16 +84,16 @@ impl Changes {
 }
 
 impl Noted {
-    fn note(&mut self, place: &Place) {
+    fn note(&mut self, row_key: &RowKey) {
         if self.over {
             return;
         }
-        let keys = if place.waits { &mut self.keys.waits } else { &mut self.keys.rows };
-        if keys.contains(&place.key) {
+        let keys = if row_key.waits { &mut self.keys.waits } else { &mut self.keys.rows };
+        if keys.contains(&row_key.key) {
             return;
         }
-        self.bytes += place.key.len() + OVERHEAD_BYTES;
-        keys.insert(place.key.clone());
+        self.bytes += row_key.key.len() + OVERHEAD_BYTES;
+        keys.insert(row_key.key.clone());
         if self.bytes > self.bytes_max {
             self.over = true;
             self.keys = Keys::default();

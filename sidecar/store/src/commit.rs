@@ -16,7 +16,7 @@
 //!
 //! Nobody but this file writes to the new generation, and until the last step it holds the loaded rows only. Whether a
 //! row of the old one survives is asked of these: it does if the load has no row of its key or one with an older
-//! stamp (`survives`). Say a key was read last at a moment *m*.
+//! stamp (`reading.rs`). Say a key was read last at a moment *m*.
 //!
 //! * *It is read as it is in the end.* A write to it after *m* would have been noted after *m*, hence taken after *m*,
 //!   by this thread or in the last step, and the key would have been read again. Writes before the begin are
@@ -40,24 +40,27 @@
 //! writer is so much faster that it is reached, the last step reads everything once more and all else waits, as long
 //! as that takes: slow, and right.
 
+mod reading;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use rocksdb::{DBRawIteratorWithThreadMode, IngestExternalFileOptions, WriteBatch};
+use rocksdb::{IngestExternalFileOptions, WriteBatch};
 
-use crate::apply::{Applier, promote, publish as publish_sequence};
+use crate::apply::{promote, publish as publish_sequence};
 use crate::changes::Keys;
 use crate::config::{CHANGED_BYTES_MAX, LAST_KEYS_MAX, MERGE_ROWS, ROUNDS_MAX};
 use crate::error::StoreError;
 use crate::fault::list_anew;
-use crate::live::{Db, Family, Generation, Live, Shared, Slot};
-use crate::loader::{Chunk, CommitMode, CommitReport, Loader, write_file};
+use crate::generation::{claim, create_generation, drop_generation, find_generation};
+use crate::live::{Db, Family, Generation, Live, Shared, StoredView};
+use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::{Meta, ViewRecord, rows_family};
-use crate::row::Row;
-use crate::views::{claim, create_generation, drop_generation, find_generation};
-use crate::writes::corrupt_row;
+use crate::queue::Applier;
 use crate::{options, pending};
+
+use self::reading::Kept;
 
 /// How much is done at once; tests have it small.
 #[derive(Clone, Copy)]
@@ -163,23 +166,23 @@ impl Merge {
         now_us: i64,
         pace: Pace,
     ) -> Result<Self, StoreError> {
-        let slot = &loader.view.slot;
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        let stored = &loader.view.stored;
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
         promote(shared, now_us)?;
         let live = shared.pinned()?;
-        let old = live.generation(slot)?.number;
+        let old = live.generation(stored)?.number;
         let number = claim(shared, &live)?;
         if let Err(error) = take_in(shared, &live, &loader, number) {
             // Nothing points at it yet.
-            drop_generation(shared, &live, &slot.view, number);
+            drop_generation(shared, &live, &stored.view, number);
             list_anew(shared, &live);
             return Err(error);
         }
         let at = match mode {
             CommitMode::Merge => {
-                shared.changes.start(slot.index, pace.changed_bytes_max);
+                shared.changes.start(stored.index, pace.changed_bytes_max);
                 At::Rows(Vec::new())
             }
             CommitMode::Replace => At::End,
@@ -188,146 +191,20 @@ impl Merge {
         Ok(Self { loader, mode, number, old, pace, at, changed, lost, kept })
     }
 
-    /// Reads all that is to be read beside writes.
-    fn read(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        while self.step(shared)? {}
-        Ok(())
-    }
-
-    /// Reads a part of it; `false`: there is nothing left.
-    fn step(&mut self, shared: &Shared) -> Result<bool, StoreError> {
-        if self.lost {
-            return Ok(false);
-        }
-        if let Some(keys) = self.changed.take() {
-            self.read_again(shared, &keys)?;
-            return Ok(true);
-        }
-        if matches!(self.at, At::End) {
-            return Ok(false);
-        }
-        // While there is room for what is written during it.
-        if shared.changes.bytes() > self.pace.changed_bytes_max / 2 {
-            self.changed = shared.changes.take();
-            self.lost = self.changed.is_none();
-            return Ok(true);
-        }
-        self.slice(shared)?;
-        Ok(true)
-    }
-
-    /// Reads the next rows of the old generation.
-    fn slice(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        let sides = self.sides(shared)?;
-        let (waits, from) = match std::mem::replace(&mut self.at, At::End) {
-            At::Rows(from) => (false, from),
-            At::Waits(from) => (true, from),
-            At::End => return Ok(()),
-        };
-        let (old, new) = sides.families(waits);
-        let mut olds = sides.live.db.raw_iterator_cf(&old.handle);
-        let mut news = sides.live.db.raw_iterator_cf(&new.handle);
-        olds.seek(&from);
-        news.seek(&from);
-        self.kept.begin(waits);
-        for _ in 0..self.pace.rows {
-            let (Some(key), Some(row)) = (olds.key(), olds.value()) else { break };
-            while news.key().is_some_and(|at| at < key) {
-                news.next();
-            }
-            let loaded = match (news.key(), news.value()) {
-                (Some(at), Some(loaded)) if at == key => Some(loaded),
-                _ => None,
-            };
-            if survives(shared, self.loader.view.name(), row, loaded)? {
-                self.kept.add(key.to_vec(), Some(row.to_vec()));
-                self.write(shared, false)?;
-            }
-            olds.next();
-        }
-        check(shared, &olds)?;
-        check(shared, &news)?;
-        self.at = match (olds.key(), waits) {
-            (Some(key), false) => At::Rows(key.to_vec()),
-            (Some(key), true) => At::Waits(key.to_vec()),
-            (None, false) => At::Waits(Vec::new()),
-            (None, true) => At::End,
-        };
-        if olds.key().is_none() {
-            self.write(shared, true)?;
-        }
-        Ok(())
-    }
-
-    /// Reads keys that were written since they were read, or since the begin.
-    fn read_again(&mut self, shared: &Shared, keys: &Keys) -> Result<(), StoreError> {
-        // What was read before comes before it.
-        self.write(shared, true)?;
-        for (waits, keys) in [(false, &keys.rows), (true, &keys.waits)] {
-            let mut keys = keys.iter().peekable();
-            while keys.peek().is_some() {
-                let sides = self.sides(shared)?;
-                self.kept.begin(waits);
-                for key in keys.by_ref().take(self.pace.rows) {
-                    self.read_key(shared, &sides, waits, key)?;
-                    self.write(shared, false)?;
-                }
-            }
-            self.write(shared, true)?;
-        }
-        Ok(())
-    }
-
-    fn read_key(
-        &mut self,
-        shared: &Shared,
-        sides: &Sides,
-        waits: bool,
-        key: &[u8],
-    ) -> Result<(), StoreError> {
-        let get = |family: &Family| {
-            let found = sides.live.db.get_pinned_cf(&family.handle, key);
-            found.map_err(|error| shared.rocks(error))
-        };
-        let (old, new) = sides.families(waits);
-        let (row, loaded) = (get(old)?, get(new)?);
-        if let Some(row) = row {
-            if survives(shared, self.loader.view.name(), &row, loaded.as_deref())? {
-                self.kept.add(key.to_vec(), Some(row.to_vec()));
-            }
-        } else if waits && loaded.is_none() {
-            // It waited and was promoted; it may have been kept before.
-            self.kept.add(key.to_vec(), None);
-        }
-        Ok(())
-    }
-
-    /// Writes what was kept to a file if it is enough for one, or if this reading ends.
-    fn write(&mut self, shared: &Shared, ends: bool) -> Result<(), StoreError> {
-        let Kept { chunk, files, waits, readings, .. } = &mut self.kept;
-        if !chunk.entries.is_empty() && (ends || chunk.bytes >= shared.config.stage_bytes) {
-            let path = self.loader.dir.join(format!("kept-{}-{}.sst", readings, files.len()));
-            write_file(shared, &path, std::mem::take(chunk).entries)?;
-            files.push(KeptFile { path, waits: *waits, reading: *readings });
-        }
-        *readings += usize::from(ends);
-        Ok(())
-    }
-
     /// Both generations; pinned for a moment only, so that neither swaps nor a closing wait for a merge.
     fn sides(&self, shared: &Shared) -> Result<Sides, StoreError> {
-        let slot = &self.loader.view.slot;
+        let stored = &self.loader.view.stored;
         let live = shared.pinned()?;
-        if slot.retired.load(Ordering::Acquire) {
-            return Err(StoreError::Retired { view: slot.view.clone() });
+        if stored.retired.load(Ordering::Acquire) {
+            return Err(StoreError::Retired { view: stored.view.clone() });
         }
-        let old = live.generation(slot)?.clone();
+        let old = live.generation(stored)?.clone();
         // Only another commit drops what nobody points at, and there is none.
-        let there = live.db.cf_handle(&rows_family(&slot.view, self.number)).is_some();
+        let there = live.db.cf_handle(&rows_family(&stored.view, self.number)).is_some();
         if old.number != self.old || !there {
             return Err(StoreError::Closed { dir: shared.dir.clone() });
         }
-        let new = find_generation(shared, &live.db, &slot.view, self.number)?;
+        let new = find_generation(shared, &live.db, &stored.view, self.number)?;
         Ok(Sides { live, old, new })
     }
 
@@ -342,12 +219,12 @@ impl Merge {
             }
         };
         shared.changes.stop();
-        let slot = &self.loader.view.slot;
+        let stored = &self.loader.view.stored;
         let db = made.next.db.clone();
-        publish(shared, slot, self.number, made)?;
+        publish(shared, stored, self.number, made)?;
         publish_sequence(shared);
         if let Ok(live) = shared.pinned() {
-            drop_generation(shared, &live, &slot.view, self.old);
+            drop_generation(shared, &live, &stored.view, self.old);
         }
         // The load stands. A read that needs what is due asks for it again, and is told what is wrong.
         if let Err(error) = promote(shared, now_us) {
@@ -389,21 +266,9 @@ impl Merge {
             ingest(shared, &live.db, family, files.iter().map(|file| &file.path).collect())?;
         }
         let mut next = live.successor();
-        next.generations[self.loader.view.slot.index] = Some(Arc::new(new));
+        next.generations[self.loader.view.stored.index] = Some(Arc::new(new));
         let due_us = pending::next_due_us(shared, &next)?;
         Ok(Some(Made { next, due_us }))
-    }
-
-    /// Reads everything anew. Only on the apply thread, where nothing is written meanwhile.
-    fn read_all(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        let view = self.loader.view.name();
-        tracing::warn!(%view, "too much is written to a view for a merge beside it: writes wait for the rest of it");
-        self.kept = Kept { readings: self.kept.readings + 1, ..Kept::default() };
-        self.at = At::Rows(Vec::new());
-        while !matches!(self.at, At::End) {
-            self.slice(shared)?;
-        }
-        Ok(())
     }
 
     /// Drops what was made. Runs on the apply thread, before `meta` points at it.
@@ -417,42 +282,10 @@ impl Merge {
     }
 }
 
-/// What the new generation keeps of the old one.
-#[derive(Default)]
-struct Kept {
-    /// What the next file will hold, and whether these are rows that wait.
-    chunk: Chunk,
-    waits: bool,
-    /// In the order in which their rows were read.
-    files: Vec<KeptFile>,
-    /// Readings that ended so far. A reading has each key once, in order.
-    readings: usize,
-    /// Rows kept, without those that wait.
-    count: u64,
-}
-
-struct KeptFile {
-    path: PathBuf,
-    waits: bool,
-    reading: usize,
-}
-
-impl Kept {
-    /// Says which kind is added; what was added of the other kind has been written.
-    fn begin(&mut self, waits: bool) {
-        self.waits = waits;
-    }
-
-    fn add(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
-        self.count += u64::from(!self.waits);
-        self.chunk.add(key, row);
-    }
-}
-
 /// Makes the new generation with the loaded rows alone.
 fn take_in(shared: &Shared, live: &Live, loader: &Loader, number: u64) -> Result<(), StoreError> {
-    let slot = &loader.view.slot;
-    let new = create_generation(shared, live, &slot.view, number, &slot.ttl_us)?;
+    let stored = &loader.view.stored;
+    let new = create_generation(shared, live, &stored.view, number, &stored.ttl_us)?;
     if !loader.row_files.is_empty() {
         ingest(shared, &live.db, &new.rows, loader.row_files.iter().collect())?;
     }
@@ -461,24 +294,6 @@ fn take_in(shared: &Shared, live: &Live, loader: &Loader, number: u64) -> Result
         ingest(shared, &live.db, &new.wait, vec![file])?;
     }
     Ok(())
-}
-
-/// Whether a row of the old generation is kept beside what was loaded for its key, which counts as arriving now.
-fn survives(
-    shared: &Shared,
-    view: &str,
-    row: &[u8],
-    loaded: Option<&[u8]>,
-) -> Result<bool, StoreError> {
-    let stamp = |row: &[u8]| {
-        let row = Row::parse_times(row).map_err(|error| corrupt_row(shared, view, &error))?;
-        Ok::<_, StoreError>(row.stamp())
-    };
-    let there = stamp(row)?;
-    Ok(match loaded {
-        Some(loaded) => !stamp(loaded)?.replaces(&there),
-        None => true,
-    })
 }
 
 /// Takes files into a family. None of their keys may be in another of them.
@@ -498,20 +313,20 @@ fn ingest(
     })
 }
 
-/// An iterator that met an error looks like one at its end.
-fn check(shared: &Shared, scan: &DBRawIteratorWithThreadMode<'_, Db>) -> Result<(), StoreError> {
-    scan.status().map_err(|error| shared.rocks(error))
-}
-
 /// Points `meta`, then the readers, at the new generation. Only the write itself can fail: once it is in the log the
 /// next open takes the new generation, so this process must not go on with the old one.
-fn publish(shared: &Shared, slot: &Slot, number: u64, made: Made) -> Result<(), StoreError> {
+fn publish(
+    shared: &Shared,
+    stored: &StoredView,
+    number: u64,
+    made: Made,
+) -> Result<(), StoreError> {
     let Made { next, due_us } = made;
     let meta = Meta { db: &next.db, family: &next.meta };
     let mut batch = WriteBatch::default();
-    let (entity, columns) = (slot.entity.get(), slot.columns.load());
-    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
-    meta.put_view(&mut batch, &slot.view, &record);
+    let (entity, columns) = (stored.entity.get(), stored.columns.load());
+    let record = ViewRecord::new(number, entity, &stored.keys, &columns, &stored.rule);
+    meta.put_view(&mut batch, &stored.view, &record);
     shared.write(&next, batch, &options::write_durably())?;
     // Lowered before readers can see the waiting rows, never later than one of them.
     shared.next_due_us.fetch_min(due_us, Ordering::SeqCst);

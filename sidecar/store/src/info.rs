@@ -75,10 +75,10 @@ pub struct ViewInfo {
 pub(crate) fn info(shared: &Shared) -> Result<StoreInfo, StoreError> {
     let live = shared.pinned()?;
     let mut views = Vec::new();
-    for (slot, generation) in live.views() {
+    for (stored, generation) in live.views() {
         let number = |family, name| number(shared, &live, family, name);
         views.push(ViewInfo {
-            view: slot.view.clone(),
+            view: stored.view.clone(),
             generation: generation.number,
             loaded: has_rows(shared, &live, generation)?,
             rows_estimate: number(&generation.rows, "rocksdb.estimate-num-keys")?,

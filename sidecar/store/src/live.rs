@@ -59,7 +59,7 @@ pub(crate) struct Generation {
 }
 
 /// A view as long as its rows stay readable: same entity, same keys, same types, same due times.
-pub(crate) struct Slot {
+pub(crate) struct StoredView {
     /// Index into [`Live::generations`].
     pub(crate) index: usize,
     pub(crate) view: String,
@@ -74,16 +74,40 @@ pub(crate) struct Slot {
     pub(crate) columns: ArcSwap<Columns>,
     /// Replaced by an incompatible definition: no more writes.
     pub(crate) retired: AtomicBool,
-    /// Held by whoever is bound to this slot; a retired slot nobody is bound to is let go.
+    /// Held by whoever is bound to this view; a retired one nobody is bound to is let go.
     pub(crate) token: Arc<()>,
+}
+
+impl StoredView {
+    pub(crate) fn new(
+        index: usize,
+        view: &str,
+        entity: Option<String>,
+        keys: Vec<Type>,
+        rule: Rule,
+        ttl_us: Arc<AtomicI64>,
+        columns: Columns,
+    ) -> Self {
+        Self {
+            index,
+            view: view.to_owned(),
+            entity: entity.map(OnceLock::from).unwrap_or_default(),
+            keys,
+            rule,
+            ttl_us,
+            columns: ArcSwap::from_pointee(columns),
+            retired: AtomicBool::new(false),
+            token: Arc::new(()),
+        }
+    }
 }
 
 /// What readers pin.
 pub(crate) struct Live {
-    /// By slot index; `None` once a retired slot was let go.
+    /// By [`StoredView::index`]; `None` once a retired view was let go.
     pub(crate) generations: Vec<Option<Arc<Generation>>>,
-    pub(crate) slots: Vec<Option<Arc<Slot>>>,
-    /// The current slot of each view.
+    pub(crate) stored: Vec<Option<Arc<StoredView>>>,
+    /// Of each view the index of the one that is current.
     pub(crate) current: HashMap<String, usize>,
     pub(crate) meta: Arc<Family>,
     pub(crate) db: Arc<Db>,
@@ -94,23 +118,23 @@ impl Live {
     pub(crate) fn successor(&self) -> Self {
         Self {
             generations: self.generations.clone(),
-            slots: self.slots.clone(),
+            stored: self.stored.clone(),
             current: self.current.clone(),
             meta: self.meta.clone(),
             db: self.db.clone(),
         }
     }
 
-    pub(crate) fn generation(&self, slot: &Slot) -> Result<&Arc<Generation>, StoreError> {
-        let found = self.generations.get(slot.index).and_then(Option::as_ref);
-        found.ok_or_else(|| StoreError::Retired { view: slot.view.clone() })
+    pub(crate) fn generation(&self, stored: &StoredView) -> Result<&Arc<Generation>, StoreError> {
+        let found = self.generations.get(stored.index).and_then(Option::as_ref);
+        found.ok_or_else(|| StoreError::Retired { view: stored.view.clone() })
     }
 
-    /// The current slots with their generations.
-    pub(crate) fn views(&self) -> impl Iterator<Item = (&Arc<Slot>, &Arc<Generation>)> {
-        let both = self.slots.iter().zip(&self.generations);
-        both.filter_map(|(slot, generation)| Some((slot.as_ref()?, generation.as_ref()?)))
-            .filter(|(slot, _)| !slot.retired.load(Ordering::Acquire))
+    /// The current views with their generations.
+    pub(crate) fn views(&self) -> impl Iterator<Item = (&Arc<StoredView>, &Arc<Generation>)> {
+        let both = self.stored.iter().zip(&self.generations);
+        both.filter_map(|(stored, generation)| Some((stored.as_ref()?, generation.as_ref()?)))
+            .filter(|(stored, _)| !stored.retired.load(Ordering::Acquire))
     }
 }
 

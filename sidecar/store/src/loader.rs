@@ -144,7 +144,7 @@ impl Loader {
                 self.finish_key();
                 self.key = key.to_vec();
             }
-            let due_us = self.view.slot.rule.due_us(stamp);
+            let due_us = self.view.stored.rule.due_us(stamp);
             if due_us > self.now_us {
                 let key = pending::wait_key(due_us, key, stamp.event_us, stamp.known_us);
                 self.waits.add(key, Some(row.to_vec()));

@@ -1,11 +1,12 @@
-//! Opening and salvaging a store's folder; not creating views, which applying definitions does.
+//! Opening a store's folder; not creating views, which applying definitions does, and not what to do about damage
+//! (`salvage.rs`).
 //!
 //! Open refuses what it can't trust and says what to do: a held LOCK, another format, another database, a
 //! damaged file. It finishes what a kill interrupted: column families nobody points at are dropped, staging
 //! folders are removed.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -15,13 +16,13 @@ use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Optio
 use crate::changes::Changes;
 use crate::config::StoreConfig;
 use crate::error::{RELOAD, SALVAGE, StoreError};
+use crate::generation::find_generation;
 use crate::hot::Hot;
-use crate::live::{Db, Family, Live, Shared, Slot};
+use crate::live::{Db, Family, Live, Shared, StoredView};
 use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
 use crate::promotion::Promotions;
 use crate::ttl::NO_TTL;
-use crate::views::{find_generation, new_slot};
 use crate::{info, options, pending};
 
 /// What opening found and did.
@@ -41,31 +42,16 @@ pub struct OpenReport {
     pub rocksdb: info::RocksInfo,
 }
 
-/// What a salvage kept and where the rest is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SalvageReport {
-    /// Copies of the logs as they were before, for whoever wants to look at what was lost.
-    pub copies: PathBuf,
-    /// The logs with their bytes.
-    pub logs: Vec<(String, u64)>,
-    /// The sequence up to which everything is there.
-    pub sequence: u64,
-    /// Up to where each source was applied: replay it from here.
-    pub offsets: Vec<(String, u64)>,
-    /// How often this store has been salvaged in its life, this time included.
-    pub salvages: u64,
-}
-
 /// The TTL that a view's compaction filter reads, by the view's name.
 type Ttls = HashMap<String, Arc<AtomicI64>>;
 
 /// A database opened, nothing of it published.
-struct Opened {
-    db: Arc<Db>,
-    meta: Arc<Family>,
+pub(crate) struct Opened {
+    pub(crate) db: Arc<Db>,
+    pub(crate) meta: Arc<Family>,
     ttls: Ttls,
     created: bool,
-    families: Vec<String>,
+    pub(crate) families: Vec<String>,
 }
 
 pub(crate) fn open(
@@ -107,47 +93,8 @@ pub(crate) fn open(
     Ok((shared, report))
 }
 
-/// Opens a folder whose log is damaged up to the damage; keeps copies of the logs.
-pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, StoreError> {
-    config.check()?;
-    let logs = logs(dir)?;
-    let copies = copy_logs(dir, &logs)?;
-    let cache = options::cache(&config);
-    let clock_us = Arc::new(AtomicI64::new(i64::MIN));
-    let opened = connect(dir, &config, &cache, &clock_us, DBRecoveryMode::PointInTime);
-    // What salvage can't open, no second salvage can.
-    let opened = opened.map_err(|error| match error {
-        StoreError::Corrupt { dir, file, detail, .. } => {
-            StoreError::Corrupt { dir, file, detail, advice: RELOAD }
-        }
-        other => other,
-    })?;
-    let meta = Meta { db: &opened.db, family: &opened.meta };
-    let salvages = meta.salvages()? + 1;
-    let mut batch = WriteBatch::default();
-    meta.put_salvages(&mut batch, salvages);
-    let rocks = |error| StoreError::from_rocks(dir, &error);
-    opened.db.write_opt(batch, &options::write_durably()).map_err(rocks)?;
-    let report = SalvageReport {
-        copies,
-        logs,
-        sequence: opened.db.latest_sequence_number(),
-        offsets: meta.offsets()?,
-        salvages,
-    };
-    for name in &opened.families {
-        if let Some(family) = Family::find(&opened.db, name) {
-            opened.db.flush_cf(&family.handle).map_err(rocks)?;
-        }
-    }
-    tracing::error!(
-        dir = %dir.display(), sequence = report.sequence, copies = %report.copies.display(),
-        "a damaged log was cut: writes after this sequence are lost, replay the sources"
-    );
-    Ok(report)
-}
-
-fn connect(
+/// Opens the database, or makes it in an empty folder, and refuses what isn't ours.
+pub(crate) fn connect(
     dir: &Path,
     config: &StoreConfig,
     cache: &Cache,
@@ -269,7 +216,7 @@ fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError
     let meta = Meta { db, family: &opened.meta };
     let mut live = Live {
         generations: Vec::new(),
-        slots: Vec::new(),
+        stored: Vec::new(),
         current: HashMap::new(),
         meta: opened.meta.clone(),
         db: db.clone(),
@@ -279,7 +226,7 @@ fn restore(shared: &Shared, opened: &Opened) -> Result<(Live, usize), StoreError
     for (index, (view, record)) in meta.views()?.into_iter().enumerate() {
         let generation = find_generation(shared, db, &view, record.generation)?;
         known.extend([rows_family, wait_family].map(|name| name(&view, record.generation)));
-        live.slots.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
+        live.stored.push(Some(Arc::new(new_from(shared, opened, &view, &record, index)?)));
         live.generations.push(Some(Arc::new(generation)));
         live.current.insert(view, index);
     }
@@ -297,7 +244,7 @@ fn new_from(
     view: &str,
     record: &meta::ViewRecord,
     index: usize,
-) -> Result<Slot, StoreError> {
+) -> Result<StoredView, StoreError> {
     let (keys, columns) = record.types().ok_or_else(|| StoreError::Corrupt {
         dir: shared.dir.clone(),
         file: format!("record of view `{view}`"),
@@ -305,7 +252,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(new_slot(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
+    Ok(StoredView::new(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {
@@ -319,7 +266,8 @@ fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
+/// The logs with their bytes.
+pub(crate) fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|error| StoreError::io(dir, &error))? {
         let entry = entry.map_err(|error| StoreError::io(dir, &error))?;
@@ -330,16 +278,4 @@ fn logs(dir: &Path) -> Result<Vec<(String, u64)>, StoreError> {
     }
     found.sort();
     Ok(found)
-}
-
-fn copy_logs(dir: &Path, logs: &[(String, u64)]) -> Result<PathBuf, StoreError> {
-    let free = (1..).map(|number| dir.join(format!("salvaged-{number}")));
-    let copies =
-        free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("salvaged"));
-    std::fs::create_dir_all(&copies).map_err(|error| StoreError::io(&copies, &error))?;
-    for (name, _) in logs {
-        let (from, to) = (dir.join(name), copies.join(name));
-        std::fs::copy(&from, &to).map_err(|error| StoreError::io(&from, &error))?;
-    }
-    Ok(copies)
 }

@@ -54,11 +54,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Waiting<'_>> {
 /// The due time of the row that is due first, in all views; [`NEVER`] if none waits.
 pub(crate) fn next_due_us(shared: &Shared, live: &Live) -> Result<i64, StoreError> {
     let mut next = NEVER;
-    for (slot, generation) in live.views() {
+    for (stored, generation) in live.views() {
         let mut scan = live.db.iterator_cf(&generation.wait.handle, IteratorMode::Start);
         if let Some(entry) = scan.next() {
             let (key, _) = entry.map_err(|error| shared.rocks(error))?;
-            let waiting = parse(&key).ok_or_else(|| corrupt(shared, &slot.view))?;
+            let waiting = parse(&key).ok_or_else(|| corrupt(shared, &stored.view))?;
             next = next.min(waiting.due_us);
         }
     }
@@ -74,15 +74,15 @@ pub(crate) fn due(
 ) -> Result<Due, StoreError> {
     let mut found = Due::default();
     let mut bytes = 0;
-    let (Some(Some(slot)), Some(Some(generation))) =
-        (live.slots.get(index), live.generations.get(index))
+    let (Some(Some(stored)), Some(Some(generation))) =
+        (live.stored.get(index), live.generations.get(index))
     else {
         return Ok(found);
     };
     let start = IteratorMode::From(&[], Direction::Forward);
     for entry in live.db.iterator_cf(&generation.wait.handle, start) {
         let (key, value) = entry.map_err(|error| shared.rocks(error))?;
-        let waiting = parse(&key).ok_or_else(|| corrupt(shared, &slot.view))?;
+        let waiting = parse(&key).ok_or_else(|| corrupt(shared, &stored.view))?;
         if waiting.due_us > t_us {
             break;
         }

@@ -17,12 +17,12 @@ use skewless_catalog::Frame;
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::Judged;
 
-use crate::apply::Applier;
 use crate::config::{READ_ATTEMPTS_MAX, READ_WAIT};
 use crate::error::StoreError;
-use crate::hot::{self, Held, HotScratch, Spot, State};
+use crate::hot::{self, Held, HotRow, HotScratch, Spot, State};
 use crate::key;
 use crate::live::{Generation, Live, Shared};
+use crate::queue::Applier;
 use crate::row::{Columns, Row, RowError, RowScratch};
 use crate::values::{self, Seen};
 use crate::views::{BoundLookup, StorePlan};
@@ -294,9 +294,9 @@ impl<'a> Pass<'a> {
         scratch: &mut ReadScratch,
     ) -> Result<bool, StoreError> {
         clear(index, lookup, frame)?;
-        let generation = self.live.generation(&lookup.view.slot)?;
+        let generation = self.live.generation(&lookup.view.stored)?;
         // After the state: a row with a new column is written after the column is known.
-        let columns = lookup.view.slot.columns.load();
+        let columns = lookup.view.stored.columns.load();
         let ReadScratch { keys, spans, values, hot, .. } = scratch;
         let spans = &spans[index * frame.rows..][..frame.rows];
         let mut spots = std::mem::take(&mut hot.spots);
@@ -324,6 +324,23 @@ impl<'a> Pass<'a> {
         self.shared.hot.find(*spot, (asked.generation.hot, key), self.state.sequence())
     }
 
+    /// What is known of a row without RocksDB: its hot row, or that without a key there is nothing to find. `None`:
+    /// RocksDB must be asked.
+    fn known<'h>(
+        &mut self,
+        asked: &Asked<'_>,
+        row: usize,
+        held: Option<&'h HotRow>,
+    ) -> Option<Found<'h>> {
+        match held {
+            Some(held) => {
+                self.hits += 1;
+                Some(Found::hot(hot::row(held)))
+            }
+            None => asked.key(row).is_empty().then_some(Found::Nothing),
+        }
+    }
+
     /// Fills rows from the hot ones, up to the first that isn't among them; gives how many.
     fn hot_rows(
         &mut self,
@@ -339,14 +356,8 @@ impl<'a> Pass<'a> {
             let mut seen = [Seen::NOTHING; HELD_AT_ONCE];
             let mut known = 0;
             for ((row, held), seen) in rows.clone().zip(&held).zip(&mut seen) {
-                let found = match held.as_ref().and_then(|held| held.as_ref()) {
-                    Some(held) => {
-                        self.hits += 1;
-                        Found::hot(hot::row(held))
-                    }
-                    None if asked.key(row).is_empty() => Found::Nothing,
-                    None => break,
-                };
+                let held = held.as_ref().and_then(|held| held.as_ref());
+                let Some(found) = self.known(asked, row, held) else { break };
                 *seen = self.judge(asked, found, frame)?;
                 known += 1;
             }
@@ -368,21 +379,17 @@ impl<'a> Pass<'a> {
         hot: &mut HotScratch,
     ) -> Result<bool, StoreError> {
         for row in first..asked.spans.len() {
-            let key = asked.key(row);
-            if key.is_empty() {
-                self.row(asked, Found::Nothing, frame, values)?;
-            } else if let Some(held) = self.find(asked, row)
-                && let Some(held) = held.as_ref()
-            {
-                self.hits += 1;
-                self.row(asked, Found::hot(hot::row(held)), frame, values)?;
-            } else {
-                let Some(options) = self.state.options() else { return Ok(false) };
-                let family = &asked.generation.rows.handle;
-                let found = self.live.db.get_pinned_cf_opt(family, key, options);
-                let found = found.map_err(|error| self.shared.rocks(error))?;
-                self.stored(asked, row, found.as_deref(), frame, values, hot)?;
+            let held = self.find(asked, row);
+            let held = held.as_ref().and_then(|held| held.as_ref());
+            if let Some(found) = self.known(asked, row, held) {
+                self.row(asked, found, frame, values)?;
+                continue;
             }
+            let Some(options) = self.state.options() else { return Ok(false) };
+            let family = &asked.generation.rows.handle;
+            let found = self.live.db.get_pinned_cf_opt(family, asked.key(row), options);
+            let found = found.map_err(|error| self.shared.rocks(error))?;
+            self.stored(asked, row, found.as_deref(), frame, values, hot)?;
         }
         Ok(true)
     }
@@ -401,10 +408,15 @@ impl<'a> Pass<'a> {
         held.clear();
         held.extend(rows.clone().map(|row| self.find(asked, row)?.as_ref().cloned()));
         let Some(options) = self.state.options() else { return Ok(false) };
-        let missing = rows.clone().zip(&held).filter(|(_, held)| held.is_none());
-        let missing = missing.map(|(row, _)| asked.key(row)).filter(|key| !key.is_empty());
+        // What RocksDB is asked for, in order: what `known` doesn't know.
+        let missing = || {
+            let rows = rows.clone().zip(&held);
+            rows.filter(move |(row, held)| held.is_none() && !asked.key(*row).is_empty())
+                .map(|(row, _)| row)
+        };
+        let keys = missing().map(|row| asked.key(row));
         let family = &asked.generation.rows.handle;
-        let found = self.live.db.batched_multi_get_cf_opt(family, missing, false, options);
+        let found = self.live.db.batched_multi_get_cf_opt(family, keys, false, options);
         let found: Vec<_> = found
             .into_iter()
             .collect::<Result<_, _>>()
@@ -414,24 +426,15 @@ impl<'a> Pass<'a> {
         for (at, held) in held.chunks(TURNED_AT_ONCE).enumerate() {
             let block = first + at * TURNED_AT_ONCE..;
             for ((row, held), seen) in block.zip(held).zip(&mut seen) {
-                let found = match held {
-                    Some(held) => {
-                        self.hits += 1;
-                        Found::hot(hot::row(held))
-                    }
-                    None if asked.key(row).is_empty() => Found::Nothing,
-                    None => {
-                        self.misses += 1;
-                        Found::stored(gets.next().and_then(|found| found.as_deref()))
-                    }
-                };
+                let found = self.known(asked, row, held.as_ref()).unwrap_or_else(|| {
+                    self.misses += 1;
+                    Found::stored(gets.next().and_then(|found| found.as_deref()))
+                });
                 *seen = self.judge(asked, found, frame)?;
             }
             self.push(asked, &seen[..held.len()], frame, values)?;
         }
-        let missed = rows.zip(&held).filter(|(_, held)| held.is_none()).map(|(row, _)| row);
-        let missed = missed.filter(|row| !asked.key(*row).is_empty());
-        for (row, found) in missed.zip(&found) {
+        for (row, found) in missing().zip(&found) {
             self.keep(asked, row, found.as_deref(), hot);
         }
         held.clear();

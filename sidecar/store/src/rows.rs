@@ -59,7 +59,7 @@ pub(crate) fn encode(
 ) -> Result<Encoded, StoreError> {
     check_shape(shared, view, rows)?;
     let config = &shared.config;
-    let columns = view.slot.columns.load();
+    let columns = view.stored.columns.load();
     let mut features = vec![None; columns.list().len()];
     for (feature, place) in view.places.iter().enumerate() {
         features[place.column] = Some(feature);

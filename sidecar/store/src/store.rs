@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use skewless_catalog::{Catalog, Frame, ViewSchema};
 
-use crate::apply::{Applied, Applier, SourceOffset};
+use crate::apply::Applied;
 use crate::commit;
 use crate::config::StoreConfig;
 use crate::error::StoreError;
@@ -15,10 +15,13 @@ use crate::info::StoreInfo;
 use crate::live::Shared;
 use crate::loader::{CommitMode, CommitReport, Loader};
 use crate::meta::Meta;
-use crate::open::{self, OpenReport, SalvageReport};
+use crate::open::{self, OpenReport};
+use crate::queue::{Applier, SourceOffset};
 use crate::read::{self, LookupPhase, ReadScratch};
 use crate::rows::Rows;
-use crate::views::{self, StorePlan, ViewHandle, ViewSet};
+use crate::salvage::{self, SalvageReport};
+use crate::schema;
+use crate::views::{StorePlan, ViewHandle, ViewSet};
 
 /// An open store. Share it in an `Arc`; every call takes `&self`. Dropping it applies what is queued,
 /// then closes.
@@ -45,18 +48,18 @@ impl Store {
         dir: impl AsRef<Path>,
         config: StoreConfig,
     ) -> Result<SalvageReport, StoreError> {
-        open::salvage(dir.as_ref(), config)
+        salvage::salvage(dir.as_ref(), config)
     }
 
     /// Makes the store fit a catalog's views and binds them. Two sets may be in use at once: the one
     /// before goes on working for what is in flight.
     pub fn set_views(&self, catalog: &Catalog) -> Result<ViewSet, StoreError> {
-        self.set_schemas(views::schemas(catalog))
+        self.set_schemas(schema::schemas(catalog))
     }
 
     /// Like [`Store::set_views`], from schemas; the index of each is its [`skewless_catalog::ViewId`].
     pub fn set_schemas(&self, schemas: Vec<ViewSchema>) -> Result<ViewSet, StoreError> {
-        self.applier.control(move |shared| views::install(shared, &schemas))
+        self.applier.control(move |shared| schema::install(shared, &schemas))
     }
 
     /// Fills the slots, statuses and event times of the plan's lookups as the visibility rule gives them at
@@ -205,7 +208,7 @@ impl Store {
     /// Whether the view holds any row, or one that waits.
     pub fn has_rows(&self, view: &ViewHandle) -> Result<bool, StoreError> {
         let live = self.shared.pinned()?;
-        crate::info::has_rows(&self.shared, &live, live.generation(&view.slot)?)
+        crate::info::has_rows(&self.shared, &live, live.generation(&view.stored)?)
     }
 }
 

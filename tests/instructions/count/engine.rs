@@ -4,10 +4,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use skewless_catalog::{Frame, InstancePolicy, Plan, Slot, Status, Step};
-use skewless_engine::{Budget, Engine, EngineConfig, Plugin, Program, Worker};
+use skewless_catalog::{Frame, InstancePolicy, Status};
+use skewless_engine::{Budget, Engine, EngineConfig, Program, Worker};
 
 use crate::fixtures::Fixtures;
+use crate::one_step::{degrees, plan};
 use crate::paths::Work;
 
 /// Instances that Valgrind's address space holds: each reserves more than 4 GiB of it.
@@ -41,29 +42,4 @@ pub(crate) fn execute(
         black_box(&frame);
         Ok(())
     }))
-}
-
-/// From -90 to 90, another series for each input.
-fn degrees(input: usize, rows: usize) -> Vec<f64> {
-    let turn = |row: usize| (row as f64).mul_add(0.618_034, input as f64 * 0.271).fract();
-    (0..rows).map(|row| turn(row) * 180.0 - 90.0).collect()
-}
-
-/// One step that takes the first slots and fills the others.
-fn plan(plugin: &Plugin, policy: InstancePolicy) -> Plan {
-    let signature = plugin.signature();
-    let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
-    let fields = signature.inputs.iter().chain(&signature.outputs);
-    Plan {
-        slots: fields.map(|field| Slot { name: field.name.clone(), ty: field.ty }).collect(),
-        steps: vec![Step {
-            transform: signature.name.clone(),
-            digest: *plugin.digest(),
-            policy,
-            inputs: (0..inputs).collect(),
-            outputs: (0..outputs).map(|output| (output, inputs + output)).collect(),
-            output_fields: signature.outputs.clone(),
-        }],
-        ..Plan::default()
-    }
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use skewless_batch::{Column, Type};
 use skewless_build::{BuildRequest, Lane, build, default_target_dir};
-use skewless_catalog::visibility::Rule;
 use skewless_engine::EngineConfig;
 use skewless_server::repo::{self, RepoLimits};
-use skewless_store::{CommitMode, Rows, Store, StoreConfig, ViewSchema, ViewSet};
+use skewless_store::{CommitMode, Rows, Store, StoreConfig, ViewSet};
+
+use crate::one_view::{VIEW, copy, schema};
 
 pub(crate) const ROWS: usize = 2_000;
 /// Keys begin here, so that every request has the same length.
@@ -116,13 +117,6 @@ fn definitions(outputs: &str) -> String {
     )
 }
 
-/// The view `profile`.
-pub(crate) fn schema(width: usize) -> ViewSchema {
-    let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
-    let (name, entity) = ("profile".to_owned(), "user".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
-}
-
 /// Builds a plugin of the project with its own builder; gives the names of its outputs.
 fn compile(name: &str, to: &Path) -> Result<Vec<String>> {
     let binary = std::env::current_exe()?;
@@ -144,12 +138,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Fills `profile` by one bulk load.
+/// Fills [`VIEW`] by one bulk load.
 fn load(dir: &Path, width: usize, views: impl FnOnce(&Store) -> Result<ViewSet>) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let (store, _) = Store::open(dir, StoreConfig::default())?;
     let views = views(&store)?;
-    let mut loader = store.stage(views.by_name("profile")?, NOW_US)?;
+    let mut loader = store.stage(views.by_name(VIEW)?, NOW_US)?;
     let mut key = Column::new(Type::Int64);
     (0..ROWS as i64).for_each(|row| key.push_i64(FIRST_KEY + row));
     let feature = |at: usize| {
@@ -169,19 +163,5 @@ fn load(dir: &Path, width: usize, views: impl FnOnce(&Store) -> Result<ViewSet>)
     store.commit(loader, CommitMode::Replace, NOW_US)?;
     store.reclaim()?;
     store.flush()?;
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
     Ok(())
 }

@@ -16,6 +16,8 @@
 mod callgrind;
 mod engine;
 mod fixtures;
+mod one_step;
+mod one_view;
 mod paths;
 mod request;
 mod store;

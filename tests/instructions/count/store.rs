@@ -3,11 +3,11 @@
 use std::hint::black_box;
 
 use anyhow::{Result, ensure};
-use skewless_batch::Type;
-use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, Status, ViewId};
+use skewless_catalog::{Frame, Status};
 use skewless_store::{ReadScratch, Store, StoreConfig};
 
-use crate::fixtures::{FIRST_KEY, Fixtures, NOW_US, ROWS, schema};
+use crate::fixtures::{FIRST_KEY, Fixtures, NOW_US, ROWS};
+use crate::one_view::{plan, schema};
 use crate::paths::Work;
 
 /// Enough for all rows, and no more than RocksDB would touch under Valgrind.
@@ -39,19 +39,4 @@ pub(crate) fn read(fixtures: &Fixtures, width: usize, keys: usize) -> Result<Wor
         from += 211;
         read(from, 17, keys)
     }))
-}
-
-fn plan(width: usize) -> Plan {
-    Plan {
-        keys: vec![KeyColumn { name: "user_id".to_owned(), ty: Type::Int64 }],
-        slots: schema(width).features.into_iter().map(|(name, ty)| Slot { name, ty }).collect(),
-        lookups: vec![Lookup {
-            view: ViewId(0),
-            view_name: "profile".to_owned(),
-            role: None,
-            keys: vec![0],
-            features: (0..width).map(|at| (at, at)).collect(),
-        }],
-        ..Plan::default()
-    }
 }

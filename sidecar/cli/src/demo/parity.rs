@@ -10,21 +10,19 @@
 //! Cost: one call per scheduled minute (127,000), each about 0.2 ms. Memory: the features of the year.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skewless_batch::Column;
-use skewless_catalog::{Catalog, Plan, Status, View};
+use skewless_catalog::{Plan, Status};
 use skewless_offline::{CancelFlag, FeatureColumn, Features};
 use skewless_proto::v1;
 use skewless_server::wire;
 
+use super::history::{History, pick};
 use super::live::Live;
 use crate::exit::{Failure, Outcome};
 use crate::show;
 
-/// Rows of one Ingest: below the sidecar's default `limits.ingest_rows_max`.
-const INGEST_ROWS: usize = 8_192;
 /// Rows of one GetFeatures: below the sidecar's default `limits.rows_max`.
 const ASK_ROWS: usize = 1_024;
 /// Mismatches that are told in full.
@@ -37,19 +35,6 @@ pub(crate) struct Spine {
     pub(crate) keys: Vec<Column>,
     /// Parallel to [`Plan::request`].
     pub(crate) request: Vec<Column>,
-}
-
-/// A view's history in memory, by the time it became known.
-pub(crate) struct History {
-    view: String,
-    key_names: Vec<String>,
-    feature_names: Vec<String>,
-    keys: Vec<Column>,
-    features: Vec<Column>,
-    event_us: Vec<i64>,
-    known_us: Vec<i64>,
-    /// Rows of the files, ordered by when they became known; rows of one instant keep their order.
-    order: Vec<usize>,
 }
 
 /// What a comparison found.
@@ -84,19 +69,6 @@ pub(crate) struct Proof<'a> {
     pub(crate) cancel: &'a CancelFlag,
     /// Rows compared so far, for progress.
     pub(crate) done: &'a AtomicU64,
-}
-
-/// Reads the histories of the views that a plan looks up.
-pub(crate) fn histories(catalog: &Catalog, plan: &Plan, repo: &Path) -> Outcome<Vec<History>> {
-    let mut names: Vec<&str> =
-        plan.lookups.iter().map(|lookup| lookup.view_name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-        .iter()
-        .filter_map(|name| catalog.view(name))
-        .map(|view| History::read(view, repo))
-        .collect()
 }
 
 /// Cuts the spine's rows, ordered by time, into parts of about the same size; rows of one time stay together.
@@ -228,98 +200,12 @@ impl Proof<'_> {
     }
 }
 
-impl History {
-    fn read(view: &View, repo: &Path) -> Outcome<Self> {
-        let Some(source) = &view.source else {
-            let message = format!("view {} has no source", view.name);
-            return Err(Failure::new(message, "the demo's repo must name its files"));
-        };
-        let named = |name: &String, ty| (name.clone(), ty);
-        let mut columns: Vec<_> = view.keys.iter().map(|key| named(&key.name, key.ty)).collect();
-        columns.extend(view.features.iter().map(|feature| named(&feature.name, feature.ty)));
-        let times = columns.len();
-        columns.push(named(&source.event_timestamp, skewless_batch::Type::Timestamp));
-        columns.extend(
-            source
-                .created_timestamp
-                .as_ref()
-                .map(|name| named(name, skewless_batch::Type::Timestamp)),
-        );
-        let mut read = Vec::new();
-        for file in skewless_offline::expand(repo, &source.paths)? {
-            let part = skewless_offline::read_columns(&file.path, &columns)?;
-            if read.is_empty() {
-                read = part;
-            } else {
-                read.iter_mut().zip(&part).for_each(|(all, part): (&mut Column, _)| {
-                    all.append(&part.view(), 0..part.len())
-                });
-            }
-        }
-        let instants = |column: &Column| {
-            (0..column.len()).map(|row| column.view().timestamp_at(row)).collect()
-        };
-        let event_us: Vec<i64> = instants(&read[times]);
-        let known_us: Vec<i64> = read.get(times + 1).map_or_else(|| event_us.clone(), instants);
-        let mut order: Vec<usize> = (0..known_us.len()).collect();
-        order.sort_by_key(|row| known_us[*row]);
-        read.truncate(times);
-        let features = read.split_off(view.keys.len());
-        Ok(Self {
-            view: view.name.clone(),
-            key_names: view.keys.iter().map(|key| key.name.clone()).collect(),
-            feature_names: view.features.iter().map(|feature| feature.name.clone()).collect(),
-            keys: read,
-            features,
-            event_us,
-            known_us,
-            order,
-        })
-    }
-
-    /// Ingests what became known up to `time_us` and wasn't played yet.
-    async fn play_until(&self, time_us: i64, played: &mut usize, live: &mut Live) -> Outcome {
-        loop {
-            let rest = &self.order[*played..];
-            let due = rest
-                .iter()
-                .take(INGEST_ROWS)
-                .take_while(|row| self.known_us[**row] <= time_us)
-                .count();
-            if due == 0 {
-                return Ok(());
-            }
-            live.ingest(self.rows(&rest[..due])).await?;
-            *played += due;
-        }
-    }
-
-    fn rows(&self, rows: &[usize]) -> v1::IngestRequest {
-        let take = |(name, column): (&String, &Column)| wire::column(name, &pick(column, rows));
-        v1::IngestRequest {
-            view: self.view.clone(),
-            keys: self.key_names.iter().zip(&self.keys).map(take).collect(),
-            event_us: rows.iter().map(|row| self.event_us[*row]).collect(),
-            known_us: rows.iter().map(|row| self.known_us[*row]).collect(),
-            features: self.feature_names.iter().zip(&self.features).map(take).collect(),
-            ..Default::default()
-        }
-    }
-}
-
 /// Joins what the parts of the year found.
 pub(crate) fn sum(parts: impl IntoIterator<Item = Compared>) -> Compared {
     parts.into_iter().fold(Compared::default(), |mut all, part| {
         all.add(part);
         all
     })
-}
-
-fn pick(of: &Column, rows: &[usize]) -> Column {
-    let mut picked = Column::with_capacity(of.ty(), rows.len());
-    let view = of.view();
-    rows.iter().for_each(|row| picked.push_from(&view, *row));
-    picked
 }
 
 /// The status the sidecar gave; no statuses at all mean that every row is present.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use skewless_batch::Type;
 
+use super::history::histories;
 use super::live::Live;
-use super::parity::{Compared, Proof, Spine, histories, parts, sum};
+use super::parity::{Compared, Proof, Spine, parts, sum};
 use super::{Places, SERVICE, folders, prepare};
 use crate::exit::{Failure, Outcome};
 use crate::interrupt;

@@ -2,21 +2,15 @@
 
 use std::path::Path;
 
-use crate::{Sidecar, command, done, refused, repo_that_adds, skewless};
+use crate::{DEFINITIONS, SUM, Sidecar, command, done, refused, repo_that_adds, skewless};
 
-const DEFINITIONS: &str = "\
-entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
-views:
-  - name: customer_orders
-    entity: customer
-    features: [{name: spent, type: float64}]
-    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
-  - {name: visits, entity: customer, features: [{name: pages, type: int64}]}
-requests: [{name: amount, type: float64}]
-transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
-services: [{name: risk, features: [adds.sum, visits.pages]}]
-";
-const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+/// With a view that has no history.
+fn repo_with_visits() -> tempfile::TempDir {
+    let visits =
+        "  - {name: visits, entity: customer, features: [{name: pages, type: int64}]}\nrequests:";
+    let definitions = DEFINITIONS.replace("requests:", visits);
+    repo_that_adds(&definitions.replace("[adds.sum]", "[adds.sum, visits.pages]"), SUM)
+}
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -28,7 +22,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_load_goes_into_the_store_that_is_served() {
-    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo_with_visits();
     let repo = repo.path();
     std::fs::write(repo.join("sidecar.toml"), "store_dir = \"online/rows\"\n").unwrap();
     let told = done(&skewless(repo, &["load", "--config", "sidecar.toml"]));
@@ -50,7 +44,7 @@ fn a_load_goes_into_the_store_that_is_served() {
 
 #[test]
 fn a_load_keeps_to_the_store_s_limits() {
-    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo_with_visits();
     let repo = repo.path();
     let complaint = refused(&skewless(repo, &["load", "--set", "store.views_max=1"]), 1);
     assert!(complaint.contains("at most 1 (views_max), came 2"), "{complaint}");
@@ -62,7 +56,7 @@ fn a_load_keeps_to_the_store_s_limits() {
 
 #[test]
 fn a_mistyped_view_is_answered_with_the_nearest_and_all_others() {
-    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo_with_visits();
     let complaint = refused(&skewless(repo.path(), &["load", "customer_order"]), 1);
     for part in ["did you mean `customer_orders`?", "next: ", "customer_orders, visits"] {
         assert!(complaint.contains(part), "{part}\n{complaint}");

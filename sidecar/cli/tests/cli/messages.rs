@@ -5,22 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::{Sidecar, command, done, refused, repo_that_adds, skewless};
-
-/// The sum as it is.
-const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
-
-const DEFINITIONS: &str = "\
-entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
-views:
-  - name: customer_orders
-    entity: customer
-    features: [{name: spent, type: float64}]
-    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
-requests: [{name: amount, type: float64}]
-transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
-services: [{name: risk, features: [adds.sum]}]
-";
+use crate::{DEFINITIONS, SUM, Sidecar, command, done, refused, repo_that_adds, skewless};
 
 fn says(complaint: &str, parts: &[&str]) {
     for part in parts {

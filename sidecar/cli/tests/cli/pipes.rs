@@ -3,20 +3,7 @@
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{Sidecar, command, done, refused, repo_that_adds, skewless};
-
-const DEFINITIONS: &str = "\
-entities: [{name: customer, keys: [{name: customer_id, type: int64}]}]
-views:
-  - name: customer_orders
-    entity: customer
-    features: [{name: spent, type: float64}]
-    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
-requests: [{name: amount, type: float64}]
-transforms: [{name: adds, plugin: plugins/adds.wasm, inputs: {a: request.amount, b: customer_orders.spent}}]
-services: [{name: risk, features: [adds.sum]}]
-";
-const SUM: &str = "(f64.add (local.get $a) (local.get $b))";
+use crate::{DEFINITIONS, SUM, Sidecar, command, done, refused, repo_that_adds, skewless};
 
 /// A pipe that nobody reads any more.
 fn nobody_reads() -> Stdio {

@@ -21,6 +21,24 @@ fn row(number: usize) -> pb::IngestRequest {
     weather(&format!("a{number}"), LONG_AGO + number as i64, number as f64)
 }
 
+/// A sidecar on a disk that can be made to fail, and its store's folder; with the folder of all that.
+fn on_a_shim() -> (tempfile::TempDir, Shim, Process, String) {
+    let dir = tempfile::tempdir().unwrap();
+    repo(dir.path());
+    let store = dir.path().join("store");
+    let shim = Shim::new().unwrap();
+    let process = Process::start(dir.path(), SET, |command| {
+        shim.preload(command, &store);
+    });
+    (dir, shim, process, store.to_str().unwrap().to_owned())
+}
+
+async fn ingest_all(ingest: &mut IngestServiceClient<Channel>, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        ingest.ingest(row(number)).await.unwrap();
+    }
+}
+
 /// That all rows below `count` are there.
 async fn check(client: &mut FeatureServiceClient<Channel>, count: usize) {
     let names: Vec<_> = (0..count).map(|number| format!("a{number}")).collect();
@@ -34,9 +52,7 @@ async fn check(client: &mut FeatureServiceClient<Channel>, count: usize) {
 async fn refuses(process: &Process, shim: &Shim, error: i32, code: Code, says: &[&str]) {
     let channel = process.channel().await;
     let mut ingest = IngestServiceClient::new(channel.clone());
-    for number in 0..50 {
-        ingest.ingest(row(number)).await.unwrap();
-    }
+    ingest_all(&mut ingest, 0..50).await;
     let done = Arc::new(AtomicBool::new(false));
     let reader = tokio::spawn({
         let (done, mut client) = (done.clone(), FeatureServiceClient::new(channel.clone()));
@@ -81,14 +97,8 @@ async fn fault(channel: &Channel) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_costs_no_answer_no_acknowledged_row_and_no_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    repo(dir.path());
-    let store = dir.path().join("store");
-    let shim = Shim::new().unwrap();
-    let mut process = Process::start(dir.path(), SET, |command| {
-        shim.preload(command, &store);
-    });
-    let says = ["is full", "free space", store.to_str().unwrap()];
+    let (dir, shim, mut process, store) = on_a_shim();
+    let says = ["is full", "free space", store.as_str()];
     refuses(&process, &shim, ENOSPC, Code::ResourceExhausted, &says).await;
 
     shim.mend().unwrap();
@@ -101,9 +111,7 @@ async fn a_full_disk_costs_no_answer_no_acknowledged_row_and_no_restart() {
         assert!(start.elapsed() < WAIT_MAX, "waited in vain: {status:?}");
         looks.tick().await;
     }
-    for number in 51..100 {
-        ingest.ingest(row(number)).await.unwrap();
-    }
+    ingest_all(&mut ingest, 51..100).await;
     check(&mut FeatureServiceClient::new(channel.clone()), 100).await;
     process.log.wait_for(&["writes go on"]);
     assert!(process.metrics().contains(&refusing(ENOSPC, 0)), "{}", process.metrics());
@@ -116,14 +124,8 @@ async fn a_full_disk_costs_no_answer_no_acknowledged_row_and_no_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_costs_no_answer_and_no_acknowledged_row_but_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    repo(dir.path());
-    let store = dir.path().join("store");
-    let shim = Shim::new().unwrap();
-    let mut process = Process::start(dir.path(), SET, |command| {
-        shim.preload(command, &store);
-    });
-    let says = ["failed", "mend the disk and restart", store.to_str().unwrap()];
+    let (dir, shim, mut process, store) = on_a_shim();
+    let says = ["failed", "mend the disk and restart", store.as_str()];
     refuses(&process, &shim, EIO, Code::Unavailable, &says).await;
 
     shim.mend().unwrap();
@@ -135,9 +137,7 @@ async fn a_disk_that_fails_costs_no_answer_and_no_acknowledged_row_but_a_restart
     let mut features = FeatureServiceClient::new(channel.clone());
     check(&mut features, 50).await;
     let mut ingest = IngestServiceClient::new(channel.clone());
-    for number in 50..100 {
-        ingest.ingest(row(number)).await.unwrap();
-    }
+    ingest_all(&mut ingest, 50..100).await;
     check(&mut features, 100).await;
     assert_eq!(fault(&channel).await, "");
 }

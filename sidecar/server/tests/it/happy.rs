@@ -145,26 +145,14 @@ async fn admin_lists_describes_and_flushes() {
     assert_eq!((info.snapshot, info.views.len(), info.loaded_us), (1, 1, NOON));
 }
 
-fn load(keys: &[&str], wind: f64) -> pb::LoadRequest {
-    let keys: Vec<_> = keys.iter().map(|key| Some(*key)).collect();
-    pb::LoadRequest {
-        view: "weather".into(),
-        mode: pb::LoadMode::Replace as i32,
-        event_us: vec![NOON; keys.len()],
-        features: vec![floats("wind", &vec![wind; keys.len()])],
-        keys: vec![texts("faa", &keys)],
-        ..pb::LoadRequest::default()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bulk_load_becomes_visible_as_a_whole_or_not_at_all() {
     let harness = Harness::start();
     let mut admin = harness.admin().await;
-    let parts = [load(&["AAA", "BBB"], 1.0), load(&["CCC"], 1.0)];
+    let parts = [bulk(&["AAA", "BBB"], 1.0), bulk(&["CCC"], 1.0)];
     let report = admin.load(tokio_stream::iter(parts)).await.unwrap().into_inner();
     assert_eq!((report.rows, report.keys), (3, 3));
-    let unsorted = [load(&["BBB"], 2.0), load(&["AAA"], 2.0)];
+    let unsorted = [bulk(&["BBB"], 2.0), bulk(&["AAA"], 2.0)];
     refused(
         admin.load(tokio_stream::iter(unsorted)).await,
         Code::InvalidArgument,

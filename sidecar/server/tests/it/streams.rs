@@ -9,18 +9,6 @@ const LOAD: &str = "AdminService/Load";
 const INGEST: &str = "IngestService/IngestStream";
 const WINDOW: u32 = 65_535;
 
-fn rows(keys: &[&str], wind: f64) -> pb::LoadRequest {
-    let keys: Vec<_> = keys.iter().map(|key| Some(*key)).collect();
-    pb::LoadRequest {
-        view: "weather".into(),
-        mode: pb::LoadMode::Replace as i32,
-        event_us: vec![NOON; keys.len()],
-        features: vec![floats("wind", &vec![wind; keys.len()])],
-        keys: vec![texts("faa", &keys)],
-        ..pb::LoadRequest::default()
-    }
-}
-
 /// Waits until somebody has the only place of bulk loads.
 async fn somebody_loads(harness: &Harness) {
     let mut admin = harness.admin().await;
@@ -49,7 +37,7 @@ async fn a_client_that_streams_nothing_loses_its_place() {
     }
     // Also after a message; of a load nothing is left.
     let mut load = client.begin(LOAD, None).await;
-    load.send(&rows(&["AAA", "BBB"], 1.0), false);
+    load.send(&bulk(&["AAA", "BBB"], 1.0), false);
     load.ended().await.refused(Code::DeadlineExceeded, &says);
     let mut ingest = client.begin(INGEST, None).await;
     ingest.send(&weather("CCC", NOON, 3.0), false);
@@ -61,7 +49,7 @@ async fn a_client_that_streams_nothing_loses_its_place() {
     let start = Instant::now();
     let mut admin = harness.admin().await;
     loop {
-        match admin.load(tokio_stream::iter([rows(&["AAA"], 2.0)])).await {
+        match admin.load(tokio_stream::iter([bulk(&["AAA"], 2.0)])).await {
             Ok(loaded) => {
                 assert_eq!(loaded.into_inner().keys, 1);
                 return;

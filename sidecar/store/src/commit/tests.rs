@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use skewless_batch::{Column, Type, Value};
 use skewless_catalog::visibility::Rule;
-use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot as FrameSlot, Status, ViewId};
+use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, Status, ViewId};
 
 use super::*;
 use crate::{
@@ -39,7 +39,7 @@ impl Shop {
         let mut plan = Plan::default();
         plan.keys.push(KeyColumn { name: "key".to_owned(), ty: Type::Int64 });
         for (id, name) in names.iter().enumerate() {
-            plan.slots.push(FrameSlot { name: format!("{name}.value"), ty: Type::Int64 });
+            plan.slots.push(Slot { name: format!("{name}.value"), ty: Type::Int64 });
             plan.lookups.push(Lookup {
                 view: ViewId(id as u32),
                 view_name: (*name).to_owned(),
@@ -108,7 +108,7 @@ impl Shop {
     /// Writes to, or deletes from, a view's waiting rows what no command would.
     fn tamper(&self, view: &str, key: &[u8], row: Option<&[u8]>) {
         let live = self.store.shared.pinned().unwrap();
-        let wait = &live.generation(&self.view(view).slot).unwrap().wait.handle;
+        let wait = &live.generation(&self.view(view).stored).unwrap().wait.handle;
         match row {
             Some(row) => live.db.put_cf(wait, key, row).unwrap(),
             None => live.db.delete_cf(wait, key).unwrap(),

@@ -8,9 +8,11 @@ use skewless_catalog::ViewSchema;
 use skewless_catalog::visibility::Rule;
 
 use super::*;
+use crate::apply::Verdict;
 use crate::config::{PROMOTE_BYTES_MAX, StoreConfig};
-use crate::open;
-use crate::views::{ViewSet, install};
+use crate::schema::install;
+use crate::views::ViewSet;
+use crate::{open, pending};
 
 fn start(queue_commands_max: usize) -> (tempfile::TempDir, Applier, ViewSet) {
     start_with(queue_commands_max, vec![])
@@ -84,7 +86,7 @@ fn a_panic_poisons_the_store_and_says_so() {
 #[test]
 fn a_read_waits_for_due_rows_no_longer_than_it_may() {
     let dir = tempfile::tempdir().unwrap();
-    let (shared, _) = crate::open::open(dir.path(), StoreConfig::default()).unwrap();
+    let (shared, _) = open::open(dir.path(), StoreConfig::default()).unwrap();
     let applier = Applier::start(shared).unwrap();
     let (go, wait) = sync_channel::<()>(0);
     let (entered, inside) = channel();
@@ -182,7 +184,7 @@ fn one_batch_of_promoted_rows_is_bounded_in_bytes() {
         assert_eq!(applier.apply(view, &rows, 10, None).unwrap().verdicts, [Verdict::Pending]);
     }
     let due = |t_us| {
-        let index = view.slot.index;
+        let index = view.stored.index;
         applier.control(move |shared| pending::due(shared, &*shared.pinned()?, index, t_us))
     };
     let first = due(50).unwrap();

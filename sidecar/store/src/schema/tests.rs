@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use skewless_batch::Type;
+
 use super::*;
 use crate::config::StoreConfig;
 use crate::open;
