@@ -74,9 +74,9 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
 
 /// Nanoseconds a row, of processor time and by the clock.
 fn timed(rows: usize, work: impl FnOnce() -> Result<()>) -> Result<[f64; 2]> {
-    let (start, spent) = (Instant::now(), Spent::ByProcess.so_far()?);
+    let (start, spent) = (Instant::now(), Spent::Process.so_far()?);
     work()?;
-    let (spent, time) = (Spent::ByProcess.so_far()? - spent, start.elapsed());
+    let (spent, time) = (Spent::Process.so_far()? - spent, start.elapsed());
     Ok([spent, time].map(|time| time.as_nanos() as f64 / rows as f64))
 }
 

@@ -136,7 +136,7 @@ impl Expected {
 /// Calls a second of several callers, each with its connection, each one call at a time; and microseconds of
 /// processor time a call, of client and server together if they are in this process.
 pub(crate) async fn throughput(url: &str, load: &Load, path: &PathAndQuery) -> Result<[f64; 2]> {
-    let clocks = [Spent::ByProcess];
+    let clocks = [Spent::Process];
     let (per_second, [us]) = closed_loop(url, load, path, Expected::Answer, clocks).await?;
     Ok([per_second, us])
 }

@@ -219,7 +219,7 @@ impl Bench<'_> {
             threads: 1,
             seed,
         };
-        let clocks = [self.sidecar.spent, Spent::ByProcess];
+        let clocks = [self.sidecar.spent, Spent::Process];
         let (start, before) = (Instant::now(), [clocks[0].so_far()?, clocks[1].so_far()?]);
         let measured = open_loop::run(&self.target, &load, &|| false)?;
         let elapsed = start.elapsed().as_secs_f64();
@@ -413,7 +413,7 @@ fn cost_lines(
     load: &Load,
 ) -> Result<Vec<Line>> {
     let of = |apart: &Apart, expected| -> Result<[f64; 3]> {
-        let (url, clocks) = (apart.url(), [apart.spent, Spent::ByProcess]);
+        let (url, clocks) = (apart.url(), [apart.spent, Spent::Process]);
         let looped = closed_loop(&url, load, &load.path, expected, clocks);
         let (per_second, [sidecar, generator]) = apart.threads.block_on(looped)?;
         Ok([per_second, sidecar, generator])

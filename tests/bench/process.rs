@@ -85,7 +85,7 @@ impl Process {
         // SAFETY: `clock` is a valid place for one clock's number for as long as the call lasts.
         let failed = unsafe { libc::clock_getcpuclockid(id, &raw mut clock) };
         ensure!(failed == 0, "expected a clock of process {id}, came error {failed}");
-        Ok(Spent::ByOther(clock))
+        Ok(Spent::Other(clock))
     }
 
     /// Its clock of processor time, which only Linux has.

@@ -90,29 +90,29 @@ fn calibrate(call: &mut impl FnMut() -> Result<()>) -> Result<u32> {
 
 /// Nanoseconds of this thread's processor time a call.
 fn time(calls: u32, call: &mut impl FnMut() -> Result<()>) -> Result<f64> {
-    let start = Spent::ByThread.so_far()?;
+    let start = Spent::Thread.so_far()?;
     (0..calls).try_for_each(|_| call())?;
-    Ok((Spent::ByThread.so_far()? - start).as_nanos() as f64 / f64::from(calls))
+    Ok((Spent::Thread.so_far()? - start).as_nanos() as f64 / f64::from(calls))
 }
 
 /// Processor time, user and system.
 #[derive(Clone, Copy)]
 pub(crate) enum Spent {
     /// Of this thread.
-    ByThread,
+    Thread,
     /// Of all threads of this process.
-    ByProcess,
+    Process,
     /// Of all threads of another process, by its clock.
-    ByOther(libc::clockid_t),
+    Other(libc::clockid_t),
 }
 
 impl Spent {
     /// Since the thread or process began.
     pub(crate) fn so_far(self) -> Result<Duration> {
         let clock = match self {
-            Self::ByThread => libc::CLOCK_THREAD_CPUTIME_ID,
-            Self::ByProcess => libc::CLOCK_PROCESS_CPUTIME_ID,
-            Self::ByOther(clock) => clock,
+            Self::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
+            Self::Process => libc::CLOCK_PROCESS_CPUTIME_ID,
+            Self::Other(clock) => clock,
         };
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         #[expect(unsafe_code, reason = "the standard library can't read these clocks")]
