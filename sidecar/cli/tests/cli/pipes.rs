@@ -41,8 +41,7 @@ fn a_closed_pipe_ends_a_command_quietly() {
 
 #[test]
 fn a_load_whose_reader_has_gone_loads_every_view() {
-    let second = "\
-  - name: customer_history
+    let second = "  - name: customer_history
     entity: customer
     features: [{name: orders, type: int64}]
     source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
