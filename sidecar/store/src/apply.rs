@@ -279,7 +279,8 @@ struct Group {
     writes: Writes,
     answers: Vec<Answer>,
     rows: usize,
-    /// The first failed write; everything in the group failed with it.
+    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten:
+    /// else a source's offset would be stored of which a part before isn't there.
     failed: Option<StoreError>,
 }
 
@@ -287,7 +288,10 @@ impl Group {
     fn take(&mut self, shared: &Shared, command: ApplyCommand) {
         let ApplyCommand { slot, rows, now_us, source, reply } = command;
         self.rows += rows.len();
-        let done = self.judge(shared, &slot, &rows, now_us);
+        let done = match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.judge(shared, &slot, &rows, now_us),
+        };
         if let (Ok(_), Some(source)) = (&done, source) {
             self.writes.offsets.insert(source.source, source.offset);
         }
