@@ -185,7 +185,8 @@ impl Raw {
 fn schema(width: usize) -> ViewSchema {
     let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
     let (name, entity) = ("v".to_owned(), "thing".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
+    let keys = vec![("id".to_owned(), Type::Int64)];
+    ViewSchema { name, entity, keys, features, rule: Rule::default() }
 }
 
 fn plan(width: usize) -> Plan {

@@ -509,8 +509,8 @@ fn publish(shared: &Shared, slot: &Slot, number: u64, made: Made) -> Result<(), 
     let Made { next, due_us } = made;
     let meta = Meta { db: &next.db, family: &next.meta };
     let mut batch = WriteBatch::default();
-    let (entity, columns) = (slot.entity.get(), slot.columns.load());
-    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
+    let (about, columns) = (slot.about.load(), slot.columns.load());
+    let record = ViewRecord::new(number, &about, &slot.keys, &columns, &slot.rule);
     meta.put_view(&mut batch, &slot.view, &record);
     shared.write(&next, batch, &options::write_durably())?;
     // Lowered before readers can see the waiting rows, never later than one of them.

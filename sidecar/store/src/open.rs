@@ -305,7 +305,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(new_slot(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
+    Ok(new_slot(index, view, record.about(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {

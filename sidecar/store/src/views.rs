@@ -2,13 +2,14 @@
 //!
 //! A view keeps its rows unless a [`Misfit`] of the old definition's rows under the new one empties it; `diff` goes by
 //! the same. *Adding* a feature keeps them: older rows have it as NULL_VALUE, just as a history file without that
-//! column gives nulls. *Removing* one keeps them. *Another entity*, *another type* of a key or feature, or other due
-//! times, make every stored row unreadable or wrong: the view starts empty in a new generation, and
-//! [`ViewSet::changes`] says so. Plans bound before go on reading the old one until they are dropped.
+//! column gives nulls. *Removing* one keeps them, and so does *another name* of one key. *Another entity*, *another type*
+//! of a key or feature, keys that *changed places*, or other due times, make every stored row unreadable or wrong: the
+//! view starts empty in a new generation, and [`ViewSet::changes`] says so. Plans bound before go on reading the old one
+//! until they are dropped.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rocksdb::WriteBatch;
@@ -18,7 +19,7 @@ use skewless_catalog::{Catalog, Misfit, Plan, ViewId, ViewSchema};
 
 use crate::apply::publish;
 use crate::error::StoreError;
-use crate::live::{Family, Generation, Live, Shared, Slot};
+use crate::live::{About, Family, Generation, Live, Shared, Slot};
 use crate::meta::{Meta, ViewRecord, rows_family, wait_family};
 use crate::options;
 use crate::row::{COLUMNS_MAX, Columns, Place};
@@ -185,12 +186,13 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
             (Some(slot), Some(None)) => {
                 cool(shared, &mut next, &slot, schema)?;
                 let (columns, added) = extend(&slot, schema)?;
-                if !added.is_empty() || slot.entity.get().is_none() {
-                    let (generation, entity) = (next.generation(&slot)?.number, &schema.entity);
+                let about = About::from(schema);
+                if !added.is_empty() || **slot.about.load() != about {
+                    let generation = next.generation(&slot)?.number;
                     let record =
-                        ViewRecord::new(generation, Some(entity), &slot.keys, &columns, &slot.rule);
+                        ViewRecord::new(generation, &about, &slot.keys, &columns, &slot.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
-                    described.push((slot, columns, entity.clone()));
+                    described.push((slot, columns, about));
                 }
                 if !added.is_empty() {
                     let view = schema.name.clone();
@@ -202,9 +204,8 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
                 let index = create(shared, &mut next, schema, number)?;
                 let slot = next.slots[index].clone();
                 if let Some(slot) = slot {
-                    let columns = slot.columns.load();
-                    let entity = slot.entity.get();
-                    let record = ViewRecord::new(number, entity, &slot.keys, &columns, &slot.rule);
+                    let (about, columns) = (slot.about.load(), slot.columns.load());
+                    let record = ViewRecord::new(number, &about, &slot.keys, &columns, &slot.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
                 }
                 let view = schema.name.clone();
@@ -224,10 +225,9 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     if !batch.is_empty() {
         shared.write(&live, batch, &options::write_durably())?;
     }
-    for (slot, columns, entity) in described {
+    for (slot, columns, about) in described {
         slot.columns.store(Arc::new(columns));
-        // Set already where only features were added.
-        let _ = slot.entity.set(entity);
+        slot.about.store(Arc::new(about));
     }
     for slot in &emptied {
         slot.retired.store(true, Ordering::Release);
@@ -288,11 +288,16 @@ fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
 
 /// Why the slot's rows can't be read by this schema; `None` if they can.
 fn emptied_by(slot: &Slot, schema: &ViewSchema) -> Option<String> {
+    // A store that an older version wrote doesn't say all of it: then its rows are taken to be of this schema's.
+    let (about, next) = (slot.about.load(), About::from(schema));
+    let names = about.keys.as_ref().or(next.keys.as_ref());
+    let name = |at: usize| {
+        names.and_then(|names: &Vec<String>| names.get(at)).cloned().unwrap_or_default()
+    };
     let stored = ViewSchema {
         name: slot.view.clone(),
-        // A store that an older version wrote doesn't say it: then its rows are taken to be of this one.
-        entity: slot.entity.get().unwrap_or(&schema.entity).clone(),
-        keys: slot.keys.clone(),
+        entity: about.entity.as_ref().unwrap_or(&schema.entity).clone(),
+        keys: slot.keys.iter().enumerate().map(|(at, ty)| (name(at), *ty)).collect(),
         features: slot.columns.load().list().to_vec(),
         rule: slot.rule,
     };
@@ -343,8 +348,8 @@ fn create(
     let index = next.slots.len();
     let rule = Rule { ttl_us: None, ..schema.rule };
     let columns = Columns::new(schema.features.clone());
-    let (entity, keys) = (Some(schema.entity.clone()), schema.keys.clone());
-    let slot = new_slot(index, &schema.name, entity, keys, rule, ttl_us, columns);
+    let keys = schema.keys.iter().map(|(_, ty)| *ty).collect();
+    let slot = new_slot(index, &schema.name, About::from(schema), keys, rule, ttl_us, columns);
     next.slots.push(Some(Arc::new(slot)));
     next.generations.push(Some(Arc::new(generation)));
     next.current.insert(schema.name.clone(), index);
@@ -354,7 +359,7 @@ fn create(
 pub(crate) fn new_slot(
     index: usize,
     view: &str,
-    entity: Option<String>,
+    about: About,
     keys: Vec<Type>,
     rule: Rule,
     ttl_us: Arc<AtomicI64>,
@@ -363,7 +368,7 @@ pub(crate) fn new_slot(
     Slot {
         index,
         view: view.to_owned(),
-        entity: entity.map(OnceLock::from).unwrap_or_default(),
+        about: ArcSwap::from_pointee(about),
         keys,
         rule,
         ttl_us,

@@ -120,7 +120,8 @@ fn definitions(outputs: &str) -> String {
 pub(crate) fn schema(width: usize) -> ViewSchema {
     let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
     let (name, entity) = ("profile".to_owned(), "user".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
+    let keys = vec![("user_id".to_owned(), Type::Int64)];
+    ViewSchema { name, entity, keys, features, rule: Rule::default() }
 }
 
 /// Builds a plugin of the project with its own builder; gives the names of its outputs.

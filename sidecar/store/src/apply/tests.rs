@@ -34,7 +34,7 @@ fn schema(features: Vec<(String, Type)>) -> ViewSchema {
     ViewSchema {
         name: "view".to_owned(),
         entity: "thing".to_owned(),
-        keys: vec![Type::Int64],
+        keys: vec![("id".to_owned(), Type::Int64)],
         features,
         rule: Rule::default(),
     }
