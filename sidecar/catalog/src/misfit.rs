@@ -17,8 +17,8 @@ pub struct ViewSchema {
     pub name: String,
     /// What its rows are about, by name.
     pub entity: String,
-    /// Types of the key columns.
-    pub keys: Vec<Type>,
+    /// Names and types of the key columns, in the order in which a key is made of them.
+    pub keys: Vec<(String, Type)>,
     /// Names and types of the features, in the definition's order.
     pub features: Vec<(String, Type)>,
     /// Which row may be seen when.
@@ -42,6 +42,15 @@ pub enum Misfit {
         was: Vec<Type>,
         /// The newer types.
         is: Vec<Type>,
+    },
+    /// Keys of the same types whose names tell that they are, or may be, others: rows would be found under swapped
+    /// keys. One key with a new name is the same key; of two that changed, of the same type or one with the name the
+    /// other had, nothing tells which is which.
+    KeyNames {
+        /// The older names.
+        was: Vec<String>,
+        /// The newer names.
+        is: Vec<String>,
     },
     /// Rows became visible at other times: of each key the store kept the one row that was due then.
     Boundary {
@@ -85,7 +94,7 @@ impl From<&View> for ViewSchema {
         Self {
             name: view.name.clone(),
             entity: view.entity.clone(),
-            keys: view.keys.iter().map(|key| key.ty).collect(),
+            keys: view.keys.iter().map(|key| (key.name.clone(), key.ty)).collect(),
             features: view.features.iter().map(|field| (field.name.clone(), field.ty)).collect(),
             rule: view.rule,
         }
@@ -102,9 +111,7 @@ impl ViewSchema {
         if old.entity != self.entity {
             misfits.push(Misfit::Entity { was: old.entity.clone(), is: self.entity.clone() });
         }
-        if old.keys != self.keys {
-            misfits.push(Misfit::Keys { was: old.keys.clone(), is: self.keys.clone() });
-        }
+        misfits.extend(self.misfit_of_keys(old));
         if old.rule.boundary != self.rule.boundary {
             misfits.push(Misfit::Boundary { was: old.rule.boundary, is: self.rule.boundary });
         }
@@ -118,6 +125,22 @@ impl ViewSchema {
             misfits.push(Misfit::Ttl { was_us, is_us: self.rule.ttl_us });
         }
         misfits
+    }
+
+    fn misfit_of_keys(&self, old: &Self) -> Option<Misfit> {
+        let types = |of: &Self| of.keys.iter().map(|(_, ty)| *ty).collect::<Vec<_>>();
+        let (was, is) = (types(old), types(self));
+        if was != is {
+            return Some(Misfit::Keys { was, is });
+        }
+        let pairs = old.keys.iter().zip(&self.keys);
+        let renamed: Vec<_> = pairs.filter(|(was, is)| was != is).collect();
+        let mixed_up = renamed.iter().enumerate().any(|(at, (was, _))| {
+            let mut others = renamed.iter().enumerate().filter(|(other, _)| *other != at);
+            others.any(|(_, (_, is))| was.0 == is.0 || was.1 == is.1)
+        });
+        let names = |of: &Self| of.keys.iter().map(|(name, _)| name.clone()).collect();
+        mixed_up.then(|| Misfit::KeyNames { was: names(old), is: names(self) })
     }
 
     fn misfit_of(&self, feature: &str, is: Type) -> Option<Misfit> {
@@ -138,6 +161,7 @@ impl Misfit {
         match self {
             Self::Entity { .. }
             | Self::Keys { .. }
+            | Self::KeyNames { .. }
             | Self::Boundary { .. }
             | Self::Lag { .. }
             | Self::Retyped { .. } => true,
@@ -151,6 +175,9 @@ impl fmt::Display for Misfit {
         match self {
             Self::Entity { was, is } => write!(f, "entity {was} -> {is}"),
             Self::Keys { was, is } => write!(f, "key types {} -> {}", types(was), types(is)),
+            Self::KeyNames { was, is } => {
+                write!(f, "key names {} -> {}", was.join(", "), is.join(", "))
+            }
             Self::Boundary { was, is } => write!(f, "boundary {} -> {}", word(*was), word(*is)),
             Self::Lag { was_us, is_us } => {
                 write!(f, "lag {} -> {}", duration::format(*was_us), duration::format(*is_us))

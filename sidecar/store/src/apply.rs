@@ -107,19 +107,23 @@ type Answer = (SyncSender<Result<Applied, StoreError>>, Result<Vec<Verdict>, Sto
 
 /// Commands applied together.
 #[derive(Default)]
-struct Group {
+pub(crate) struct Group {
     writes: Writes,
     answers: Vec<Answer>,
     rows: usize,
-    /// The first failed write; everything in the group failed with it.
+    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten:
+    /// else a source's offset would be stored of which a part before isn't there.
     failed: Option<StoreError>,
 }
 
 impl Group {
-    fn take(&mut self, shared: &Shared, command: ApplyCommand) {
+    pub(crate) fn take(&mut self, shared: &Shared, command: ApplyCommand) {
         let ApplyCommand { stored, rows, now_us, source, reply } = command;
         self.rows += rows.len();
-        let done = self.judge(shared, &stored, &rows, now_us);
+        let done = match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.judge(shared, &stored, &rows, now_us),
+        };
         if let (Ok(_), Some(source)) = (&done, source) {
             self.writes.offsets.insert(source.source, source.offset);
         }
@@ -187,7 +191,7 @@ impl Group {
     }
 
     /// Writes what is left and answers everyone.
-    fn finish(&mut self, shared: &Shared) {
+    pub(crate) fn finish(&mut self, shared: &Shared) {
         // Noted in `failed`, which every answer carries.
         let _ = self.write(shared);
         let sequence = shared.pinned().map(|live| live.db.latest_sequence_number());

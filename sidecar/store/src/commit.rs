@@ -324,8 +324,8 @@ fn publish(
     let Made { next, due_us } = made;
     let meta = Meta { db: &next.db, family: &next.meta };
     let mut batch = WriteBatch::default();
-    let (entity, columns) = (stored.entity.get(), stored.columns.load());
-    let record = ViewRecord::new(number, entity, &stored.keys, &columns, &stored.rule);
+    let (about, columns) = (stored.about.load(), stored.columns.load());
+    let record = ViewRecord::new(number, &about, &stored.keys, &columns, &stored.rule);
     meta.put_view(&mut batch, &stored.view, &record);
     shared.write(&next, batch, &options::write_durably())?;
     // Lowered before readers can see the waiting rows, never later than one of them.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use rocksdb::{BoundColumnFamily, Cache, DBWithThreadMode, MultiThreaded};
 use skewless_batch::Type;
+use skewless_catalog::ViewSchema;
 use skewless_catalog::visibility::Rule;
 
 use crate::changes::Changes;
@@ -58,13 +59,29 @@ pub(crate) struct Generation {
     pub(crate) hot: u32,
 }
 
+/// Names of what a view's rows are about. Older versions didn't store them, or not all: what isn't known is taken to
+/// be what the next definitions say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct About {
+    pub(crate) entity: Option<String>,
+    /// Parallel to the key types.
+    pub(crate) keys: Option<Vec<String>>,
+}
+
+impl From<&ViewSchema> for About {
+    fn from(schema: &ViewSchema) -> Self {
+        let keys = schema.keys.iter().map(|(name, _)| name.clone()).collect();
+        Self { entity: Some(schema.entity.clone()), keys: Some(keys) }
+    }
+}
+
 /// A view as long as its rows stay readable: same entity, same keys, same types, same due times.
 pub(crate) struct StoredView {
     /// Index into [`Live::generations`].
     pub(crate) index: usize,
     pub(crate) view: String,
-    /// What its rows are about; not set yet of a store that an older version wrote.
-    pub(crate) entity: OnceLock<String>,
+    /// A key may get another name.
+    pub(crate) about: ArcSwap<About>,
     pub(crate) keys: Vec<Type>,
     /// Boundary and lag; the TTL in it is unused, see `ttl_us`.
     pub(crate) rule: Rule,
@@ -82,7 +99,7 @@ impl StoredView {
     pub(crate) fn new(
         index: usize,
         view: &str,
-        entity: Option<String>,
+        about: About,
         keys: Vec<Type>,
         rule: Rule,
         ttl_us: Arc<AtomicI64>,
@@ -91,7 +108,7 @@ impl StoredView {
         Self {
             index,
             view: view.to_owned(),
-            entity: entity.map(OnceLock::from).unwrap_or_default(),
+            about: ArcSwap::from_pointee(about),
             keys,
             rule,
             ttl_us,

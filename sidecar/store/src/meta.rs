@@ -5,7 +5,7 @@
 //! | `format` | u32 LE, [`FORMAT`] |
 //! | `next` | u64 LE, the next generation's number; numbers are never used twice, not even after a failure |
 //! | `salvages` | u64 LE, how often a damaged log was cut |
-//! | `view/<name>` | JSON: generation, entity, key types, columns in order of their first definition, boundary, lag |
+//! | `view/<name>` | JSON: generation, entity, key types and names, columns in order of their first definition, boundary, lag |
 //! | `source/<name>` | u64 LE, the offset applied up to |
 
 use rocksdb::WriteBatch;
@@ -14,7 +14,7 @@ use skewless_batch::Type;
 use skewless_catalog::visibility::{Boundary, Rule};
 
 use crate::error::{RELOAD, StoreError};
-use crate::live::{Db, Family};
+use crate::live::{About, Db, Family};
 use crate::row::Columns;
 
 /// The version of everything on disk that isn't a row's own layout.
@@ -32,7 +32,11 @@ pub(crate) struct ViewRecord {
     /// Older versions didn't write it.
     #[serde(default)]
     pub(crate) entity: Option<String>,
+    /// Types.
     pub(crate) keys: Vec<String>,
+    /// Older versions didn't write them.
+    #[serde(default)]
+    pub(crate) key_names: Option<Vec<String>>,
     pub(crate) columns: Vec<(String, String)>,
     pub(crate) exclusive: bool,
     pub(crate) lag_us: i64,
@@ -41,7 +45,7 @@ pub(crate) struct ViewRecord {
 impl ViewRecord {
     pub(crate) fn new(
         generation: u64,
-        entity: Option<&String>,
+        about: &About,
         keys: &[Type],
         columns: &Columns,
         rule: &Rule,
@@ -49,8 +53,9 @@ impl ViewRecord {
         let text = |(name, ty): &(String, Type)| (name.clone(), ty.to_string());
         Self {
             generation,
-            entity: entity.cloned(),
+            entity: about.entity.clone(),
             keys: keys.iter().map(ToString::to_string).collect(),
+            key_names: about.keys.clone(),
             columns: columns.list().iter().map(text).collect(),
             exclusive: rule.boundary == Boundary::Exclusive,
             lag_us: rule.lag_us,
@@ -60,6 +65,10 @@ impl ViewRecord {
     pub(crate) fn rule(&self) -> Rule {
         let boundary = if self.exclusive { Boundary::Exclusive } else { Boundary::Inclusive };
         Rule { boundary, ttl_us: None, lag_us: self.lag_us }
+    }
+
+    pub(crate) fn about(&self) -> About {
+        About { entity: self.entity.clone(), keys: self.key_names.clone() }
     }
 
     /// Key types and columns; `None` if a type is not one of ours.

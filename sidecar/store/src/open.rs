@@ -252,7 +252,7 @@ fn new_from(
         advice: RELOAD,
     })?;
     let ttl_us = opened.ttls.get(view).cloned().unwrap_or_else(|| Arc::new(NO_TTL.into()));
-    Ok(StoredView::new(index, view, record.entity.clone(), keys, record.rule(), ttl_us, columns))
+    Ok(StoredView::new(index, view, record.about(), keys, record.rule(), ttl_us, columns))
 }
 
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {

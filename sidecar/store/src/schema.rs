@@ -3,9 +3,10 @@
 //!
 //! A view keeps its rows unless a [`Misfit`] of the old definition's rows under the new one empties it; `diff` goes by
 //! the same. *Adding* a feature keeps them: older rows have it as NULL_VALUE, just as a history file without that
-//! column gives nulls. *Removing* one keeps them. *Another entity*, *another type* of a key or feature, or other due
-//! times, make every stored row unreadable or wrong: the view starts empty in a new generation, and
-//! [`ViewSet::changes`] says so. Plans bound before go on reading the old one until they are dropped.
+//! column gives nulls. *Removing* one keeps them, and so does *another name* of one key. *Another entity*, *another type*
+//! of a key or feature, keys that *changed places*, or other due times, make every stored row unreadable or wrong: the
+//! view starts empty in a new generation, and [`ViewSet::changes`] says so. Plans bound before go on reading the old one
+//! until they are dropped.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use skewless_catalog::{Catalog, Misfit, ViewSchema};
 
 use crate::error::StoreError;
 use crate::generation::{claim, create_generation, drop_generation, find_generation};
-use crate::live::{Live, Shared, StoredView};
+use crate::live::{About, Live, Shared, StoredView};
 use crate::meta::{Meta, ViewRecord};
 use crate::options;
 use crate::row::{COLUMNS_MAX, Columns};
@@ -75,17 +76,13 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
             (Some(stored), Some(None)) => {
                 cool(shared, &mut next, &stored, schema)?;
                 let (columns, added) = extend(&stored, schema)?;
-                if !added.is_empty() || stored.entity.get().is_none() {
-                    let (generation, entity) = (next.generation(&stored)?.number, &schema.entity);
-                    let record = ViewRecord::new(
-                        generation,
-                        Some(entity),
-                        &stored.keys,
-                        &columns,
-                        &stored.rule,
-                    );
+                let about = About::from(schema);
+                if !added.is_empty() || **stored.about.load() != about {
+                    let generation = next.generation(&stored)?.number;
+                    let record =
+                        ViewRecord::new(generation, &about, &stored.keys, &columns, &stored.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
-                    described.push((stored, columns, entity.clone()));
+                    described.push((stored, columns, about));
                 }
                 if !added.is_empty() {
                     let view = schema.name.clone();
@@ -97,10 +94,9 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
                 let index = create(shared, &mut next, schema, number)?;
                 let stored = next.stored[index].clone();
                 if let Some(stored) = stored {
-                    let columns = stored.columns.load();
-                    let entity = stored.entity.get();
+                    let (about, columns) = (stored.about.load(), stored.columns.load());
                     let record =
-                        ViewRecord::new(number, entity, &stored.keys, &columns, &stored.rule);
+                        ViewRecord::new(number, &about, &stored.keys, &columns, &stored.rule);
                     meta.put_view(&mut batch, &schema.name, &record);
                 }
                 let view = schema.name.clone();
@@ -120,10 +116,9 @@ pub(crate) fn install(shared: &Shared, schemas: &[ViewSchema]) -> Result<ViewSet
     if !batch.is_empty() {
         shared.write(&live, batch, &options::write_durably())?;
     }
-    for (stored, columns, entity) in described {
+    for (stored, columns, about) in described {
         stored.columns.store(Arc::new(columns));
-        // Set already where only features were added.
-        let _ = stored.entity.set(entity);
+        stored.about.store(Arc::new(about));
     }
     for stored in &emptied {
         stored.retired.store(true, Ordering::Release);
@@ -185,11 +180,16 @@ fn check_columns(schema: &ViewSchema, came: usize) -> Result<(), StoreError> {
 
 /// Why the view's rows can't be read by this schema; `None` if they can.
 fn emptied_by(stored: &StoredView, schema: &ViewSchema) -> Option<String> {
+    // A store that an older version wrote doesn't say all of it: then its rows are taken to be of this schema's.
+    let (about, next) = (stored.about.load(), About::from(schema));
+    let names = about.keys.as_ref().or(next.keys.as_ref());
+    let name = |at: usize| {
+        names.and_then(|names: &Vec<String>| names.get(at)).cloned().unwrap_or_default()
+    };
     let old = ViewSchema {
         name: stored.view.clone(),
-        // A store that an older version wrote doesn't say it: then its rows are taken to be of this one.
-        entity: stored.entity.get().unwrap_or(&schema.entity).clone(),
-        keys: stored.keys.clone(),
+        entity: about.entity.as_ref().unwrap_or(&schema.entity).clone(),
+        keys: stored.keys.iter().enumerate().map(|(at, ty)| (name(at), *ty)).collect(),
         features: stored.columns.load().list().to_vec(),
         rule: stored.rule,
     };
@@ -240,8 +240,9 @@ fn create(
     let index = next.stored.len();
     let rule = Rule { ttl_us: None, ..schema.rule };
     let columns = Columns::new(schema.features.clone());
-    let (entity, keys) = (Some(schema.entity.clone()), schema.keys.clone());
-    let stored = StoredView::new(index, &schema.name, entity, keys, rule, ttl_us, columns);
+    let keys = schema.keys.iter().map(|(_, ty)| *ty).collect();
+    let about = About::from(schema);
+    let stored = StoredView::new(index, &schema.name, about, keys, rule, ttl_us, columns);
     next.stored.push(Some(Arc::new(stored)));
     next.generations.push(Some(Arc::new(generation)));
     next.current.insert(schema.name.clone(), index);

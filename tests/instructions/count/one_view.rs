@@ -16,7 +16,8 @@ pub(crate) const VIEW: &str = "profile";
 pub(crate) fn schema(width: usize) -> ViewSchema {
     let features = (0..width).map(|at| (format!("f{at}"), Type::Float64)).collect();
     let (name, entity) = (VIEW.to_owned(), "user".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule: Rule::default() }
+    let keys = vec![("user_id".to_owned(), Type::Int64)];
+    ViewSchema { name, entity, keys, features, rule: Rule::default() }
 }
 
 /// All features of the view, in their order.

@@ -56,6 +56,32 @@ fn another_type_breaks_and_asks_for_a_load() {
     assert!(changed);
 }
 
+/// The store would find rows under swapped keys, so it drops them; a key with another name is the same key.
+#[test]
+fn keys_that_change_places_ask_for_a_load_and_a_renamed_one_does_not() {
+    let definitions = |keys: [&str; 2]| {
+        let [first, second] = keys;
+        catalog(&format!(
+            "entities:\n  - {{name: e, keys: [{{name: {first}, type: utf8}}, {{name: {second}, type: utf8}}]}}\n\
+             views:\n  - {{name: v, entity: e, ttl: 1h, features: [{{name: f, type: float64}}]}}\n\
+             services:\n  - {{name: s, features: [v.f]}}\n"
+        ))
+    };
+    let old = definitions(["origin", "dest"]);
+    let load = |names: &str| vec![format!("view v: key names origin, dest -> {names}")];
+    for (keys, expected) in [
+        (["dest", "origin"], load("dest, origin")),
+        (["dest", "to"], load("dest, to")),
+        (["from", "to"], load("from, to")),
+        (["origin", "to"], vec![]),
+    ] {
+        let changes = diff(&old, &definitions(keys));
+        let loads = changes.iter().filter(|change| change.effect == Effect::Load);
+        assert_eq!(loads.map(ToString::to_string).collect::<Vec<_>>(), expected, "{keys:?}");
+        assert!(changes.iter().any(|change| change.effect == Effect::Breaking), "{keys:?}");
+    }
+}
+
 #[test]
 fn the_order_of_a_view_s_features_asks_for_nothing() {
     let (wind, visib) =

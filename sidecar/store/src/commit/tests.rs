@@ -31,7 +31,7 @@ impl Shop {
         let schema = |name: &&str| ViewSchema {
             name: (*name).to_owned(),
             entity: "thing".to_owned(),
-            keys: vec![Type::Int64],
+            keys: vec![("id".to_owned(), Type::Int64)],
             features: vec![("value".to_owned(), Type::Int64)],
             rule: Rule::default(),
         };
@@ -191,7 +191,7 @@ fn a_merge_that_is_given_up_leaves_nothing_behind() {
     let changed = ViewSchema {
         name: "v".to_owned(),
         entity: "thing".to_owned(),
-        keys: vec![Type::Int64],
+        keys: vec![("id".to_owned(), Type::Int64)],
         features: vec![("value".to_owned(), Type::Utf8)],
         rule: Rule::default(),
     };

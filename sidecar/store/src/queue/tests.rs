@@ -1,6 +1,7 @@
-//! What can only be provoked from inside: a full queue and a panic on the apply thread.
+//! What can only be provoked from inside: a full queue, a panic on the apply thread, a write that fails within a group.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 
 use skewless_batch::{Column, Type};
@@ -8,8 +9,9 @@ use skewless_catalog::ViewSchema;
 use skewless_catalog::visibility::Rule;
 
 use super::*;
-use crate::apply::Verdict;
+use crate::apply::{Group, Verdict};
 use crate::config::{PROMOTE_BYTES_MAX, StoreConfig};
+use crate::meta::Meta;
 use crate::schema::install;
 use crate::views::ViewSet;
 use crate::{open, pending};
@@ -26,15 +28,19 @@ fn start_with(
     let config = StoreConfig { queue_commands_max, cache_bytes: 1 << 20, ..StoreConfig::default() };
     let (shared, _) = open::open(dir.path(), config).unwrap();
     let applier = Applier::start(shared).unwrap();
-    let schema = ViewSchema {
-        name: "view".to_owned(),
-        entity: "thing".to_owned(),
-        keys: vec![Type::Int64],
-        features,
-        rule: Rule::default(),
-    };
+    let schema = schema(features);
     let views = applier.control(move |shared| install(shared, &[schema])).unwrap();
     (dir, applier, views)
+}
+
+fn schema(features: Vec<(String, Type)>) -> ViewSchema {
+    ViewSchema {
+        name: "view".to_owned(),
+        entity: "thing".to_owned(),
+        keys: vec![("id".to_owned(), Type::Int64)],
+        features,
+        rule: Rule::default(),
+    }
 }
 
 fn row() -> Rows {
@@ -194,4 +200,44 @@ fn one_batch_of_promoted_rows_is_bounded_in_bytes() {
     applier.promote(50, std::time::Duration::MAX).unwrap();
     let rest = due(i64::MAX).unwrap();
     assert!(rest.rows.is_empty() && !rest.more, "{} rows wait on", rest.rows.len());
+}
+
+/// Else a source that sends ahead would be told that what failed is there.
+#[test]
+fn after_a_failed_write_the_rest_of_the_group_is_refused_and_no_offset_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { cache_bytes: 1 << 20, ..StoreConfig::default() };
+    let (shared, _) = open::open(dir.path(), config).unwrap();
+    let views = install(&shared, &[schema(vec![])]).unwrap();
+    let view = views.by_name("view").unwrap();
+    let command = |offset| {
+        let (reply, answer) = sync_channel(1);
+        let rows = encode(&shared, view, &row()).unwrap();
+        let source = Some(SourceOffset { source: "s".to_owned(), offset });
+        let stored = view.stored.clone();
+        (ApplyCommand { stored, rows, now_us: 10, source, reply }, answer)
+    };
+    let [(first, one), (second, two), (third, three)] = [1, 2, 3].map(command);
+    let mut group = Group::default();
+    group.take(&shared, first);
+    // Something is due, so what was taken is written before that is promoted; and just this write fails.
+    shared.next_due_us.store(0, Ordering::SeqCst);
+    let live = shared.live.swap(None);
+    group.take(&shared, second);
+    shared.live.store(live);
+    group.take(&shared, third);
+    group.finish(&shared);
+    for answer in [one, two, three] {
+        let refused = answer.recv().unwrap().unwrap_err();
+        assert!(matches!(refused, StoreError::Closed { .. }), "{refused}");
+    }
+    let live = shared.pinned().unwrap();
+    let meta = Meta { db: &live.db, family: &live.meta };
+    assert_eq!(meta.offset("s").unwrap(), None);
+    // The next group begins anew.
+    let (again, answer) = command(3);
+    group.take(&shared, again);
+    group.finish(&shared);
+    assert_eq!(answer.recv().unwrap().unwrap().verdicts, [Verdict::Applied]);
+    assert_eq!(meta.offset("s").unwrap(), Some(3));
 }

@@ -28,6 +28,9 @@ views:
 services:
   - {name: s, features: [v.value]}
 ";
+/// Key columns in place of `thing`'s one.
+const ROUTE: &str =
+    "{name: origin, type: int64}, {name: dest, type: int64}, {name: carrier, type: utf8}";
 const EVENT_US: i64 = 1_000_000_000;
 const NOW_US: i64 = EVENT_US + 10_000_000;
 
@@ -75,6 +78,25 @@ const CASES: &[Case] = &[
     ("Of things.",                                "Of other things.",             &[],               Stays),
 ];
 
+/// Changes of an entity of [`ROUTE`]'s keys.
+#[rustfmt::skip]
+const CASES_OF_KEYS: &[Case] = &[
+    ("origin, type: int64}, {name: dest", "dest, type: int64}, {name: origin", &[Load, Breaking], Goes),
+    // Keys of other types change places: no key of the one is one of the other.
+    ("dest, type: int64}, {name: carrier, type: utf8}", "carrier, type: utf8}, {name: dest, type: int64}", &[Load, Breaking], Goes),
+    // The names alone change places.
+    ("dest, type: int64}, {name: carrier", "carrier, type: int64}, {name: dest", &[Load, Breaking], Goes),
+    // One has another name, the others are what they were.
+    ("{name: dest",                       "{name: to",                          &[Breaking],       Stays),
+    ("{name: carrier",                    "{name: airline",                     &[Breaking],       Stays),
+    // One of each type.
+    ("dest, type: int64}, {name: carrier", "to, type: int64}, {name: airline",  &[Breaking],       Stays),
+    // Nothing tells which is which.
+    ("origin, type: int64}, {name: dest", "dest, type: int64}, {name: to",      &[Load, Breaking], Goes),
+    ("origin, type: int64}, {name: dest", "from, type: int64}, {name: to",      &[Load, Breaking], Goes),
+    ("dest, type: int64}, {name: carrier", "to, type: int64}, {name: dest",     &[Load, Breaking], Goes),
+];
+
 struct NoPlugins;
 
 impl Plugins for NoPlugins {
@@ -88,34 +110,38 @@ fn catalog(text: &str) -> Catalog {
     check(&[file], &NoPlugins).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes:?}"))
 }
 
-/// A store of the definitions with one row: key 1, value 5, other 0.5.
+/// A store of the definitions with one row: each key 1, value 5, other 0.5.
 fn stored(catalog: &Catalog) -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), config()).unwrap();
     let views = store.set_views(catalog).unwrap();
-    let mut key = Column::new(Type::Int64);
-    key.push_i64(1);
+    let types = catalog.view("v").unwrap().keys.iter().map(|key| key.ty);
+    let mut keys: Vec<Column> = types.map(Column::new).collect();
+    keys.iter_mut().for_each(push_one);
     let mut features = vec![Column::new(Type::Int64), Column::new(Type::Float64)];
     features[0].push_i64(5);
     features[1].push_f64(0.5);
     let (times, deleted) = (vec![EVENT_US], vec![false]);
-    let rows =
-        Rows { keys: vec![key], event_us: times.clone(), known_us: times, deleted, features };
+    let rows = Rows { keys, event_us: times.clone(), known_us: times, deleted, features };
     store.apply(views.by_name("v").unwrap(), &rows, NOW_US, None).unwrap();
     (dir, store)
 }
 
-/// What a reader of one feature gets for key 1 under a catalog's definitions.
+fn push_one(key: &mut Column) {
+    match key.ty() {
+        Type::Int64 => key.push_i64(1),
+        _ => key.push_utf8("1"),
+    }
+}
+
+/// What a reader of one feature gets for keys of 1 under a catalog's definitions.
 fn read(store: &Store, views: &ViewSet, catalog: &Catalog, feature: &str) -> (Status, Option<i64>) {
     let reference = format!("v.{feature}");
     let plan = catalog.plan_of(&[reference.as_str()]).unwrap();
     let bound = views.bind(&plan).unwrap();
     let mut frame = Frame::new(&plan);
     frame.reset(1);
-    match plan.keys[0].ty {
-        Type::Int64 => frame.keys[0].push_i64(1),
-        _ => frame.keys[0].push_utf8("1"),
-    }
+    frame.keys.iter_mut().for_each(push_one);
     store.read(&bound, NOW_US, &mut frame, &mut ReadScratch::default()).unwrap();
     let slot = &frame.slots[0];
     let value = if let Value::Int64(value) = slot.column.value(0) { Some(value) } else { None };
@@ -124,11 +150,13 @@ fn read(store: &Store, views: &ViewSet, catalog: &Catalog, feature: &str) -> (St
 
 #[test]
 fn diff_asks_for_what_the_store_does() {
-    let old = catalog(DEFINITIONS);
-    for &(from, to, expected, row) in CASES {
+    let of_keys = DEFINITIONS.replacen("{name: id, type: int64}", ROUTE, 1);
+    let cases = CASES.iter().map(|case| (DEFINITIONS, case));
+    let cases = cases.chain(CASES_OF_KEYS.iter().map(|case| (of_keys.as_str(), case)));
+    for (definitions, &(from, to, expected, row)) in cases {
         let case = format!("{from} -> {to}");
-        assert!(DEFINITIONS.contains(from), "{case}");
-        let new = catalog(&DEFINITIONS.replacen(from, to, 1));
+        assert!(definitions.contains(from), "{case}");
+        let (old, new) = (catalog(definitions), catalog(&definitions.replacen(from, to, 1)));
 
         let changes = diff(&old, &new);
         let mut asked: Vec<Effect> = changes.iter().map(|change| change.effect).collect();

@@ -50,16 +50,20 @@ pub(crate) fn config() -> StoreConfig {
     StoreConfig { cache_bytes: 4 << 20, hot_bytes: 1 << 20, ..StoreConfig::default() }
 }
 
+pub(crate) fn key(name: &str, ty: Type) -> (String, Type) {
+    (name.to_owned(), ty)
+}
+
 pub(crate) fn schema(name: &str, rule: Rule) -> ViewSchema {
     let features = vec![("value".to_owned(), Type::Int64)];
     let (name, entity) = (name.to_owned(), "thing".to_owned());
-    ViewSchema { name, entity, keys: vec![Type::Int64], features, rule }
+    ViewSchema { name, entity, keys: vec![key("id", Type::Int64)], features, rule }
 }
 
 /// A plan that asks every feature of the given views, each by the same key.
 pub(crate) fn plan(views: &[&ViewSchema]) -> Plan {
     let mut plan = Plan::default();
-    for (at, ty) in views[0].keys.iter().enumerate() {
+    for (at, (_, ty)) in views[0].keys.iter().enumerate() {
         plan.keys.push(KeyColumn { name: format!("key{at}"), ty: *ty });
     }
     for (id, view) in views.iter().enumerate() {

@@ -6,7 +6,7 @@ use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::visibility::{Rule, TIME_MAX_US};
 use skewless_store::{Rows, SourceOffset, Store, StoreConfig, StoreError, ViewSchema};
 
-use crate::fixture::{Shop, config, given, got, rows, schema};
+use crate::fixture::{Shop, config, given, got, key, rows, schema};
 
 fn name(error: StoreError) -> &'static str {
     let StoreError::OverLimit { name, .. } = error else { panic!("{error}") };
@@ -42,7 +42,8 @@ fn rows_over_a_limit_are_refused_by_its_name() {
     };
     let (store, _) = Store::open(dir.path(), small).unwrap();
     let features = vec![("value".to_owned(), Type::Utf8)];
-    let schema = ViewSchema { keys: vec![Type::Utf8], features, ..schema("v", Rule::default()) };
+    let schema =
+        ViewSchema { keys: vec![key("id", Type::Utf8)], features, ..schema("v", Rule::default()) };
     let shop = Shop::over(store, vec![schema]).unwrap();
     let apply = |rows: &Rows| shop.store.apply(shop.view(), rows, 9, None);
     let long = "x".repeat(2_000);
@@ -140,7 +141,8 @@ fn a_small_question_for_large_rows_is_refused_while_it_is_read() {
     let small = StoreConfig { read_bytes_max: 50_000, ..config() };
     let (store, _) = Store::open(dir.path(), small).unwrap();
     let features = vec![("value".to_owned(), Type::Utf8)];
-    let schema = ViewSchema { keys: vec![Type::Utf8], features, ..schema("v", Rule::default()) };
+    let schema =
+        ViewSchema { keys: vec![key("id", Type::Utf8)], features, ..schema("v", Rule::default()) };
     let shop = Shop::over(store, vec![schema]).unwrap();
     shop.store.apply(shop.view(), &texts("k", &"x".repeat(1_000), 1), 9, None).unwrap();
     let read = |rows: usize| {

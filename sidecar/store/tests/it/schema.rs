@@ -5,7 +5,7 @@ use skewless_catalog::visibility::{Boundary, Rule};
 use skewless_catalog::{Frame, Status};
 use skewless_store::{ReadScratch, Rows, SchemaChange, Store, StoreError, ViewSchema};
 
-use crate::fixture::{Shop, config, given, plan, rows, schema};
+use crate::fixture::{Shop, config, given, key, plan, rows, schema};
 
 fn with(features: &[(&str, Type)]) -> ViewSchema {
     let features = features.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect();
@@ -54,7 +54,7 @@ fn an_added_feature_is_null_in_older_rows_and_a_removed_one_comes_back() {
 fn another_entity_type_or_due_time_starts_empty_and_says_why() {
     let exclusive = Rule { boundary: Boundary::Exclusive, ..Rule::default() };
     let lagging = Rule { lag_us: 5, ..Rule::default() };
-    let keyed = ViewSchema { keys: vec![Type::Utf8], ..schema("v", Rule::default()) };
+    let keyed = ViewSchema { keys: vec![key("id", Type::Utf8)], ..schema("v", Rule::default()) };
     let moved = ViewSchema { entity: "person".to_owned(), ..schema("v", Rule::default()) };
     let cases = [
         (moved, "entity thing -> person"),
@@ -116,7 +116,7 @@ fn every_type_goes_in_and_comes_out() {
         Type::ListUtf8,
     ];
     let features: Vec<_> = types.iter().map(|ty| (ty.to_string(), *ty)).collect();
-    let keys = vec![Type::Utf8, Type::Bool];
+    let keys = vec![key("id", Type::Utf8), key("flag", Type::Bool)];
     let schema = ViewSchema { keys, features, ..schema("v", Rule::default()) };
     let (store, _) = Store::open(dir.path(), config()).unwrap();
     let shop = Shop::over(store, vec![schema]).unwrap();
