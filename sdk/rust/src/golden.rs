@@ -1,7 +1,7 @@
 //! Golden rows: a text file beside a plugin with inputs and the outputs they must give, bit for bit.
 //!
 //! One JSON object a line: `{"in": {"km": 1.609344}, "out": {"miles": 1.0}}`, or `"error": "..."` instead
-//! of `"out"` for a row that must fail with that message. A name left out is null. Numbers are exact
+//! of `"out"` for a row that must fail with that message; nothing else. A name left out is null. Numbers are exact
 //! (Rust reads the shortest decimal that names a float back to the same bits); `"NaN"`, `"inf"`, `"-inf"` are
 //! floats too. Timestamps are microseconds, binaries lists of bytes. Lines that begin with `#` are comments.
 //! All rows run as one batch and then each alone.
@@ -36,7 +36,10 @@ mod native {
             .enumerate()
             .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
             .map(|(at, line)| match serde_json::from_str(line) {
-                Ok(Json::Object(row)) => (at + 1, row),
+                Ok(Json::Object(row)) => match misshapen(&row) {
+                    None => (at + 1, row),
+                    Some(why) => panic!("{path}:{}: {why}", at + 1),
+                },
                 Ok(_) => panic!("{path}:{}: expected an object", at + 1),
                 Err(error) => panic!("{path}:{}: {error}", at + 1),
             })
@@ -45,6 +48,29 @@ mod native {
         run(plugin, &signature.inputs, &signature.outputs, &rows, path);
         for row in rows.chunks(1) {
             run(plugin, &signature.inputs, &signature.outputs, row, path);
+        }
+    }
+
+    /// What is wrong with a row's own keys: one that is misspelt would leave its side empty, and test nothing.
+    fn misshapen(row: &Map<String, Json>) -> Option<String> {
+        let expected =
+            "expected `in` with an object, and `out` with an object or `error` with a text";
+        for (key, value) in row {
+            let fits = match key.as_str() {
+                "in" | "out" => value.is_object(),
+                "error" => value.is_string(),
+                _ => false,
+            };
+            if !fits {
+                return Some(format!("{expected}, came `{key}`: {value}"));
+            }
+        }
+        let has = |key| row.contains_key(key);
+        match (has("in"), has("out"), has("error")) {
+            (false, ..) => Some(format!("{expected}, came no `in`")),
+            (true, true, true) => Some(format!("{expected}, came both `out` and `error`")),
+            (true, false, false) => Some(format!("{expected}, came neither `out` nor `error`")),
+            (true, true, false) | (true, false, true) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod columns;
 mod compile_fail;
+mod golden;
 mod matrix;
 mod rows;
 mod signature;

@@ -50,6 +50,19 @@ fn row() -> Rows {
     Rows { keys: vec![key], event_us, known_us, deleted, features: vec![] }
 }
 
+/// Keeps the apply thread, which is there when this returns, until what it gives is dropped; then it does `last`.
+fn hold(applier: &Applier, last: impl FnOnce() + Send + 'static) -> SyncSender<()> {
+    let (go, wait) = sync_channel::<()>(0);
+    let (entered, inside) = channel();
+    applier.control_soon(move |_| {
+        entered.send(()).unwrap();
+        wait.recv().unwrap_or(());
+        last();
+    });
+    inside.recv().unwrap();
+    go
+}
+
 #[test]
 fn a_full_queue_refuses_and_loses_nothing() {
     let (_dir, applier, views) = start(1);
@@ -94,14 +107,8 @@ fn a_read_waits_for_due_rows_no_longer_than_it_may() {
     let dir = tempfile::tempdir().unwrap();
     let (shared, _) = open::open(dir.path(), StoreConfig::default()).unwrap();
     let applier = Applier::start(shared).unwrap();
-    let (go, wait) = sync_channel::<()>(0);
-    let (entered, inside) = channel();
     // As a bulk load does, this keeps the thread.
-    applier.control_soon(move |_| {
-        entered.send(()).unwrap();
-        wait.recv().unwrap_or(());
-    });
-    inside.recv().unwrap();
+    let go = hold(&applier, || ());
     let refused = applier.promote(0, std::time::Duration::from_millis(30)).unwrap_err();
     assert!(matches!(refused, StoreError::Busy { waited_ms: 30 }), "{refused}");
     drop(go);
@@ -112,13 +119,7 @@ fn a_read_waits_for_due_rows_no_longer_than_it_may() {
 #[test]
 fn a_read_that_finds_the_queue_full_is_served_as_soon_as_the_thread_goes_on() {
     let (_dir, applier, _views) = start(1);
-    let (go, wait) = sync_channel::<()>(0);
-    let (entered, inside) = channel();
-    applier.control_soon(move |_| {
-        entered.send(()).unwrap();
-        wait.recv().unwrap_or(());
-    });
-    inside.recv().unwrap();
+    let go = hold(&applier, || ());
     applier.offer(Command::Wake).unwrap();
     let full = applier.offer(Command::Wake).unwrap_err();
     assert!(matches!(full, StoreError::QueueFull { limit: 1 }), "{full}");
@@ -138,14 +139,7 @@ fn a_read_that_finds_the_queue_full_is_served_as_soon_as_the_thread_goes_on() {
 #[test]
 fn a_panic_lets_go_of_reads_that_wait() {
     let (_dir, applier, _views) = start(4);
-    let (go, wait) = sync_channel::<()>(0);
-    let (entered, inside) = channel();
-    applier.control_soon(move |_| {
-        entered.send(()).unwrap();
-        wait.recv().unwrap_or(());
-        panic!("a defect");
-    });
-    inside.recv().unwrap();
+    let go = hold(&applier, || panic!("a defect"));
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| applier.promote(0, Duration::MAX));
         drop(go);
@@ -161,13 +155,7 @@ fn a_panic_lets_go_of_reads_that_wait() {
 #[test]
 fn reads_that_wait_take_one_place_in_the_queue_however_many_they_are() {
     let (_dir, applier, _views) = start(2);
-    let (go, wait) = sync_channel::<()>(0);
-    let (entered, inside) = channel();
-    applier.control_soon(move |_| {
-        entered.send(()).unwrap();
-        wait.recv().unwrap_or(());
-    });
-    inside.recv().unwrap();
+    let go = hold(&applier, || ());
     (0..9).for_each(|t_us| applier.promote_soon(t_us));
     applier.offer(Command::Wake).unwrap();
     let full = applier.offer(Command::Wake).unwrap_err();
