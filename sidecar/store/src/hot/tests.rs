@@ -140,3 +140,14 @@ fn switched_off_nothing_is_kept() {
     kept.fill(b"key", Some(b"row"), 1);
     assert_eq!((kept.find(b"key", 1), kept.hot.info()), (None, HotInfo::default()));
 }
+
+#[test]
+fn dropped_cells_give_back_their_rows() {
+    let mut kept = Kept::new();
+    kept.fill(b"key", Some(b"row"), 5);
+    let held = kept.hot.find(kept.spot(b"key"), (0, b"key"), 5).unwrap();
+    let row = held.as_ref().unwrap().clone();
+    drop(held);
+    drop(kept);
+    assert_eq!(HotRow::strong_count(&row), 1, "only the one held here is left");
+}
