@@ -171,11 +171,14 @@ fn apply(sidecar: &Sidecar, dry_run: bool) -> pb::ApplyResponse {
 }
 
 fn refusal(error: &ReloadError) -> Vec<pb::Diagnostic> {
+    let whole = |message| pb::Diagnostic { message, ..pb::Diagnostic::default() };
     match error {
-        ReloadError::Repo(RepoError::Definitions { diagnostics, .. }) => {
-            diagnostics.iter().map(diagnostic).collect()
+        ReloadError::Repo { error: RepoError::Definitions { diagnostics, .. }, next } => {
+            let next = next.iter().cloned();
+            let next = next.map(|next| pb::Diagnostic { warning: true, ..whole(next) });
+            diagnostics.iter().map(diagnostic).chain(next).collect()
         }
-        other => vec![pb::Diagnostic { message: other.to_string(), ..pb::Diagnostic::default() }],
+        other => vec![whole(other.to_string())],
     }
 }
 

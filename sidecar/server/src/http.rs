@@ -2,7 +2,7 @@
 //! thread that answers calls is busy. Not for features.
 //!
 //! `/livez`: the process runs. `/readyz`: it should be sent calls (200) or not (503, with the reason).
-//! `/metrics`: OpenMetrics text.
+//! `/metrics`: OpenMetrics text. Any other path is told these.
 //!
 //! A connection answers one request within `limits.http_ms_max`, whoever is slow. Of
 //! `limits.http_connections_max` the oldest makes room for a new one: however many clients dawdle, a probe
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -65,6 +65,7 @@ impl ProbeThread {
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
+            .fallback(nowhere)
             .with_state(probes);
         let door = Door::new(limits);
         let serve = move || {
@@ -149,6 +150,11 @@ async fn ready(State(probes): State<Arc<Probes>>) -> Response {
         None => "ready\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
+}
+
+async fn nowhere(address: Uri) -> (StatusCode, String) {
+    let came = address.path();
+    (StatusCode::NOT_FOUND, format!("expected /livez, /readyz or /metrics, came {came}\n"))
 }
 
 async fn metrics(State(probes): State<Arc<Probes>>) -> Response {

@@ -23,12 +23,19 @@ use crate::rpc::Answers;
 use crate::sidecar::Sidecar;
 use crate::status::{ServeError, mend};
 
-/// Applies one batch.
+/// Applies one batch. `place` is the call's among those in work, held until that is done even if its client has given
+/// up: else short deadlines would queue work without end behind a disk that is slow. A stream's is held by what follows
+/// it.
 pub(crate) async fn ingest(
     sidecar: Arc<Sidecar>,
     request: pb::IngestRequest,
+    place: Option<Arc<OwnedSemaphorePermit>>,
 ) -> Result<pb::IngestResponse, ServeError> {
-    blocking(move || apply(&sidecar, &request)).await
+    blocking(move || {
+        let _until_done = place;
+        apply(&sidecar, &request)
+    })
+    .await
 }
 
 /// Checks and applies one batch; blocks until it is written.
@@ -102,7 +109,7 @@ async fn follow(
     loop {
         let answer = match crate::stream::next(&sidecar, &mut requests).await {
             Ok(None) => return,
-            Ok(Some(request)) => match ingest(Arc::clone(&sidecar), request).await {
+            Ok(Some(request)) => match ingest(Arc::clone(&sidecar), request, None).await {
                 Ok(answer) => Ok(answer.encode_to_vec()),
                 Err(error) => Err(error.into()),
             },
@@ -119,3 +126,6 @@ async fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ mod rows;
 mod rpc;
 mod sidecar;
 mod snapshot;
+#[cfg(test)]
+mod specimen;
 mod status;
 mod stream;
 mod warm;

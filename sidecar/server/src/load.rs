@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use skewless_proto::v1 as pb;
 use skewless_store::{CommitMode, CommitReport, Loader, ViewHandle};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Streaming;
 
 use crate::blocking::blocking;
@@ -25,14 +26,14 @@ pub(crate) async fn load(
     mut requests: Streaming<pb::LoadRequest>,
 ) -> Result<pb::LoadResponse, tonic::Status> {
     let busy = ServeError::Busy { what: "bulk loads", limit: "one at a time", max: 1 };
-    let _permit = Arc::clone(&sidecar.gates.load).try_acquire_owned().map_err(|_| busy)?;
+    let permit = Arc::clone(&sidecar.gates.load).try_acquire_owned().map_err(|_| busy)?;
     let Some(first) = stream::next(&sidecar, &mut requests).await? else {
         return Err(ServeError::Field(
             "expected at least one message with the view's name, came none".to_owned(),
         )
         .into());
     };
-    let mut load = Load::begin(&sidecar, &first)?;
+    let mut load = Load::begin(&sidecar, &first, permit)?;
     let mut next = Some(first);
     while let Some(request) = next {
         load = blocking(move || load.push(&request)).await?;
@@ -47,10 +48,16 @@ struct Load {
     view: String,
     loader: Loader,
     mode: CommitMode,
+    /// The right to load, held until what is being done is done even if the caller has gone.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Load {
-    fn begin(sidecar: &Arc<Sidecar>, first: &pb::LoadRequest) -> Result<Self, ServeError> {
+    fn begin(
+        sidecar: &Arc<Sidecar>,
+        first: &pb::LoadRequest,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, ServeError> {
         let snapshot = sidecar.current.load_full();
         let id = snapshot.catalog.find_view(&first.view)?.id;
         let mode = match pb::LoadMode::try_from(first.mode) {
@@ -65,7 +72,8 @@ impl Load {
         };
         let handle: &Arc<ViewHandle> = snapshot.views.view(id)?;
         let loader = sidecar.store.stage(handle, sidecar.clock.now_us())?;
-        Ok(Self { sidecar: Arc::clone(sidecar), view: first.view.clone(), snapshot, loader, mode })
+        let (sidecar, view) = (Arc::clone(sidecar), first.view.clone());
+        Ok(Self { sidecar, view, snapshot, loader, mode, _permit: permit })
     }
 
     fn push(mut self, request: &pb::LoadRequest) -> Result<Self, ServeError> {
@@ -99,3 +107,6 @@ fn response(report: &CommitReport) -> pb::LoadResponse {
     let CommitReport { generation, rows, keys, pending, kept, .. } = *report;
     pb::LoadResponse { generation, rows, keys, pending, kept }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skewless_server::run;
 use skewless_server::shell::Flags;
+use skewless_server::{StartError, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,10 +34,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let dir = config.repo_dir.clone();
     match run(config) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the sidecar couldn't start: {error}");
+            if let StartError::Repo(error) = &error
+                && let Some(next) = error.next_step(&dir)
+            {
+                eprintln!("next: {next}");
+            }
             ExitCode::from(1)
         }
     }

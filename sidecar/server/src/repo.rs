@@ -7,7 +7,7 @@
 //! Limits: [`RepoLimits`] and the engine's `module_bytes_max`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +71,27 @@ pub enum RepoError {
         /// The files they are in, for showing the lines.
         files: Vec<SourceFile>,
     },
+}
+
+impl RepoError {
+    /// What to do about it, if it isn't to mend the definitions: what they ask of a plugin that lacks it may be in its
+    /// source already, if that is known to be a crate beside the plugin. `dir` is the feature repo's folder.
+    #[must_use]
+    pub fn next_step(&self, dir: &Path) -> Option<String> {
+        let Self::Definitions { diagnostics, .. } = self else { return None };
+        let plugins = diagnostics.iter().filter_map(|mistake| mistake.plugin.as_deref());
+        let plugins: BTreeSet<PathBuf> = plugins.map(|plugin| dir.join(plugin)).collect();
+        let sources = plugins.iter().map(|plugin| (plugin.display(), plugin.with_extension("")));
+        let known = sources.filter(|(_, source)| source.join("Cargo.toml").is_file());
+        let (plugins, builds): (Vec<String>, Vec<String>) = known
+            .map(|(plugin, source)| {
+                (plugin.to_string(), format!("skewless plugin build {}", source.display()))
+            })
+            .unzip();
+        let what = if plugins.len() == 1 { "its source" } else { "their sources" };
+        let (old, anew) = (plugins.join(", "), builds.join(" && "));
+        (!plugins.is_empty()).then(|| format!("{old} may be older than {what}: {anew}"))
+    }
 }
 
 fn count(diagnostics: &[Diagnostic]) -> String {
@@ -261,6 +282,32 @@ mod tests {
         assert!(refused(dir.path(), limits).contains("limits.definition_files_max"));
         std::fs::write(dir.path().join("a.yaml"), b"\xff").unwrap();
         assert!(refused(dir.path(), RepoLimits::default()).contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_plugin_that_lacks_what_is_asked_of_it_may_be_older_than_its_source() {
+        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
+        let service = "services: [{name: sums, features: [adds.product]}]\n";
+        let text = format!(
+            "requests: [{{name: a, type: float64}}, {{name: b, type: float64}}]\n\
+             transforms: [{{name: adds, plugin: adds.wasm, inputs: {{a: request.a, b: request.b}}}}]\n{service}"
+        );
+        let dir = folder(&[("a.yaml", text.as_str())]);
+        let dir = dir.path();
+        std::fs::write(dir.join("adds.wasm"), wat::parse_file(adds).unwrap()).unwrap();
+        let next = || {
+            let error = read(dir, RepoLimits::default(), &EngineConfig::default()).unwrap_err();
+            assert!(error.to_string().contains("came `product`"), "{error}");
+            error.next_step(dir)
+        };
+        assert_eq!(next(), None, "no source is known");
+        std::fs::create_dir(dir.join("adds")).unwrap();
+        std::fs::write(dir.join("adds/Cargo.toml"), "").unwrap();
+        let (plugin, source) = (dir.join("adds.wasm"), dir.join("adds"));
+        let (plugin, source) = (plugin.display(), source.display());
+        let expected =
+            format!("{plugin} may be older than its source: skewless plugin build {source}");
+        assert_eq!(next(), Some(expected));
     }
 
     #[test]

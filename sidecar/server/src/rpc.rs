@@ -226,8 +226,9 @@ impl UnaryService<pb::IngestRequest> for Ingest {
 
     fn call(&mut self, request: Request<pb::IngestRequest>) -> Self::Future {
         let sidecar = Arc::clone(&self.0);
+        let Passed { place, .. } = Passed::of(request.extensions(), &sidecar);
         Box::pin(async move {
-            let answer = ingest::ingest(sidecar, request.into_inner()).await?;
+            let answer = ingest::ingest(sidecar, request.into_inner(), place).await?;
             Ok(Response::new(answer.encode_to_vec()))
         })
     }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use skewless_catalog::Catalog;
 use skewless_engine::{CompileCache, DirCache, Engine, Ticker};
 use skewless_store::Store;
 use tokio::sync::Semaphore;
@@ -54,8 +55,12 @@ pub(crate) struct Gates {
 /// Why a reload was refused; what was served before still is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReloadError {
-    #[error(transparent)]
-    Repo(#[from] RepoError),
+    #[error("{error}{}", .next.iter().map(|next| format!("\n  next: {next}")).collect::<String>())]
+    Repo {
+        error: RepoError,
+        /// What to do, if it isn't to mend the definitions.
+        next: Option<String>,
+    },
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
@@ -67,6 +72,29 @@ pub(crate) struct Reloaded {
     /// What is served from it on; of a dry run that is `old`.
     pub(crate) new: Arc<Snapshot>,
     pub(crate) repo: Repo,
+}
+
+impl Reloaded {
+    /// Says what is served now, and louder what no longer is: a caller may still want it.
+    fn tell(&self) {
+        let Catalog { entities, views, transforms, services, fingerprint, .. } = &*self.new.catalog;
+        tracing::info!(
+            snapshot = self.new.number,
+            entities = entities.len(),
+            views = views.len(),
+            transforms = transforms.len(),
+            services = services.len(),
+            %fingerprint,
+            "reloaded"
+        );
+        let kept = |name: &str| services.iter().any(|service| service.name == name);
+        let before = self.old.catalog.services.iter().map(|service| service.name.as_str());
+        let lost: Vec<&str> = before.filter(|name| !kept(name)).collect();
+        if !lost.is_empty() {
+            let lost = lost.join(", ");
+            tracing::warn!("services that are gone, so that calls for them are NOT_FOUND: {lost}");
+        }
+    }
 }
 
 /// What every snapshot is built with, from the first to the last.
@@ -151,18 +179,29 @@ impl Sidecar {
     }
 
     /// Reads the repo again and serves from it, if every check passes; blocks for as long as compiling takes.
-    /// With `dry_run` everything but the swap is done.
+    /// With `dry_run` everything but the swap is done. The log says what became of it, whoever asked for it.
     pub(crate) fn reload(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let result = self.try_reload(dry_run);
-        if !dry_run {
-            self.metrics.reload(if result.is_ok() { "applied" } else { "refused" });
+        match &result {
+            _ if dry_run => {}
+            Ok(reloaded) => {
+                self.metrics.reloads_applied.inc();
+                reloaded.tell();
+            }
+            Err(error) => {
+                self.metrics.reloads_refused.inc();
+                tracing::error!(%error, "reload refused; serving what was served before");
+            }
         }
         result
     }
 
     fn try_reload(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
-        let repo = read_repo(&self.config)?;
+        let repo = read_repo(&self.config).map_err(|error| {
+            let next = error.next_step(&self.config.repo_dir);
+            ReloadError::Repo { error, next }
+        })?;
         let prepared = self.foundation.prepare(&self.config, &repo, Room::Shared)?;
         let old = self.current.load_full();
         if dry_run {
@@ -213,9 +252,10 @@ mod tests {
 
     use std::time::Duration;
 
-    use skewless_catalog::{Catalog, Plan};
+    use skewless_catalog::Plan;
 
     use super::*;
+    use crate::specimen;
 
     const DEFINITIONS: &str = "\
 requests: [{name: a, type: float64}, {name: b, type: float64}]
@@ -230,8 +270,7 @@ services: [{name: sums, features: [adds.sum]}]
         let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
         std::fs::write(dir.path().join("adds.wasm"), wat::parse_file(adds).unwrap()).unwrap();
         std::fs::write(dir.path().join("features.yaml"), DEFINITIONS).unwrap();
-        let mut config = Config { repo_dir: dir.path().to_owned(), ..Config::default() };
-        config.engine.instances_max = 8;
+        let config = specimen::config(dir.path());
         let engine = Engine::new(config.engine.clone()).unwrap();
         let ticker = Ticker::start(engine.clone(), Duration::from_millis(1)).unwrap();
         let metrics = Arc::new(Metrics::new());

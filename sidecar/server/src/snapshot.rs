@@ -4,6 +4,7 @@
 //! Limits: `limits.ad_hoc_plans_max` plans of ad hoc lists are kept a snapshot.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,16 @@ struct AdHoc {
 /// Why a snapshot couldn't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
+    /// The definitions declare nothing to be served: more likely a file was emptied or forgotten than that it is meant.
+    #[error(
+        "expected at least one feature service in the definitions in {dir}, came none; declare one there, such as `services: [{{name: my_model, features: [{feature}]}}]`"
+    )]
+    NoService {
+        /// The folder of the definitions.
+        dir: PathBuf,
+        /// What a service may ask for, as an example.
+        feature: String,
+    },
     /// A plugin isn't loadable.
     #[error("transform `{transform}` ({plugin}): {error}")]
     Plugin {
@@ -126,6 +137,10 @@ pub(crate) fn prepare(
     parts: &Parts<'_>,
     room: Room,
 ) -> Result<Prepared, SnapshotError> {
+    if repo.catalog.services.is_empty() {
+        let (dir, feature) = (repo.dir.clone(), any_feature(&repo.catalog));
+        return Err(SnapshotError::NoService { dir, feature });
+    }
     let mut plugins = BTreeMap::new();
     for (digest, bytes) in &repo.plugins {
         let plugin = parts.engine.load(bytes, parts.cache).map_err(|error| {
@@ -150,6 +165,20 @@ fn program(plan: &Arc<Plan>, plugins: &BTreeMap<Digest, Plugin>) -> Result<Progr
 
 fn refused(service: &str, error: &ServeError) -> SnapshotError {
     SnapshotError::Service { service: service.to_owned(), error: error.to_string() }
+}
+
+/// A feature that the definitions have; of none, what one looks like.
+fn any_feature(catalog: &Catalog) -> String {
+    let stored = catalog.views.iter().find_map(|view| Some((&view.name, view.features.first()?)));
+    let computed = || {
+        let mut transforms = catalog.transforms.iter();
+        transforms
+            .find_map(|transform| Some((&transform.name, transform.signature.outputs.first()?)))
+    };
+    match stored.or_else(computed) {
+        Some((of, feature)) => format!("{of}.{}", feature.name),
+        None => "VIEW.FEATURE".to_owned(),
+    }
 }
 
 fn name_of(catalog: &Catalog, digest: &Digest) -> (String, String) {

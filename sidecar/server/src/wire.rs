@@ -169,7 +169,7 @@ pub fn decode_column(column: &pb::Column, rows: usize, out: &mut Column) -> Resu
         let (column, came) = (column.name.clone(), came.to_string());
         return Err(WireError::WrongType { column, expected, came });
     }
-    check(column, came, rows)?;
+    check(column, came, rows).map_err(|error| misplaced(column, came).unwrap_or(error))?;
     append(column, came, rows, out);
     Ok(())
 }
@@ -190,17 +190,7 @@ fn check(column: &pb::Column, ty: Type, rows: usize) -> Result<(), WireError> {
     }
     let entries = check_lengths(column, ty, rows)?;
     let used = field_of(ty);
-    let fields = [
-        ("bools", column.bools.len()),
-        ("int32s", column.int32s.len()),
-        ("int64s", column.int64s.len()),
-        ("float32s", column.float32s.len()),
-        ("float64s", column.float64s.len()),
-        ("strings", column.strings.len()),
-        ("binaries", column.binaries.len()),
-        ("timestamps", column.timestamps.len()),
-    ];
-    for (field, came) in fields {
+    for (field, came) in lists(column) {
         let expected = if field == used { entries } else { 0 };
         if came != expected {
             let detail =
@@ -216,6 +206,30 @@ fn check(column: &pb::Column, ty: Type, rows: usize) -> Result<(), WireError> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with values in another list than their type's, if that is what is wrong with a column that was refused:
+/// told by counts alone, it would be a riddle.
+fn misplaced(column: &pb::Column, ty: Type) -> Option<WireError> {
+    let used = field_of(ty);
+    let filled = lists(column).map(|(field, came)| (came > 0).then_some(field));
+    let came = filled.into_iter().flatten().next()?;
+    let detail = format!("its values are expected in {used}, came in {came}");
+    (!filled.contains(&Some(used))).then(|| wrong(column, detail))
+}
+
+/// The lists that values may come in, with how many are in each.
+fn lists(column: &pb::Column) -> [(&'static str, usize); 8] {
+    [
+        ("bools", column.bools.len()),
+        ("int32s", column.int32s.len()),
+        ("int64s", column.int64s.len()),
+        ("float32s", column.float32s.len()),
+        ("float64s", column.float64s.len()),
+        ("strings", column.strings.len()),
+        ("binaries", column.binaries.len()),
+        ("timestamps", column.timestamps.len()),
+    ]
 }
 
 /// Checks the lengths of lists; gives the number of entries that the type's field must have.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::declarations::EVENT_TIMESTAMP;
 use super::{AskedServices, BoundTransforms, Checker};
 use crate::definition::{Name, ServiceDef};
+use crate::diagnostic::Span;
 use crate::limit::SERVICE_FEATURES_MAX;
 use crate::reference::{Binding, Reference};
 
@@ -88,9 +89,18 @@ impl Checker<'_> {
             .flat_map(|view| &view.entity)
             .map(|e| e.value.as_str())
             .collect();
-        self.idle("view", definitions.views.iter().map(|view| &view.name), &views);
-        self.idle("transform", definitions.transforms.iter().map(|t| &t.name), &transforms);
-        self.idle("request column", definitions.requests.iter().map(|r| &r.column.name), &requests);
+        if definitions.services.is_empty() {
+            // Said once, not of each definition that none asks for.
+            let folder = Span { file: usize::MAX, ..Span::default() };
+            let message =
+                "no feature service is declared, and a sidecar serves nothing without one";
+            self.findings.warn(folder, message);
+        } else {
+            let of_requests = definitions.requests.iter().map(|r| &r.column.name);
+            self.idle("view", definitions.views.iter().map(|view| &view.name), &views);
+            self.idle("transform", definitions.transforms.iter().map(|t| &t.name), &transforms);
+            self.idle("request column", of_requests, &requests);
+        }
         for entity in definitions.entities.iter().map(|entity| &entity.name) {
             if !entities.contains(entity.value.as_str()) {
                 self.findings.warn(entity.span, format!("entity `{}` has no view", entity.value));

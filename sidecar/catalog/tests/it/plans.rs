@@ -137,6 +137,16 @@ fn what_no_service_needs_is_warned_of() {
 }
 
 #[test]
+fn definitions_without_a_service_are_warned_of_once() {
+    let text = example();
+    let (text, _) = text.split_once("services:").unwrap();
+    let warnings: Vec<_> = catalog(text).warnings.iter().map(ToString::to_string).collect();
+    let expected =
+        ".:0:0: warning: no feature service is declared, and a sidecar serves nothing without one";
+    assert_eq!(warnings, [expected]);
+}
+
+#[test]
 fn reusing_a_plugin_without_a_certificate_is_warned_of() {
     let warnings = |plugin: &str| {
         let instance = format!("    instance: reused\n    plugin: plugins/{plugin}.wasm");

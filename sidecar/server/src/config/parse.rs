@@ -14,6 +14,11 @@ use super::{Config, Reach};
 /// Bytes of a Unix socket's path: the system's address holds 108 with its end mark, less on other systems.
 const UNIX_PATH_BYTES_MAX: usize = 100;
 
+/// How the names of all our environment variables begin.
+const VARIABLE: &str = "SKEWLESS_";
+/// Of those that aren't settings, the one whose name is also a setting's: the folder that `./dev` keeps what it builds in.
+const DEV_FOLDER: &str = "SKEWLESS_CACHE_DIR";
+
 /// A value given beside the file: `--set key=value` or an environment variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Override {
@@ -143,13 +148,34 @@ impl Config {
 
     fn set(&mut self, key: &str, value: &DeValue<'_>, base: &Path) -> Result<(), String> {
         let fields = self.fields();
-        let meant = names::nearest(key, fields.iter().map(|(name, _)| *name));
+        let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
         let Some((_, target)) = fields.into_iter().find(|(name, _)| *name == key) else {
-            let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-            return Err(format!("expected a known key, came `{key}`{meant}"));
+            return Err(match key.strip_prefix(VARIABLE) {
+                Some(name) => misspelt_variable(name, &known),
+                None => unknown_key(key, &known),
+            });
         };
         assign(target, value, base).map_err(|message| format!("{key}: {message}"))
     }
+}
+
+fn unknown_key(key: &str, known: &[&str]) -> String {
+    let meant = names::nearest(key, known.iter().copied());
+    let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+    format!("expected a known key, came `{key}`{meant}")
+}
+
+/// What is wrong with a variable that begins with [`VARIABLE`] only; `name` is what follows.
+fn misspelt_variable(name: &str, known: &[&str]) -> String {
+    let plain: Vec<String> = known.iter().map(|key| key.replace('.', "_")).collect();
+    let meant = names::nearest(&plain_name(name), plain.iter().map(String::as_str));
+    let meant =
+        meant.and_then(|meant| known.iter().zip(&plain).find(|(_, plain)| **plain == meant));
+    let meant = match meant {
+        Some((key, _)) => format!("did you mean `{}`?", variable_of(key)),
+        None => format!("`limits.rows_max` is `{}`", variable_of("limits.rows_max")),
+    };
+    format!("expected two underscores before each part of a setting's variable, came one ({meant})")
 }
 
 fn assign(target: Target<'_>, value: &DeValue<'_>, base: &Path) -> Result<(), String> {
@@ -266,13 +292,48 @@ impl Display for Mistake {
     }
 }
 
+/// The variable of a key.
+fn variable_of(key: &str) -> String {
+    format!("{VARIABLE}_{}", key.to_uppercase().replace('.', "__"))
+}
+
+/// A variable's name, [`VARIABLE`] taken off, as a key would be in it if one underscore stood everywhere.
+fn plain_name(name: &str) -> String {
+    name.to_lowercase().replace("__", "_")
+}
+
+/// Whether a variable is meant as a setting though it has only one underscore behind [`VARIABLE`]: its first word is a
+/// section, or all of it a key without one.
+fn means_a_setting(variable: &str) -> bool {
+    let Some(name) = variable.strip_prefix(VARIABLE).filter(|_| variable != DEV_FOLDER) else {
+        return false;
+    };
+    let plain = plain_name(name);
+    let first = plain.split('_').next().unwrap_or_default();
+    let mut defaults = Config::default();
+    let mut keys = defaults.fields().into_iter().map(|(key, _)| key);
+    !is_of_kubernetes(name)
+        && keys.any(|key| key.split_once('.').map_or(key == plain, |(section, _)| section == first))
+}
+
+/// Whether Kubernetes sets such a variable for a service called `skewless-store`, say.
+fn is_of_kubernetes(name: &str) -> bool {
+    let parts = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
+    name.ends_with("_PORT") || parts.iter().any(|part| name.contains(part))
+}
+
 /// The overrides among environment variables: `SKEWLESS__LIMITS__ROWS_MAX=10` is `limits.rows_max`.
 ///
-/// Two underscores begin a name, as Kubernetes sets `SKEWLESS_PORT` and the like for a service of that name.
+/// Two underscores begin a name, as Kubernetes sets `SKEWLESS_PORT` and the like for a service of that name. What is
+/// meant as one, but has only one there, keeps its whole name as its key: no setting has such a key, so it is refused
+/// with all other mistakes.
 pub(crate) fn of_environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Override> {
     let mut overrides: Vec<_> = variables
         .filter_map(|(origin, value)| {
-            let key = origin.strip_prefix("SKEWLESS__")?.to_lowercase().replace("__", ".");
+            let key = match origin.strip_prefix("SKEWLESS__") {
+                Some(name) => name.to_lowercase().replace("__", "."),
+                None => means_a_setting(&origin).then(|| origin.clone())?,
+            };
             Some(Override { origin, key, value })
         })
         .collect();
@@ -281,7 +342,7 @@ pub(crate) fn of_environment(variables: impl Iterator<Item = (String, String)>) 
 }
 
 impl Override {
-    /// Every `SKEWLESS__SECTION__KEY=value` of this process, sorted by name.
+    /// Every `SKEWLESS__SECTION__KEY=value` of this process, sorted by name; and what was meant as one, to be refused.
     #[must_use]
     pub fn from_environment() -> Vec<Self> {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

@@ -118,6 +118,62 @@ fn environment_variables_need_two_underscores() {
 }
 
 #[test]
+fn variables_that_read_like_settings_but_are_none_are_refused_all_at_once() {
+    let refused = |names: &[&str]| {
+        let variables = names.iter().map(|name| ((*name).to_owned(), "1".to_owned()));
+        let parsed = Config::parse("", Path::new(""), &of_environment(variables));
+        let mistakes = parsed.err().map(|error| error.mistakes).unwrap_or_default();
+        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let told = |name: &str, meant: &str| {
+        format!(
+            "{name}: expected two underscores before each part of a setting's variable, came one ({meant})"
+        )
+    };
+    let rows_max = "did you mean `SKEWLESS__LIMITS__ROWS_MAX`?";
+    assert_eq!(
+        refused(&[
+            "SKEWLESS_LIMITS_ROWS_MAX",
+            "SKEWLESS_LIMITS_ROW_MAX",
+            "SKEWLESS_LIMITS__ROWS_MAX",
+            "SKEWLESS_STORE_DIR",
+            "SKEWLESS_REPO_DIR",
+            "SKEWLESS_STORE",
+            "SKEWLESS_ENGINE_ANYTHING",
+            "SKEWLESS__LIMITS_ROWS_MAX",
+        ]),
+        [
+            told(
+                "SKEWLESS_ENGINE_ANYTHING",
+                "`limits.rows_max` is `SKEWLESS__LIMITS__ROWS_MAX`"
+            ),
+            told("SKEWLESS_LIMITS_ROWS_MAX", rows_max),
+            told("SKEWLESS_LIMITS_ROW_MAX", rows_max),
+            told("SKEWLESS_LIMITS__ROWS_MAX", rows_max),
+            told("SKEWLESS_REPO_DIR", "did you mean `SKEWLESS__REPO_DIR`?"),
+            told("SKEWLESS_STORE", "`limits.rows_max` is `SKEWLESS__LIMITS__ROWS_MAX`"),
+            told("SKEWLESS_STORE_DIR", "did you mean `SKEWLESS__STORE_DIR`?"),
+            "SKEWLESS__LIMITS_ROWS_MAX: expected a known key, came `limits_rows_max` (did you mean `limits.rows_max`?)".to_owned(),
+        ]
+    );
+    // What others read, and what Kubernetes sets for services called skewless and skewless-store.
+    let others = [
+        "SKEWLESS_AT",
+        "SKEWLESS_BLESS",
+        "SKEWLESS_CACHE_DIR",
+        "SKEWLESS_CONFIG",
+        "SKEWLESS_LOG",
+        "SKEWLESS_PORT",
+        "SKEWLESS_SERVICE_HOST",
+        "SKEWLESS_STORE_SERVICE_HOST",
+        "SKEWLESS_STORE_SERVICE_PORT_GRPC",
+        "SKEWLESS_STORE_PORT",
+        "SKEWLESS_STORE_PORT_7667_TCP_ADDR",
+    ];
+    assert_eq!(refused(&others), Vec::<String>::new());
+}
+
+#[test]
 fn admin_and_ingest_are_local_unless_said_otherwise() {
     let listen = Listen::default();
     assert!(listen.admin.allows(true) && !listen.admin.allows(false));

@@ -10,15 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus as Said;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::*;
-
-const DEFINITIONS: &str = "\
-entities: [{name: airport, keys: [{name: faa, type: utf8}]}]
-views: [{name: weather, entity: airport, features: [{name: wind, type: float64}]}]
-services: [{name: numbers, features: [weather.wind]}]
-";
-
-/// Longest wait for what must come.
-const BOUND: Duration = Duration::from_secs(60);
+use crate::specimen::{self, BOUND};
 
 fn readyz(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -30,25 +22,12 @@ fn readyz(address: SocketAddr) -> String {
 
 #[test]
 fn a_poisoned_store_is_told_by_the_probe_and_by_health_alike() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("features.yaml"), DEFINITIONS).unwrap();
-    let mut config = Config {
-        repo_dir: dir.path().to_owned(),
-        store_dir: dir.path().join("store"),
-        cache_dir: dir.path().join("cache"),
-        ..Config::default()
-    };
-    config.listen.tcp = Some(([127, 0, 0, 1], 0).into());
-    config.listen.http = Some(([127, 0, 0, 1], 0).into());
-    config.store.cache_bytes = 8 << 20;
-    config.engine.instances_max = 8;
-    config.life.threads = 1;
-    let running = Server::start(config, Clock::manual(0)).unwrap();
+    let dir = specimen::folder();
+    let running = Server::start(specimen::config(dir.path()), Clock::manual(0)).unwrap();
     let (tcp, http) = (running.addresses().tcp.unwrap(), running.addresses().http.unwrap());
     let store = &running.parts.as_ref().unwrap().sidecar.store;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    specimen::runtime().block_on(async {
         let channel = Endpoint::new(format!("http://{tcp}")).unwrap().connect().await.unwrap();
         let mut health = HealthClient::new(channel);
         let mut watches = Vec::new();

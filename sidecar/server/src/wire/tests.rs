@@ -130,6 +130,30 @@ fn contradictions_are_refused_naming_column_and_field() {
 }
 
 #[test]
+fn values_in_another_list_than_their_type_s_are_told_which_it_is() {
+    let misplaced = |c: &mut pb::Column| c.int32s = c.int64s.drain(..).map(|v| v as i32).collect();
+    let told = "column `c`: its values are expected in int64s, came in int32s";
+    assert_eq!(refused(misplaced, Type::Int64), told);
+    assert_eq!(refused(misplaced, Type::ListInt64), told);
+    let time = |c: &mut pb::Column| c.int64s = c.timestamps.drain(..).collect();
+    assert_eq!(
+        refused(time, Type::Timestamp),
+        "column `c`: its values are expected in timestamps, came in int64s"
+    );
+    // A key's values count the rows: there seem to be none.
+    let mut key = column("k", &sample(Type::Utf8, 3, 2));
+    key.binaries = key.strings.drain(..).map(Into::into).collect();
+    let error = decode_column(&key, rows_of(&key).unwrap(), &mut Column::new(Type::Utf8));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "column `k`: its values are expected in strings, came in binaries"
+    );
+    // Where nothing came it may be that none was meant to.
+    let none = refused(|c| c.int64s.clear(), Type::Int64);
+    assert_eq!(none, "column `c`: expected 3 int64s for 3 rows of int64, came 0");
+}
+
+#[test]
 fn times_out_of_range_are_refused_unless_their_row_is_null() {
     let error = refused(|c| c.timestamps[1] = i64::MAX, Type::Timestamp);
     assert!(error.starts_with("column `c`, row 1: "), "{error}");

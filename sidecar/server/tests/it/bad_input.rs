@@ -50,6 +50,11 @@ async fn wrong_requests_for_features_name_what_is_wrong() {
             InvalidArgument,
             &["`hour`", "1 float64s", "came 2"],
         ),
+        (
+            request(vec![pb::Column { float64s: vec![], float32s: vec![1.0], ..hour() }]),
+            InvalidArgument,
+            &["`hour`", "values are expected in float64s, came in float32s"],
+        ),
         (request(vec![null_hour]), InvalidArgument, &["`hour`", "row 0", "null"]),
         (request(vec![hour(), texts("sky", &[None])]), InvalidArgument, &["request column `sky`"]),
         (

@@ -111,7 +111,10 @@ async fn a_plugin_that_never_ends_costs_its_own_features_only() {
     assert_eq!(float64s(&answer, 1), [7.5]);
     assert!(answer.failures[0].message.contains("deadline"), "{:?}", answer.failures);
     let (_, metrics) = harness.http("/metrics");
-    assert!(metrics.contains("skewless_transform_breaks_total{transform=\"stuck\""), "{metrics}");
+    let begins = "skewless_transform_breaks_total{transform=\"stuck\",";
+    let broke = |line: &&str| line.starts_with(begins) && !line.ends_with(" 0");
+    let broke: Vec<&str> = metrics.lines().filter(broke).collect();
+    assert!(broke.len() == 1 && broke[0].ends_with("reason=\"deadline\"} 1"), "{broke:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

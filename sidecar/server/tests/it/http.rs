@@ -68,6 +68,14 @@ fn a_head_over_the_limit_is_refused() {
 }
 
 #[test]
+fn a_path_that_is_none_is_told_which_there_are() {
+    let harness = Harness::start();
+    let (status, body) = harness.http("/metric?all=1");
+    assert_eq!(status, "HTTP/1.1 404 Not Found");
+    assert_eq!(body, "expected /livez, /readyz or /metrics, came /metric\n");
+}
+
+#[test]
 fn a_connection_answers_one_request() {
     let harness = Harness::start();
     let twice = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2);

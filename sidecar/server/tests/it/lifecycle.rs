@@ -6,6 +6,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::frames::*;
+use crate::it::process::{self, Process, SIMPLE};
 use crate::*;
 
 fn repo_file(harness: &Harness) -> std::path::PathBuf {
@@ -43,6 +44,103 @@ async fn a_good_reload_is_served_and_a_bad_one_is_refused_whole() {
     let (_, metrics) = harness.http("/metrics");
     assert!(metrics.contains("skewless_reloads_total{outcome=\"refused\"} 1"), "{metrics}");
     assert!(!metrics.contains("service=\"numbers\""), "series of what is gone are dropped");
+}
+
+/// What declares nothing to serve is more likely a file that was emptied than that it is meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_without_a_service_are_refused_at_reload_and_at_start() {
+    let harness = Harness::start();
+    let mut admin = harness.admin().await;
+    let (without, _) = DEFINITIONS.split_once("services:").unwrap();
+    let write = |text: &str| std::fs::write(repo_file(&harness), text).unwrap();
+    for (text, example) in [("# Nothing.\n", "[VIEW.FEATURE]"), (without, "[weather.wind]")] {
+        write(text);
+        let says = ["at least one feature service", "came none", "services: [{name: ", example];
+        for dry_run in [true, false] {
+            let answer = admin.apply(pb::ApplyRequest { dry_run }).await.unwrap().into_inner();
+            assert!(!answer.applied && answer.snapshot == 1, "{answer:?}");
+            let told = &answer.diagnostics[0].message;
+            assert!(says.iter().all(|part| told.contains(part)), "{told}");
+        }
+        let error = harness.running().reload().unwrap_err();
+        assert!(says.iter().all(|part| error.contains(part)), "{error}");
+        let question = ask("departure", &[Some("JFK")]);
+        harness.features().await.get_features(question).await.unwrap();
+    }
+    assert_eq!(harness.metric("skewless_reloads_total{outcome=\"refused\"}"), 4);
+    write("# Nothing.\n");
+    let mut config = config(harness.dir.path());
+    (config.listen.unix, config.store_dir) = (None, harness.dir.path().join("other"));
+    let error = Server::start(config, Clock::manual(NOON)).err().unwrap();
+    let told = error.to_string();
+    assert!(told.contains("at least one feature service") && told.contains("repo"), "{told}");
+    assert!(!harness.dir.path().join("other").exists(), "no store is made for nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_reload_says_that_a_plugin_may_be_older_than_its_source() {
+    let harness = Harness::start();
+    let repo = harness.dir.path().join("repo");
+    std::fs::write(repo_file(&harness), DEFINITIONS.replace("doubled.y", "doubled.z")).unwrap();
+    std::fs::create_dir(repo.join("plugins/double")).unwrap();
+    std::fs::write(repo.join("plugins/double/Cargo.toml"), "").unwrap();
+    let says = "double.wasm may be older than its source: skewless plugin build ";
+    let error = harness.running().reload().unwrap_err();
+    assert!(error.contains("came `z`") && error.contains(says), "{error}");
+    let answer = harness.admin().await.apply(pb::ApplyRequest::default()).await.unwrap();
+    let last = answer.into_inner().diagnostics.pop().unwrap();
+    assert!(last.warning && last.message.contains(says), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_says_what_a_reload_took_away_or_why_it_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    process::repo(dir.path());
+    let process = Process::start(dir.path(), &["store.cache_bytes=8388608"], |_| {});
+    let write = |text: &str| std::fs::write(dir.path().join("repo/features.yaml"), text).unwrap();
+    write(&SIMPLE.replace("name: numbers", "name: figures"));
+    let mut admin = AdminServiceClient::new(process.channel().await);
+    admin.apply(pb::ApplyRequest::default()).await.unwrap();
+    let said = process.log.wait_for(&["INFO", "reloaded snapshot=2 "]);
+    for part in ["entities=1 ", "views=1 ", "transforms=0 ", "services=1 ", "fingerprint="] {
+        assert!(said.contains(part), "expected `{part}` in {said}");
+    }
+    process.log.wait_for(&["WARN", "services that are gone", "NOT_FOUND: numbers"]);
+    write("# Nothing.\n");
+    process.hang_up();
+    let refused = "reload refused; serving what was served before";
+    process.log.wait_for(&["ERROR", refused, "at least one feature service"]);
+    write(SIMPLE);
+    process.hang_up();
+    process.log.wait_for(&["INFO", "reloaded snapshot=3 "]);
+}
+
+/// A `rate()` doesn't see the rise of a counter that begins with its first event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_that_someone_is_woken_by_are_there_before_their_first_event() {
+    let harness = Harness::start();
+    let (_, metrics) = harness.http("/metrics");
+    for sample in ["reloads_total{outcome=\"applied\"} 0", "reloads_total{outcome=\"refused\"} 0"] {
+        assert!(metrics.contains(&format!("\nskewless_{sample}\n")), "{sample}\n{metrics}");
+    }
+    let breaks = |metrics: &str, transform: &str, reason: &str| {
+        let begins = format!("skewless_transform_breaks_total{{transform=\"{transform}\",");
+        let ends = format!("reason=\"{reason}\"}} 0");
+        metrics.lines().any(|line| line.starts_with(&begins) && line.ends_with(&ends))
+    };
+    for transform in ["doubled", "stuck"] {
+        for reason in ["trap", "deadline", "memory", "lie"] {
+            assert!(breaks(&metrics, transform, reason), "{transform} {reason}\n{metrics}");
+        }
+    }
+    let service = "  - name: stuck\n    features: [stuck.y, request.hour]\n";
+    let transform = "  - {name: stuck, plugin: plugins/loops.wasm, inputs: {x: request.hour}}\n";
+    let calmer = DEFINITIONS.replace(service, "").replace(transform, "");
+    std::fs::write(repo_file(&harness), calmer).unwrap();
+    harness.running().reload().unwrap();
+    let (_, metrics) = harness.http("/metrics");
+    assert!(breaks(&metrics, "doubled", "trap"), "{metrics}");
+    assert!(!metrics.contains("transform=\"stuck\""), "series of what is gone are dropped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

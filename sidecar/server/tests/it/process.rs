@@ -1,4 +1,4 @@
-//! The binary `skewless-sidecar` as a process of its own, with what it logs: for tests that kill it, take its disk
+//! The binary `skewless-sidecar` as a process of its own, with what it logs: for tests that signal it, take its disk
 //! away or read its log.
 
 use std::io::{BufRead, BufReader};
@@ -97,6 +97,12 @@ impl Process {
 
     pub(crate) fn metrics(&self) -> String {
         http(self.http, "/metrics").unwrap().1
+    }
+
+    /// Asks it to read its definitions again.
+    pub(crate) fn hang_up(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     }
 
     /// Ends it as `kill -9` does.
