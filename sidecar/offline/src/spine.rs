@@ -16,6 +16,7 @@ use skewless_catalog::Plan;
 use skewless_store::key;
 
 use crate::OfflineError;
+use crate::cast::type_name;
 use crate::columns;
 use crate::config::{READ_ROWS_UNKNOWN, SPINE_ROWS_MAX};
 use crate::files::{self, InputFile};
@@ -408,12 +409,17 @@ fn same_columns(
     }
     for (came, expected) in schema.fields().iter().zip(first.fields()) {
         if came.name() != expected.name() || came.data_type() != expected.data_type() {
+            let (mut expected_type, mut came_type) =
+                (type_name(expected.data_type()), type_name(came.data_type()));
+            // Whether elements may be null, say, has no word of ours.
+            if expected_type == came_type && expected.name() == came.name() {
+                expected_type = format!("{expected_type} (Arrow's {})", expected.data_type());
+                came_type = format!("{came_type} (Arrow's {})", came.data_type());
+            }
             return Err(differ(format!(
-                "expected `{}` of type {}, came `{}` of type {}",
+                "expected `{}` of type {expected_type}, came `{}` of type {came_type}",
                 expected.name(),
-                expected.data_type(),
                 came.name(),
-                came.data_type()
             )));
         }
     }
