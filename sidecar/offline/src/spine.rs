@@ -2,7 +2,8 @@
 //! more, chunk by chunk, when the answers are put together; its own order is the output's order.
 //!
 //! A row without a time or with a null in a key stays in the output like any other; nothing is found
-//! for it, since no row is due at an unknown time and no key is unknown.
+//! for it, since no row is due at an unknown time and no key is unknown. Those without a time are counted
+//! for the report: a null there is mostly a mistake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub(crate) struct Spine {
 pub(crate) struct SpineRows {
     /// Spine row number of the first row here, over all files.
     pub(crate) first: u64,
+    /// How many of them have no time.
+    pub(crate) without_time: u64,
     /// All columns as the file has them.
     pub(crate) carried: RecordBatch,
     /// Per plan key its values.
@@ -219,6 +222,7 @@ impl Chunks {
         let request = |place: &Option<usize>| place.map(|place| Arc::clone(&columns[place]));
         SpineRows {
             first,
+            without_time: columns[0].null_count() as u64,
             keys: columns[1..=self.keys].to_vec(),
             request: self.request.iter().map(request).collect(),
             carried,
