@@ -4,7 +4,11 @@
 //! One writer makes read-compare-write exact without locks: of two rows of a key the greater
 //! (event time, known time) stays, and on a tie the later arrival, whoever sent them and in whatever
 //! order. Commands that wait together are written as one batch with one fsync; their source offsets are
-//! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
+//! in that batch. An offset is stored as it comes: that of a later command also after an earlier one of its source was
+//! refused. Only a source that sends ahead of the answers can bring that about (a stream can't: the server reads its next
+//! request when the one before is written, and ends it at the first error), and it can't be prevented here: what was
+//! refused by a full queue, or lost on the way, never came to this thread, and nothing says what should have come
+//! before. So `ingest.proto` asks sources to wait. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
 //! (`promotion.rs`) or the clock says so.
 //!
 //! The short steps of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic
@@ -111,8 +115,9 @@ pub(crate) struct Group {
     writes: Writes,
     answers: Vec<Answer>,
     rows: usize,
-    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten:
-    /// else a source's offset would be stored of which a part before isn't there.
+    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten: a
+    /// group is all or nothing, so no offset in it is told of which a part before isn't there. Between groups that is
+    /// the source's to see to, as said above.
     failed: Option<StoreError>,
 }
 
