@@ -4,12 +4,14 @@
 //! One writer makes read-compare-write exact without locks: of two rows of a key the greater
 //! (event time, known time) stays, and on a tie the later arrival, whoever sent them and in whatever
 //! order. Commands that wait together are written as one batch with one fsync; their source offsets are
-//! in that batch. An offset is stored as it comes: that of a later command also after an earlier one of its source was
-//! refused. Only a source that sends ahead of the answers can bring that about (a stream can't: the server reads its next
-//! request when the one before is written, and ends it at the first error), and it can't be prevented here: what was
-//! refused by a full queue, or lost on the way, never came to this thread, and nothing says what should have come
-//! before. So `ingest.proto` asks sources to wait. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
+//! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
 //! (`promotion.rs`) or the clock says so.
+//!
+//! An offset is stored as it comes, that of a later command also after an earlier one of its source was refused. Only
+//! a source that sends ahead of the answers can bring that about; a stream can't, as the server reads its next request
+//! when the one before is written, and ends it at the first error. It can't be prevented here: what a full queue
+//! refused, or the network lost, never came to this thread, and nothing says what should have come before. So
+//! `ingest.proto` asks sources to wait.
 //!
 //! The short steps of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic
 //! here poisons the store: every later write is refused, loudly.
