@@ -60,7 +60,7 @@ pub(crate) fn compile(
         // And build scripts of dependencies would try the compiler with this, and find every try refused.
         cargo.arg(WITHOUT_LINES);
     }
-    let start = |source| BuildError::Start { program: "cargo".to_owned(), source };
+    let start = |source| BuildError::start("cargo", source);
     let mut child = cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
     // Both pipes are read at once, or a full one would stop cargo.
     let stdout = child.stdout.take();

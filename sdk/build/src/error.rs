@@ -11,12 +11,22 @@ pub enum BuildError {
         /// The folder as it was given.
         dir: PathBuf,
     },
-    /// Neither toolchain can compile for WebAssembly.
+    /// There is a compiler, but none for WebAssembly.
     #[error(
         "no toolchain for wasm32-unknown-unknown: run `rustup target add wasm32-unknown-unknown`, or on Debian \
          `apt-get install rustc-web cargo-web rust-web-src lld`"
     )]
     NoToolchain,
+    /// A program of Rust isn't there.
+    #[error(
+        "{program} was not found on the PATH: install Rust (https://rustup.rs) and run `rustup target add \
+         wasm32-unknown-unknown`; if it is installed, put its folder, usually ~/.cargo/bin, on the PATH. On Debian \
+         also: `apt-get install rustc-web cargo-web rust-web-src lld`"
+    )]
+    NotOnPath {
+        /// The program.
+        program: &'static str,
+    },
     /// A program could not be started.
     #[error("can't run {program}: {source}")]
     Start {
@@ -84,4 +94,31 @@ pub enum BuildError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl BuildError {
+    /// Why a program of Rust didn't start. The system's own words for one that isn't there name no program, and sound
+    /// as if a file of the crate were missing.
+    pub(crate) fn start(program: &'static str, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::NotFound => Self::NotOnPath { program },
+            _ => Self::Start { program: program.to_owned(), source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_from_one_that_may_not_run() {
+        let said = |kind| BuildError::start("cargo", Error::from(kind)).to_string();
+        let absent = said(ErrorKind::NotFound);
+        assert!(absent.starts_with("cargo was not found on the PATH: install Rust"), "{absent}");
+        let forbidden = said(ErrorKind::PermissionDenied);
+        assert!(forbidden.starts_with("can't run cargo: "), "{forbidden}");
+    }
 }

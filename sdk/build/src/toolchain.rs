@@ -51,7 +51,7 @@ pub enum Toolchain {
 impl Toolchain {
     /// The first that works, asked in the crate's folder (a `rust-toolchain.toml` there counts).
     pub(crate) fn find(crate_dir: &Path) -> Result<Self, BuildError> {
-        Self::installed(crate_dir).or_else(Self::build_std).ok_or(BuildError::NoToolchain)
+        Self::installed(crate_dir).or_else(Self::build_std).ok_or_else(|| lacking(on_path))
     }
 
     /// The compiler on the path, if it has the target's standard library; asked in the crate's folder.
@@ -153,9 +153,42 @@ impl std::fmt::Display for Toolchain {
     }
 }
 
+/// What there is no toolchain for want of. A target can't be added to a compiler that isn't there.
+fn lacking(on_path: impl Fn(&str) -> bool) -> BuildError {
+    let program = ["rustc", "cargo"].into_iter().find(|program| !on_path(program));
+    program.map_or(BuildError::NoToolchain, |program| BuildError::NotOnPath { program })
+}
+
+/// Whether the program is found, whatever it says.
+fn on_path(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").output();
+    !asked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// What a program prints, if it succeeds.
 fn ask(program: &str, arguments: &[&str], dir: &Path) -> Option<String> {
     let output = Command::new(program).args(arguments).current_dir(dir).output().ok()?;
     output.status.success().then_some(())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_is_not_there_is_not_told_as_a_target_that_is_not() {
+        let said = |there: &[&str]| lacking(|program| there.contains(&program)).to_string();
+        assert!(said(&[]).starts_with("rustc was not found on the PATH: "), "{}", said(&[]));
+        let no_cargo = said(&["rustc"]);
+        assert!(no_cargo.starts_with("cargo was not found on the PATH: "), "{no_cargo}");
+        let no_target = said(&["rustc", "cargo"]);
+        assert!(no_target.starts_with("no toolchain for wasm32-unknown-unknown"), "{no_target}");
+    }
+
+    #[test]
+    fn a_program_is_on_the_path_or_not() {
+        assert!(on_path("sh"));
+        assert!(!on_path("a-program-that-nobody-has"));
+    }
 }

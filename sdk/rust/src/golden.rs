@@ -24,7 +24,7 @@ macro_rules! golden {
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use serde_json::{Map, Value as Json};
-    use skewless_batch::{Column, ColumnView, Field, Type};
+    use skewless_batch::{Column, ColumnView, Field, Type, Value};
 
     use crate::plugin::Plugin;
 
@@ -86,18 +86,24 @@ mod native {
         let ran = plugin.run_native(rows.len(), &views).unwrap_or_else(|e| panic!("{path}: {e}"));
         let expected = columns(outputs, rows, "out", path);
         for (row, (line, golden)) in rows.iter().enumerate() {
-            let error = golden.get("error").and_then(Json::as_str);
-            assert_eq!(ran.errors[row].as_deref(), error, "{path}:{line}: the row's error");
+            let (came, expected_error) =
+                (ran.errors[row].as_deref(), golden.get("error").and_then(Json::as_str));
+            assert!(
+                came == expected_error,
+                "{path}:{line}: the row came with {}, expected {}",
+                ending(came),
+                ending(expected_error)
+            );
             for (field, (came, expected)) in outputs.iter().zip(ran.columns.iter().zip(&expected)) {
                 let (mut here, mut there) = (Vec::new(), Vec::new());
                 came.value(row).canonical_bytes(&mut here);
                 expected.value(row).canonical_bytes(&mut there);
                 assert!(
                     here == there,
-                    "{path}:{line}: {} came as {:?}, expected {:?}",
+                    "{path}:{line}: {} came as {}, expected {}",
                     field.name,
-                    came.value(row),
-                    expected.value(row)
+                    shown(came.value(row)),
+                    shown(expected.value(row))
                 );
             }
         }
@@ -114,7 +120,7 @@ mod native {
             let empty = Map::new();
             let given = row.get(side).and_then(Json::as_object).unwrap_or(&empty);
             if let Some(name) = given.keys().find(|name| fields.iter().all(|f| f.name != **name)) {
-                panic!("{path}:{line}: the signature has no `{name}`");
+                panic!("{path}:{line}: {}", unknown(name, side, fields));
             }
             for (field, column) in fields.iter().zip(&mut columns) {
                 match given.get(&field.name) {
@@ -126,6 +132,74 @@ mod native {
             }
         }
         columns
+    }
+
+    /// How a row ended.
+    fn ending(error: Option<&str>) -> String {
+        error.map_or_else(|| "no error".to_owned(), |error| format!("the error `{error}`"))
+    }
+
+    /// A value as a golden row has it, so that it can be copied there.
+    fn shown(value: Value<'_>) -> String {
+        match value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(value) => value.to_string(),
+            Value::Int32(value) => value.to_string(),
+            Value::Int64(value) | Value::Timestamp(value) => value.to_string(),
+            Value::Float32(value) => number(value.is_finite(), &format!("{value:?}")),
+            Value::Float64(value) => number(value.is_finite(), &format!("{value:?}")),
+            Value::Utf8(text) => Json::from(text).to_string(),
+            Value::Binary(bytes) => list(bytes.iter().map(u8::to_string)),
+            Value::Embedding(values) => {
+                list(values.iter().map(|value| shown(Value::Float32(value))))
+            }
+            Value::ListInt64(values) => list(values.iter().map(|value| value.to_string())),
+            Value::ListFloat64(values) => {
+                list(values.iter().map(|value| shown(Value::Float64(value))))
+            }
+            Value::ListUtf8(values) => list(values.iter().map(|value| shown(Value::Utf8(value)))),
+        }
+    }
+
+    /// The shortest digits of a float, or its name, which JSON has as a text only.
+    fn number(finite: bool, digits: &str) -> String {
+        if finite { digits.to_owned() } else { format!("\"{digits}\"") }
+    }
+
+    fn list(items: impl Iterator<Item = String>) -> String {
+        format!("[{}]", items.collect::<Vec<_>>().join(", "))
+    }
+
+    /// A name that the signature hasn't, with those that it has.
+    fn unknown(name: &str, side: &str, fields: &[Field]) -> String {
+        let what = if side == "in" { "input" } else { "output" };
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let most_wrong = (name.chars().count() / 3).max(1);
+        let nearest = names
+            .iter()
+            .map(|known| (letters_wrong(name, known), known))
+            .filter(|(wrong, _)| *wrong <= most_wrong)
+            .min();
+        let meant =
+            nearest.map_or_else(String::new, |(_, known)| format!(" (did you mean `{known}`?)"));
+        let known = names.join(", ");
+        format!("expected an {what} of the signature ({known}), came `{name}`{meant}")
+    }
+
+    /// How many letters have to be put in, left out or changed to make one text of the other (Levenshtein's distance).
+    fn letters_wrong(one: &str, other: &str) -> usize {
+        let other: Vec<char> = other.chars().collect();
+        let mut row: Vec<usize> = (0..=other.len()).collect();
+        for (at, letter) in one.chars().enumerate() {
+            let mut before = at;
+            row[0] = at + 1;
+            for (column, there) in other.iter().enumerate() {
+                let changed = before + usize::from(letter != *there);
+                before = row[column + 1];
+                row[column + 1] = changed.min(before + 1).min(row[column] + 1);
+            }
+        }
+        row[other.len()]
     }
 
     fn push(column: &mut Column, value: &Json) -> Option<()> {

@@ -9,10 +9,11 @@ use crate::Timestamp;
 
 /// A type that an argument of a transform can have.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no type that a transform can take",
+    message = "`{Self}` is no type that a transform can take: arguments are bool, i32, i64, f32, f64, &str, &[u8], \
+               skewless::Timestamp, [f32; N], skewless::Ints, Doubles, Strings, Vec<i64>, Vec<f64>, Vec<&str>, or an \
+               Option of one of these",
     label = "not a feature type",
-    note = "arguments are bool, i32, i64, f32, f64, &str, &[u8], skewless::Timestamp, [f32; N], \
-            skewless::Ints, Doubles, Strings, Vec<i64>, Vec<f64>, Vec<&str>, or an Option of one of these"
+    note = "take another integer as i64, a String as &str"
 )]
 pub trait Input<'a>: Sized {
     /// The column's type.

@@ -10,10 +10,11 @@ use crate::signature::FieldSpec;
 
 /// A type that one output can have.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no type that a transform can give",
+    message = "`{Self}` is no type that a transform can give: outputs are bool, i32, i64, f32, f64, String, \
+               &'static str, Vec<u8>, skewless::Timestamp, [f32; N], Vec<i64>, Vec<f64>, Vec<String>, or an Option of \
+               one of these",
     label = "not a feature type",
-    note = "outputs are bool, i32, i64, f32, f64, String, &'static str, Vec<u8>, skewless::Timestamp, \
-            [f32; N], Vec<i64>, Vec<f64>, Vec<String>, or an Option of one of these"
+    note = "give another integer as i64, a &str as String"
 )]
 pub trait Output {
     /// The column's type.
@@ -39,10 +40,11 @@ pub trait Gather {
 
 /// What one row of a transform gives: one value, or a struct with `#[derive(skewless::Outputs)]`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no type that a transform can give",
+    message = "`{Self}` is no type that a transform can give: outputs are bool, i32, i64, f32, f64, String, \
+               &'static str, Vec<u8>, skewless::Timestamp, [f32; N], Vec<i64>, Vec<f64>, Vec<String>, or a struct of \
+               them with #[derive(skewless::Outputs)]",
     label = "neither a feature type nor a struct of them",
-    note = "give one value (see `skewless::Output`) or a struct with #[derive(skewless::Outputs)]; \
-            `Option` of either may be null, `Result` of either may fail"
+    note = "give another integer as i64, a &str as String; `Option` of a type may be null, `Result` of it may fail"
 )]
 pub trait Outputs {
     /// Its columns; a single value's has no name, which the attribute gives.
@@ -60,6 +62,8 @@ pub trait Outputs {
     fn into_columns(columns: Self::Gathered) -> Vec<Column>;
 }
 
+// Else the compiler reports that the type isn't an `Output` either, which says the same once more.
+#[diagnostic::do_not_recommend]
 impl<T: Output> Outputs for T {
     const FIELDS: &'static [FieldSpec] =
         &[FieldSpec { name: "", ty: T::TYPE, nullable: T::NULLABLE, doc: "", unit: "" }];

@@ -161,8 +161,9 @@ impl Instance {
 }
 
 /// How a panic ends in a guest. Its message is lost: what would tell it would have to bring all of the formatting of
-/// every place that may panic, in every plugin.
-const UNREACHABLE: &str = "wasm `unreachable` instruction executed, usually by a panic; a native test of the row shows its message";
+/// every place that may panic, in every plugin. A native test doesn't show those that only the sandbox has.
+const UNREACHABLE: &str = "wasm `unreachable` instruction executed, usually by a panic; a native test of the row shows its message. \
+     If it passes there: a plugin has no clock, randomness, threads, files or network";
 
 /// What a failed call was about, from what the store and wasmtime say.
 pub(crate) fn failure(

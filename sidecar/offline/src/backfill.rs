@@ -20,6 +20,7 @@ use crate::config::{
     CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN,
     SPILL_BYTES_MAX_DEFAULT, WORKERS_DEFAULT, WORKERS_MAX,
 };
+use crate::failures::{TransformCounts, TransformFailure};
 use crate::files::{Digester, FileDigest, InputFile};
 use crate::history::{Counts, History, HistoryOptions};
 use crate::join::{Found, answer_schema, join};
@@ -106,27 +107,20 @@ pub struct BackfillReport {
     pub bytes: u64,
     /// Rows of history read, over all views.
     pub history_rows: u64,
+    /// Rows of the spine without a time, for which no stored feature is found.
+    pub rows_without_time: u64,
     /// Per feature column how many rows have which status.
     pub features: Vec<FeatureCounts>,
+    /// Per transform, in the order they ran, for how many rows it failed.
+    pub transforms: Vec<TransformCounts>,
     /// How often transforms failed.
     pub failures_total: u64,
-    /// The first [`FAILURES_KEPT_MAX`](crate::config::FAILURES_KEPT_MAX) failures.
+    /// The first [`FAILURES_KEPT_MAX`](crate::config::FAILURES_KEPT_MAX) different failures.
     pub failures: Vec<TransformFailure>,
     /// What the sorts needed.
     pub sorts: SortStats,
     /// What the footer says.
     pub provenance: Provenance,
-}
-
-/// A failure of a transform, for a person to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransformFailure {
-    /// The transform.
-    pub transform: String,
-    /// The row of the spine, from 0 over all its files; none if a whole chunk failed.
-    pub row: Option<u64>,
-    /// What the plugin or the engine said.
-    pub message: String,
 }
 
 /// How many rows of a feature have which status.
@@ -419,9 +413,11 @@ fn finish(
         rows,
         bytes,
         history_rows,
+        rows_without_time: computed.rows_without_time,
         features: computed.features,
+        transforms: computed.failures.transforms,
         failures_total: computed.failures_total,
-        failures: computed.failures,
+        failures: computed.failures.kept,
         sorts: job.stats(),
         provenance,
     })

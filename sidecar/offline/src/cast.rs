@@ -50,6 +50,68 @@ pub(crate) fn arrow_type(ty: Type) -> DataType {
     }
 }
 
+/// An Arrow type in the words of `docs/definitions.md`, so that a message needs no other book; what has no word there
+/// has Arrow's own in brackets.
+pub(crate) fn type_name(ty: &DataType) -> String {
+    use DataType as D;
+    let list = |name: &str, element: &Field| format!("{name}<{}>", type_name(element.data_type()));
+    let other = |name: &str| format!("{name} (Arrow's {ty})");
+    let word = match ty {
+        D::Null => "null",
+        D::Boolean => "bool",
+        D::Int8 => "int8",
+        D::Int16 => "int16",
+        D::Int32 => "int32",
+        D::Int64 => "int64",
+        D::UInt8 => "uint8",
+        D::UInt16 => "uint16",
+        D::UInt32 => "uint32",
+        D::UInt64 => "uint64",
+        D::Float16 => "float16",
+        D::Float32 => "float32",
+        D::Float64 => "float64",
+        D::Utf8 => "utf8",
+        D::LargeUtf8 => "large_utf8",
+        D::Utf8View => "utf8_view",
+        D::Binary => "binary",
+        D::LargeBinary => "large_binary",
+        D::BinaryView => "binary_view",
+        D::FixedSizeBinary(_) => "fixed_size_binary",
+        D::Date32 => "date32",
+        D::Date64 => "date64",
+        D::Timestamp(unit, None) => return format!("timestamp[{}]", unit_name(*unit)),
+        D::Timestamp(unit, Some(zone)) => {
+            return format!("timestamp[{}, {zone}]", unit_name(*unit));
+        }
+        D::List(element) => return list("list", element),
+        D::LargeList(element) => return list("large_list", element),
+        D::ListView(element) => return list("list_view", element),
+        D::LargeListView(element) => return list("large_list_view", element),
+        D::FixedSizeList(element, size) => {
+            return format!("{}[{size}]", list("fixed_size_list", element));
+        }
+        D::Dictionary(_, value) => return format!("dictionary<{}>", type_name(value)),
+        D::Decimal32(..) | D::Decimal64(..) | D::Decimal128(..) | D::Decimal256(..) => {
+            return other("decimal");
+        }
+        D::Time32(_) | D::Time64(_) => return other("time of day"),
+        D::Duration(_) | D::Interval(_) => return other("duration"),
+        D::Struct(_) => return other("struct"),
+        D::Map(..) => return other("map"),
+        _ => return other("another type"),
+    };
+    word.to_owned()
+}
+
+fn unit_name(unit: TimeUnit) -> &'static str {
+    match unit {
+        TimeUnit::Second => "s",
+        TimeUnit::Millisecond => "ms",
+        TimeUnit::Microsecond => "us",
+        TimeUnit::Nanosecond => "ns",
+    }
+}
+
 /// The element field of our lists and embeddings: never null.
 pub(crate) fn element(ty: DataType) -> Arc<Field> {
     Arc::new(Field::new("element", ty, false))

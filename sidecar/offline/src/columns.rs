@@ -16,7 +16,7 @@ use skewless_batch::{Column, ColumnView, Parts, Type};
 use skewless_catalog::frame::Statuses;
 
 use crate::OfflineError;
-use crate::cast::{arrow_type, element};
+use crate::cast::{arrow_type, element, type_name};
 
 /// A new column with the values of `array`; `name` is for the message only.
 pub(crate) fn column(array: &ArrayRef, name: &str, ty: Type) -> Result<Column, OfflineError> {
@@ -34,7 +34,7 @@ pub(crate) fn append(
     let ty = column.ty();
     let failed = |reason: String| OfflineError::Convert { column: name.to_owned(), ty, reason };
     if array.data_type() != &arrow_type(ty) {
-        return Err(failed(format!("expected {}, came {}", arrow_type(ty), array.data_type())));
+        return Err(failed(format!("expected {ty}, came {}", type_name(array.data_type()))));
     }
     let buffers = Buffers::of(array, ty);
     let parts = Parts {

@@ -12,13 +12,14 @@ use std::thread::ScopedJoinHandle;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use skewless_catalog::{Frame, FrameError, Plan, Status};
-use skewless_engine::{Budget, Engine, Program, Worker};
+use skewless_engine::{Budget, Engine, Program, StepReport, Worker};
 
 use crate::OfflineError;
-use crate::backfill::{FeatureCounts, TransformFailure};
+use crate::backfill::FeatureCounts;
 use crate::columns;
-use crate::config::{FAILURES_KEPT_MAX, WORKER_STACK_BYTES};
+use crate::config::WORKER_STACK_BYTES;
 use crate::cut::{Cutter, OutputBytes, frame_bytes};
+use crate::failures::Failures;
 use crate::fill::fill_lookups;
 use crate::join::Found;
 use crate::memory::{ChunkBudget, Flight, Seat};
@@ -52,9 +53,11 @@ pub(crate) struct ViewFound {
 /// What the last pass gives.
 pub(crate) struct Computed {
     pub(crate) output: Output,
+    /// Rows of the spine without a time.
+    pub(crate) rows_without_time: u64,
     pub(crate) features: Vec<FeatureCounts>,
     pub(crate) failures_total: u64,
-    pub(crate) failures: Vec<TransformFailure>,
+    pub(crate) failures: Failures,
 }
 
 /// A chunk on its way to a worker.
@@ -74,6 +77,8 @@ struct Done {
     number: u64,
     first: u64,
     frame: Frame,
+    /// What each step did.
+    reports: Vec<StepReport>,
     batch: Result<RecordBatch, OfflineError>,
     seat: Seat,
 }
@@ -125,7 +130,7 @@ pub(crate) fn run(
         let computed = written.map_err(|_| stopped("the writer"))?;
         match (computed, read) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(computed), Ok(())) => Ok(computed),
+            (Ok(computed), Ok(rows_without_time)) => Ok(Computed { rows_without_time, ..computed }),
         }
     })
 }
@@ -143,7 +148,8 @@ impl Drop for Closes<'_> {
     }
 }
 
-/// Reads the spine and fills frames until either ends.
+/// Reads the spine and fills frames until either ends; how many rows had no time. When it is sent away before the end,
+/// the writer has the error.
 fn read(
     run: &Run<'_>,
     views: &mut [ViewFound],
@@ -151,30 +157,31 @@ fn read(
     flight: &Arc<Flight>,
     tasks: Sender<Task>,
     frames: &Receiver<Frame>,
-) -> Result<(), OfflineError> {
+) -> Result<u64, OfflineError> {
     let plan = run.program.plan();
     let most = ReadMost { rows: run.chunk_rows, bytes: run.budget.read };
     let mut chunks = run.spine.chunks(plan, most, &run.job.ledger);
     let cutter = Cutter { run, outputs };
-    let mut number = 0;
+    let (mut number, mut without_time) = (0, 0);
     while let Some((first, sizes)) = chunks.peek()? {
         run.job.cancel.check()?;
-        let Ok(mut frame) = frames.recv() else { return Ok(()) };
+        let Ok(mut frame) = frames.recv() else { return Ok(without_time) };
         if !outputs.known() {
             // One at a time, until it shows how large a plugin's outputs are.
             flight.wait_until_empty();
         }
         let cut = cutter.cut(first, sizes, views)?;
-        let Some(mut seat) = flight.board(cut.bytes) else { return Ok(()) };
+        let Some(mut seat) = flight.board(cut.bytes) else { return Ok(without_time) };
         let rows = chunks.take(cut.rows)?;
+        without_time += rows.without_time;
         fill(run, plan, &chunks, &rows, views, &mut frame)?;
         seat.set(cut.bytes.max(rows.carried.get_array_memory_size() + frame_bytes(&frame)));
         if tasks.send(Task { number, rows, frame, seat }).is_err() {
-            return Ok(());
+            return Ok(without_time);
         }
         number += 1;
     }
-    Ok(())
+    Ok(without_time)
 }
 
 /// A frame in the state in which the store would have left it.
@@ -216,10 +223,11 @@ fn work(run: &Run<'_>, outputs: &OutputBytes, tasks: &Mutex<Receiver<Task>>, don
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { number, rows, mut frame, mut seat }) = task else { return };
+        let mut reports = Vec::new();
         // A chunk that went missing would be waited for, for ever.
         let computed = catch_unwind(AssertUnwindSafe(|| {
-            let reports =
-                worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+            let steps = worker.execute(run.program, &mut frame, Budget::UNBOUNDED, &mut |_, _| {});
+            reports.extend_from_slice(steps);
             run.job.cancel.check()?;
             // Such rows might pass in the next run: to write them as failed would be a lie.
             if reports.iter().any(|report| report.undecided.is_some()) {
@@ -233,7 +241,7 @@ fn work(run: &Run<'_>, outputs: &OutputBytes, tasks: &Mutex<Receiver<Task>>, don
         seat.set(written + frame_bytes(&frame));
         let first = rows.first;
         drop(rows);
-        if done.send(Done { number, first, frame, batch, seat }).is_err() {
+        if done.send(Done { number, first, frame, reports, batch, seat }).is_err() {
             return;
         }
     }
@@ -270,7 +278,10 @@ impl<'a> Writer<'a> {
         let features = outputs
             .map(|output| FeatureCounts { name: output.name.clone(), ..FeatureCounts::default() })
             .collect();
-        let computed = Computed { output, features, failures_total: 0, failures: Vec::new() };
+        let steps = run.program.plan().steps.iter();
+        let failures = Failures::of(steps.map(|step| step.transform.as_str()));
+        let computed =
+            Computed { output, rows_without_time: 0, features, failures_total: 0, failures };
         Writer { run, computed, total: run.spine.rows() }
     }
 
@@ -287,7 +298,7 @@ impl<'a> Writer<'a> {
             waiting.insert(chunk.number, chunk);
             while let Some(chunk) = waiting.remove(&next) {
                 next += 1;
-                self.count(chunk.first, &chunk.frame);
+                self.count(&chunk);
                 self.computed.output.write(chunk.batch?)?;
                 self.run.job.progress.report(
                     &Phase::Compute,
@@ -304,7 +315,8 @@ impl<'a> Writer<'a> {
         Ok(self.computed)
     }
 
-    fn count(&mut self, first: u64, frame: &Frame) {
+    fn count(&mut self, chunk: &Done) {
+        let frame = &chunk.frame;
         let outputs = &self.run.program.plan().outputs;
         for (counts, output) in self.computed.features.iter_mut().zip(outputs) {
             for status in frame.slots[output.slot].status.iter() {
@@ -318,14 +330,10 @@ impl<'a> Writer<'a> {
             }
         }
         self.computed.failures_total += frame.failures_total as u64;
+        self.computed.failures.count(&chunk.reports);
         for failure in &frame.failures {
-            if self.computed.failures.len() < FAILURES_KEPT_MAX {
-                self.computed.failures.push(TransformFailure {
-                    transform: self.run.program.plan().steps[failure.step].transform.clone(),
-                    row: failure.row.map(|row| first + row as u64),
-                    message: failure.message.clone(),
-                });
-            }
+            let row = failure.row.map(|row| chunk.first + row as u64);
+            self.computed.failures.keep(failure.step, row, &failure.message);
         }
     }
 }

@@ -78,7 +78,7 @@ pub const CHUNK_ROWS_UNKNOWN: usize = 64;
 /// Bytes a value of variable length is taken to have when only its type is known.
 pub const VARIABLE_BYTES_GUESS: usize = 32;
 
-/// Failure messages a report keeps; the counts are always complete.
+/// Different failure messages a report keeps; how many rows failed is always complete.
 pub const FAILURES_KEPT_MAX: usize = 16;
 
 /// Bytes of disk that one sort may spill. Over it the job fails rather than filling the disk under

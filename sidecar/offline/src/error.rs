@@ -79,7 +79,7 @@ pub enum OfflineError {
         column: String,
         /// The declared type.
         expected: String,
-        /// The Arrow type found.
+        /// The type found, in the words of `docs/definitions.md`.
         found: String,
     },
     /// One value can't be represented in the declared type.

@@ -15,6 +15,7 @@ mod compute;
 pub mod config;
 mod cut;
 mod error;
+mod failures;
 mod features_in;
 mod files;
 mod fill;
@@ -33,10 +34,10 @@ mod sort;
 mod spine;
 
 pub use backfill::{
-    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, TransformFailure, backfill,
-    status_column,
+    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, backfill, status_column,
 };
 pub use error::OfflineError;
+pub use failures::{TransformCounts, TransformFailure};
 pub use features_in::{
     FeatureColumn, FeatureReader, Features, column_names, read_columns, read_features,
 };

@@ -19,7 +19,7 @@ use parquet::basic::Type as PhysicalType;
 use skewless_batch::Type;
 
 use crate::OfflineError;
-use crate::cast::{CastProblem, arrow_type, cast};
+use crate::cast::{CastProblem, arrow_type, cast, type_name};
 use crate::files::InputFile;
 
 /// A column to be read and the type it is declared to have.
@@ -298,7 +298,7 @@ fn wrong_type(file: &str, wanted: &Wanted, found: &DataType) -> OfflineError {
         file: file.to_owned(),
         column: wanted.name.clone(),
         expected: wanted.ty.to_string(),
-        found: found.to_string(),
+        found: type_name(found),
     }
 }
 

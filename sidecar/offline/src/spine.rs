@@ -2,7 +2,8 @@
 //! more, chunk by chunk, when the answers are put together; its own order is the output's order.
 //!
 //! A row without a time or with a null in a key stays in the output like any other; nothing is found
-//! for it, since no row is due at an unknown time and no key is unknown.
+//! for it, since no row is due at an unknown time and no key is unknown. Those without a time are counted
+//! for the report: a null there is mostly a mistake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use skewless_catalog::Plan;
 use skewless_store::key;
 
 use crate::OfflineError;
+use crate::cast::type_name;
 use crate::columns;
 use crate::config::{READ_ROWS_UNKNOWN, SPINE_ROWS_MAX};
 use crate::files::{self, InputFile};
@@ -43,6 +45,8 @@ pub(crate) struct Spine {
 pub(crate) struct SpineRows {
     /// Spine row number of the first row here, over all files.
     pub(crate) first: u64,
+    /// How many of them have no time.
+    pub(crate) without_time: u64,
     /// All columns as the file has them.
     pub(crate) carried: RecordBatch,
     /// Per plan key its values.
@@ -218,6 +222,7 @@ impl Chunks {
         let request = |place: &Option<usize>| place.map(|place| Arc::clone(&columns[place]));
         SpineRows {
             first,
+            without_time: columns[0].null_count() as u64,
             keys: columns[1..=self.keys].to_vec(),
             request: self.request.iter().map(request).collect(),
             carried,
@@ -408,12 +413,17 @@ fn same_columns(
     }
     for (came, expected) in schema.fields().iter().zip(first.fields()) {
         if came.name() != expected.name() || came.data_type() != expected.data_type() {
+            let (mut expected_type, mut came_type) =
+                (type_name(expected.data_type()), type_name(came.data_type()));
+            // Whether elements may be null, say, has no word of ours.
+            if expected_type == came_type && expected.name() == came.name() {
+                expected_type = format!("{expected_type} (Arrow's {})", expected.data_type());
+                came_type = format!("{came_type} (Arrow's {})", came.data_type());
+            }
             return Err(differ(format!(
-                "expected `{}` of type {}, came `{}` of type {}",
+                "expected `{}` of type {expected_type}, came `{}` of type {came_type}",
                 expected.name(),
-                expected.data_type(),
                 came.name(),
-                came.data_type()
             )));
         }
     }

@@ -7,6 +7,12 @@
 //! in that batch. Rows that are not due at `now_us` wait (`pending.rs`) and are promoted here, when a reader wants it
 //! (`promotion.rs`) or the clock says so.
 //!
+//! An offset is stored as it comes, that of a later command also after an earlier one of its source was refused. Only
+//! a source that sends ahead of the answers can bring that about; a stream can't, as the server reads its next request
+//! when the one before is written, and ends it at the first error. It can't be prevented here: what a full queue
+//! refused, or the network lost, never came to this thread, and nothing says what should have come before. So
+//! `ingest.proto` asks sources to wait.
+//!
 //! The short steps of a bulk load's commit and new definitions run on this thread too; commands wait meanwhile. A panic
 //! here poisons the store: every later write is refused, loudly.
 
@@ -111,8 +117,9 @@ pub(crate) struct Group {
     writes: Writes,
     answers: Vec<Answer>,
     rows: usize,
-    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten:
-    /// else a source's offset would be stored of which a part before isn't there.
+    /// The first failed write; everything in the group failed with it, and what comes later is refused unwritten: a
+    /// group is all or nothing, so no offset in it is told of which a part before isn't there. Between groups that is
+    /// the source's to see to, as said above.
     failed: Option<StoreError>,
 }
 

@@ -18,7 +18,80 @@ fn a_row_with_its_keys_is_checked() {
     assert_eq!(said(r#"{"in": {"number": 2}, "out": {"twice": 4}}"#), Ok(()));
     assert_eq!(said(r#"{"in": {}, "out": {}}"#), Ok(()), "null gives null");
     let wrong = said(r#"{"in": {"number": 2}, "out": {"twice": 5}}"#).expect_err("4 isn't 5");
-    assert!(wrong.contains("golden.jsonl:1: twice came as"), "{wrong}");
+    assert_eq!(wrong, "golden.jsonl:1: twice came as 4, expected 5");
+}
+
+#[test]
+fn an_error_that_came_or_did_not_is_told_in_words() {
+    let wrong = said(r#"{"in": {"number": 2}, "error": "odd"}"#).expect_err("it is even");
+    assert_eq!(wrong, "golden.jsonl:1: the row came with no error, expected the error `odd`");
+}
+
+#[test]
+fn a_name_that_the_signature_has_not_is_answered_with_those_it_has() {
+    let wrong = said(r#"{"in": {"numbr": 2}, "out": {}}"#).expect_err("no such input");
+    assert_eq!(
+        wrong,
+        "golden.jsonl:1: expected an input of the signature (number), came `numbr` (did you mean `number`?)"
+    );
+    let wrong = said(r#"{"in": {}, "out": {"kilometres": 2}}"#).expect_err("no such output");
+    assert_eq!(
+        wrong,
+        "golden.jsonl:1: expected an output of the signature (twice), came `kilometres`"
+    );
+}
+
+/// Values of each kind.
+#[derive(skewless::Outputs)]
+struct Kinds {
+    yes: bool,
+    half: f64,
+    text: String,
+    bytes: Vec<u8>,
+    numbers: Vec<f64>,
+    words: Vec<String>,
+    pair: [f32; 2],
+}
+
+mod kinds {
+    #[skewless::transform]
+    fn of_each_kind(seed: f64) -> super::Kinds {
+        super::Kinds {
+            yes: true,
+            half: seed / 2.0,
+            text: "say \"so\"".to_owned(),
+            bytes: vec![1, 255],
+            numbers: vec![1.0, f64::NAN, f64::NEG_INFINITY],
+            words: vec!["a".to_owned()],
+            pair: [0.5, 1.0],
+        }
+    }
+}
+
+/// Each as a golden row would have it, so that it can be copied there.
+#[test]
+fn values_are_told_as_golden_rows_have_them() {
+    let right = [
+        ("yes", "true"),
+        ("half", "5.0"),
+        ("text", r#""say \"so\"""#),
+        ("bytes", "[1, 255]"),
+        ("numbers", r#"[1.0, "NaN", "-inf"]"#),
+        ("words", r#"["a"]"#),
+        ("pair", "[0.5, 1.0]"),
+    ];
+    let check = |wrong: Option<&str>| {
+        let out = right.iter().filter(|(name, _)| Some(*name) != wrong);
+        let out: Vec<String> = out.map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        let row = format!(r#"{{"in": {{"seed": 10}}, "out": {{{}}}}}"#, out.join(", "));
+        catch_unwind(|| skewless::golden::check(&kinds::PLUGIN, &row, "golden.jsonl"))
+            .map_err(|panic| *panic.downcast::<String>().expect("a formatted message"))
+    };
+    assert_eq!(check(None), Ok(()));
+    for (name, value) in right {
+        let said = format!("golden.jsonl:1: {name} came as {value}, expected null");
+        assert_eq!(check(Some(name)), Err(said));
+    }
 }
 
 #[test]

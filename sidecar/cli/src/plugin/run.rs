@@ -16,9 +16,10 @@ use crate::{data, show, typed};
 
 /// Run rows through a plugin
 ///
-/// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. A column that is missing is
-/// null. Prints one JSON object a row: the plugin's outputs, or "error" with its message. A row fails only if it fails
-/// alone, as when it is served, and under the limits of the sidecar's configuration.
+/// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. What a row lacks is null; an
+/// input that all rows lack is refused unless it may be null. Prints one JSON object a row: the plugin's outputs, or
+/// "error" with its message. A row fails only if it fails alone, as when it is served, and under the limits of the
+/// sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
@@ -85,6 +86,29 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
+/// Refuses rows of which none has an input that can't be null: all outputs would be null without a word, and it's
+/// mostly another name that is meant.
+fn refuse_lacking(inputs: &[Field], has: impl Fn(&str) -> bool, what: &str) -> Outcome {
+    let lacking = inputs.iter().filter(|field| !field.nullable && !has(&field.name));
+    let lacking: Vec<_> = lacking.map(|field| format!("`{}`", field.name)).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let inputs: Vec<_> = inputs
+        .iter()
+        .map(|field| {
+            format!("{} ({}{})", field.name, field.ty, if field.nullable { "?" } else { "" })
+        })
+        .collect();
+    Err(Failure::new(
+        format!(
+            "expected {what} for all inputs that can't be null, came none for {}",
+            lacking.join(", ")
+        ),
+        format!("its inputs are {}; give nulls if they are meant", inputs.join(", ")),
+    ))
+}
+
 /// Whether a file begins as Parquet does.
 fn is_parquet(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PAR1")
@@ -109,6 +133,7 @@ fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> 
             format!("expected a column that is an input of the plugin, came {}", names.join(", "));
         return Err(Failure::new(message, format!("its inputs are {}", inputs.join(", "))));
     }
+    refuse_lacking(inputs, |name| names.iter().any(|there| there == name), "columns")?;
     let read = skewless_offline::read_columns(path, &wanted).map_err(data::failure)?;
     let rows = read.first().map_or(0, Column::len);
     let mut read = wanted.iter().map(|(name, _)| name).zip(read).peekable();
@@ -149,6 +174,10 @@ fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
             })?;
         }
     }
+    // After misspelt names, which are the usual cause, were told.
+    if !rows.is_empty() {
+        refuse_lacking(inputs, |name| rows.iter().any(|row| row.contains_key(name)), "values")?;
+    }
     Ok((rows.len(), columns))
 }
 
@@ -180,6 +209,23 @@ mod tests {
             );
             assert!(columns[1].is_null(0) && !columns[1].is_null(1));
         }
+    }
+
+    /// A null is given knowingly, and a row may lack what another has.
+    #[test]
+    fn an_input_that_every_row_lacks_is_refused_unless_it_may_be_null() {
+        let mut inputs = inputs();
+        inputs[0].nullable = false;
+        for text in ["{\"a\":1}", "{\"a\":null}", "{\"b\":\"x\"}{\"a\":1}", "[]", ""] {
+            assert!(from_json(text, &inputs).is_ok(), "{text}");
+        }
+        let Err(Failure::Failed { error, next }) = from_json("{\"b\":\"x\"}{}", &inputs) else {
+            panic!("no row has `a`");
+        };
+        let expected = "expected values for all inputs that can't be null, came none for `a`";
+        assert_eq!(error.to_string(), expected);
+        let next = next.unwrap_or_default();
+        assert_eq!(next, "its inputs are a (int64), b (utf8?); give nulls if they are meant");
     }
 
     #[test]

@@ -38,7 +38,14 @@ fn a_backfill_runs_under_the_limits_that_serve_would_have() {
     assert!(!usual.contains("failed"), "{usual}");
     let usual = written();
 
-    let less = done(&backfill(repo, &["--set", LESS_MEMORY]));
+    let output = backfill(repo, &["--set", LESS_MEMORY]);
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        warned.contains("warning: ") && warned.contains(" of 1,000 values failed ("),
+        "{warned}"
+    );
+    let less = done(&output);
+    assert!(less.contains("  transform grows failed for ") && less.contains(" of 1,000 rows:\n"));
     assert!(less.contains("grows.sum: ") && less.contains(" failed"), "{less}");
     assert!(less.contains("may have 2097152 (memory_bytes_max)"), "{less}");
     let less = written();
@@ -113,4 +120,51 @@ fn a_folder_for_the_output_that_is_not_there_is_not_made() {
     assert!(!repo.path().join("a").exists());
     std::fs::create_dir_all(repo.path().join("a/b")).unwrap();
     done(&skewless(repo.path(), &words));
+}
+
+/// A script that goes on with such an output would train on nothing.
+#[test]
+fn a_transform_that_fails_for_every_row_ends_with_1_and_is_told_once() {
+    let repo = repo_that_adds(DEFINITIONS, "unreachable");
+    let output = backfill(repo.path(), &[]);
+    let complaint = refused(&output, 1);
+    for part in [
+        "warning: 1,000 of 1,000 values failed (100.0 %) and are null in the output",
+        "error: transform `grows` failed for every row",
+        " next: see the messages above",
+    ] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "grows.sum: 1,000 failed",
+        "transform grows failed for 1,000 of 1,000 rows:",
+        "written to out.parquet",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert_eq!(said.matches("plugin trapped: ").count(), 1, "{said}");
+    assert!(said.contains("    row 0 and "), "{said}");
+    assert!(said.contains(" rows whose messages were not kept\n"), "{said}");
+    assert!(repo.path().join("out.parquet").exists());
+}
+
+#[test]
+fn a_spine_whose_times_are_none_says_how_to_make_them() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    for (column, found, next) in [
+        (
+            "amount",
+            "came float64",
+            " next: make timestamps of the numbers, with pandas: df[\"amount\"] = ",
+        ),
+        ("returned", "came bool", " next: write `returned` as a timestamp"),
+    ] {
+        let complaint = refused(&backfill(repo.path(), &["--event-timestamp", column]), 1);
+        assert!(
+            complaint.contains("expected timestamp, ") && complaint.contains(found),
+            "{complaint}"
+        );
+        assert!(complaint.contains(next), "{next}\n{complaint}");
+    }
 }

@@ -385,24 +385,34 @@ fn a_limit_of_the_settings_holds_wherever_a_plugin_is_looked_at() {
 
 /// The help says so for both kinds of rows.
 #[test]
-fn plugin_run_takes_a_missing_parquet_column_as_null() {
+fn plugin_run_takes_a_missing_parquet_column_as_null_if_it_may_be() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();
     let wat = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
     let adds = std::fs::read_to_string(wat).unwrap();
-    let named = |from: &str, to: &str| {
-        let (from, to) =
-            (format!("\\\"name\\\":\\\"{from}\\\""), format!("\\\"name\\\":\\\"{to}\\\""));
-        assert!(adds.contains(&from));
-        let wasm = wat::parse_str(adds.replace(&from, &to)).unwrap();
-        std::fs::write(repo.join("plugins/adds.wasm"), wasm).unwrap();
+    let changed = |changes: &[(&str, &str)]| {
+        let mut text = adds.clone();
+        for (from, to) in changes {
+            // The signature is a text of the module, so it has its quotes escaped.
+            let [from, to] = [from, to].map(|part| part.replace('"', "\\\""));
+            assert!(text.contains(&from), "{from}");
+            text = text.replace(&from, &to);
+        }
+        std::fs::write(repo.join("plugins/adds.wasm"), wat::parse_str(text).unwrap()).unwrap();
     };
+    let amount = (r#""name":"a""#, r#""name":"amount""#);
     let run = || skewless(repo, &["plugin", "run", "plugins/adds.wasm", "data/orders.parquet"]);
-    named("a", "amount");
+    changed(&[amount]);
     let said = done(&run());
     assert_eq!(said.lines().count(), 1_000);
     assert!(said.lines().all(|line| line == "{\"sum\":null}"), "{said}");
-    named("a", "other");
+    let needed = r#""name":"b","type":"float64","nullable":false"#;
+    changed(&[amount, (r#""name":"b","type":"float64","nullable":true"#, needed)]);
+    says(
+        &refused(&run(), 1),
+        &["came none for `b`", "next: its inputs are amount (float64?), b (float64)"],
+    );
+    changed(&[(r#""name":"a""#, r#""name":"other""#)]);
     says(
         &refused(&run(), 1),
         &["expected a column that is an input", "next: its inputs are other, b"],

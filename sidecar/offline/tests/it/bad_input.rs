@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float32Array, Int64Array, StringArray, TimestampMillisecondArray,
+    ArrayRef, DictionaryArray, Float32Array, Int64Array, StringArray, TimestampMillisecondArray,
     TimestampSecondArray, UInt64Array,
 };
+use arrow::datatypes::{Int8Type, Int32Type};
 use skewless_offline::{
     BackfillOptions, BackfillRequest, CancelFlag, OfflineError, Silent, backfill, provenance,
     read_features,
@@ -89,15 +90,15 @@ fn a_wrong_type_is_named_with_expected_and_found() {
     let message = with_history("plain", |columns| {
         set(columns, "f", Arc::new(StringArray::from(vec!["1.0", "2.0"])));
     });
-    says(&message, &["a/1.parquet", "column `f`", "expected float64", "came Utf8"]);
+    says(&message, &["a/1.parquet", "column `f`", "expected float64", "came utf8"]);
     let message = with_history("plain", |columns| {
         set(columns, "time", Arc::new(Int64Array::from(vec![1, 2])));
     });
-    says(&message, &["column `time`", "expected timestamp", "came Int64"]);
+    says(&message, &["column `time`", "expected timestamp", "came int64"]);
     let message = with_spine("plain", |columns| {
         set(columns, "place", Arc::new(Int64Array::from(vec![1, 2])));
     });
-    says(&message, &["spine.parquet", "column `place`", "expected utf8", "came Int64"]);
+    says(&message, &["spine.parquet", "column `place`", "expected utf8", "came int64"]);
     // Floats only widen: a float64 can't be asked of what was declared float32, nor the reverse lost.
     let message = with_history("all", |columns| {
         let lists = arrow::array::FixedSizeListArray::from_iter_primitive::<
@@ -107,7 +108,7 @@ fn a_wrong_type_is_named_with_expected_and_found() {
         >(vec![Some(vec![Some(1.0); 3]); 2], 3);
         set(columns, "e", Arc::new(lists));
     });
-    says(&message, &["column `e`", "expected embedding[3]", "Float64"]);
+    says(&message, &["column `e`", "expected embedding[3]", "came fixed_size_list<float64>[3]"]);
 }
 
 #[test]
@@ -199,10 +200,25 @@ fn spine_files_with_different_columns_are_refused() {
     let mut columns = spine_columns(&[ask("p", 9 * S)]);
     set(&mut columns, "label", Arc::new(Float32Array::from(vec![1.0])));
     write(&world.path("spine1.parquet"), &columns);
-    says(&failed(&world, "plain"), &["spine1.parquet", "spine0.parquet", "`label`", "Float32"]);
+    says(
+        &failed(&world, "plain"),
+        &["spine1.parquet", "spine0.parquet", "`label`", "came `label` of type float32"],
+    );
     columns.pop();
     write(&world.path("spine1.parquet"), &columns);
     says(&failed(&world, "plain"), &["spine1.parquet", "7 columns, expected 8"]);
+
+    // Types that differ where we have one word for both are told apart by Arrow's.
+    let labelled = |name: &str, label: ArrayRef| {
+        let mut columns = spine_columns(&[ask("p", 9 * S)]);
+        set(&mut columns, "label", label);
+        write(&world.path(name), &columns);
+    };
+    let wide: DictionaryArray<Int32Type> = vec!["x"].into_iter().collect();
+    let narrow: DictionaryArray<Int8Type> = vec!["x"].into_iter().collect();
+    labelled("spine0.parquet", Arc::new(wide));
+    labelled("spine1.parquet", Arc::new(narrow));
+    says(&failed(&world, "plain"), &["came `label` of type dictionary<utf8> (Arrow's ", "Int8"]);
 }
 
 #[test]

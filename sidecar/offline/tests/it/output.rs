@@ -9,10 +9,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 use skewless_batch::{Type, Value};
 use skewless_catalog::Status;
+use skewless_catalog::frame::FAILURES_MAX;
 use skewless_engine::EngineConfig;
-use skewless_offline::{AsOf, BackfillOptions, LimitsUsed, config, provenance, read_columns};
+use skewless_offline::{AsOf, BackfillOptions, LimitsUsed, provenance, read_columns};
 
-use crate::world::{LAG, S, TTL, World, ask, place, spine_columns, write};
+use crate::world::{LAG, NO_TIME, S, TTL, World, ask, place, spine_columns, write};
 
 fn read(world: &World, name: &str) -> Vec<RecordBatch> {
     let file = File::open(world.path(name)).unwrap();
@@ -85,9 +86,13 @@ fn a_transform_that_breaks_on_a_row_fails_that_row_and_the_report_says_so() {
         report.failures
     );
     assert_eq!(report.failures_total, 2);
-    let failed: Vec<_> = report.failures.iter().map(|failure| failure.row).collect();
-    assert_eq!(failed, [Some(0), Some(50)]);
-    assert_eq!(report.failures[0].transform, "picky");
+    let [failure] = report.failures.as_slice() else { panic!("{:?}", report.failures) };
+    assert_eq!(failure.transform, "picky");
+    // One trap is like the other, in whatever chunks they are: the first row stands for both.
+    assert_eq!((failure.row, failure.count), (Some(0), 2));
+    let [picky] = report.transforms.as_slice() else { panic!("{:?}", report.transforms) };
+    assert_eq!((picky.transform.as_str(), picky.failed, picky.left_out), ("picky", 2, 0));
+    assert!(!picky.gave_nothing(report.rows));
     std::fs::remove_file(world.path("out.parquet")).unwrap();
     let answers = world.answers("strict", options);
     for (row, status) in answers.features[0].statuses.as_ref().unwrap().iter().enumerate() {
@@ -102,7 +107,24 @@ fn a_report_keeps_a_bounded_number_of_failures_but_counts_all() {
     world.spine("spine.parquet", &rows);
     let report = world.backfill("strict", BackfillOptions::default()).unwrap();
     assert_eq!(report.failures_total, 100);
-    assert_eq!(report.failures.len(), config::FAILURES_KEPT_MAX);
+    let [failure] = report.failures.as_slice() else { panic!("{:?}", report.failures) };
+    assert_eq!((failure.row, failure.count), (Some(0), FAILURES_MAX as u64));
+    assert_eq!(report.transforms[0].failed, 100);
+    assert!(report.transforms[0].gave_nothing(report.rows));
+}
+
+#[test]
+fn rows_of_a_spine_without_a_time_are_counted_and_find_nothing() {
+    let world = World::empty();
+    world.places("a/0.parquet", &[place("p", S, 1.5)]);
+    let times = [9 * S, NO_TIME, 9 * S, NO_TIME, NO_TIME];
+    world.spine("spine.parquet", &times.map(|t| ask("p", t)));
+    for chunk_rows in [8192, 2] {
+        let options = BackfillOptions { chunk_rows, overwrite: true, ..Default::default() };
+        let report = world.backfill("plain", options).unwrap();
+        assert_eq!((report.rows, report.rows_without_time), (5, 3), "{chunk_rows} rows a chunk");
+        assert_eq!((report.features[0].present, report.features[0].not_found), (2, 3));
+    }
 }
 
 #[test]

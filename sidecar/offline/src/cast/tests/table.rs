@@ -8,7 +8,7 @@ use arrow::array::new_empty_array;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use skewless_batch::Type;
 
-use super::super::cast;
+use super::super::{arrow_type, cast, type_name};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/definitions.md");
 const BEGIN: &str =
@@ -31,6 +31,31 @@ fn the_page_of_definitions_has_the_table_of_what_is_read() {
          skewless-offline --lib cast::tests::table\nexpected:\n{}",
         table()
     );
+}
+
+/// What a message calls a type, the table does too.
+#[test]
+fn messages_have_the_words_of_the_table() {
+    let plain = [Type::Bool, Type::Int64, Type::Float64, Type::Utf8, Type::Binary, Type::Timestamp];
+    let mut words = 0;
+    for (name, ty) in scalars() {
+        let shown = type_name(&ty).replace("UTC]", "a zone]").replace("Europe/Berlin]", "a zone]");
+        if !plain.iter().any(|to| fits(&ty, *to)) {
+            // No word of ours: another one, with Arrow's own.
+            assert!(shown.ends_with(&format!(" (Arrow's {ty})")), "{name}: {shown}");
+            continue;
+        }
+        assert_eq!(shown, name);
+        words += 1;
+        for (layout, list) in lists(&ty) {
+            let shown = type_name(&list);
+            assert!(shown.starts_with(&format!("{layout}<{}>", type_name(&ty))), "{shown}");
+        }
+    }
+    assert!(words > 20, "{words} words");
+    for ty in [Type::ListInt64, Type::ListFloat64, Type::ListUtf8, Type::Int32, Type::Float32] {
+        assert_eq!(type_name(&arrow_type(ty)), ty.to_string());
+    }
 }
 
 fn table() -> String {
