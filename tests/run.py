@@ -1,30 +1,36 @@
-"""Runs test programs two at a time; cargo runs them one after the other, and each waits a good part of its time, for
+"""Runs test programs some at a time; cargo runs them one after the other, and each waits a good part of its time, for
 disks, clocks and the last of its own tests, and a core with it.
 
-    cargo test --no-run --message-format json-render-diagnostics | python3 tests/run.py
+    cargo test --no-run --message-format json-render-diagnostics | python3 tests/run.py cargo test --doc
 
-Takes cargo's messages, runs each program in its crate's folder as cargo does, prints what each said when it has ended,
-and ends with 1 if one failed. The times of the last run lie in cargo's target folder: the longest begin first.
+Takes cargo's messages, runs each program in its crate's folder as cargo does, and the command beside them, prints what
+each said when it has ended, and ends with 1 if one failed. The times of the last run lie in cargo's target folder: the
+longest begin first.
 
 Their temporary files are kept in memory where there is plenty, unless TMPDIR is set: most of what the store's tests
-wait for is a disk that syncs. What they show of syncs and lost power they learn from the calls, not from the disk.
+wait for is a disk that syncs. What most show of syncs and lost power they learn from the calls, not from the disk; some
+keep to the disk nonetheless, beside what cargo builds.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-# More would take each other's cores: every program has a thread a core already.
-AT_A_TIME = min(2, len(os.sched_getaffinity(0)))
+CORES = len(os.sched_getaffinity(0))
+
+# One more than there are cores, for what each waits, and three at most: every program has a thread a core already, and
+# more would take each other's cores.
+AT_A_TIME = min(3, CORES + 1)
 
 # A program takes a minute or two; one that hangs is ended, and what it said until then is told.
 SECONDS_MAX = 20 * 60
 
-# The tests use half a GiB at once at most.
+# The tests use a GiB at once at most.
 IN_MEMORY_BYTES_MIN = 4 << 30
 
 
@@ -32,15 +38,21 @@ def main():
     programs = list(built(sys.stdin))
     if not programs:
         sys.exit("error: expected cargo's messages of test programs that it built, came none")
+    seconds = Seconds(programs[0])
+    if sys.argv[1:]:
+        programs.append(Program(sys.argv[1:]))
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="skewless-tests-", dir=memory()) as scratch:
-        failed = run_all(programs, dict(os.environ, LD_LIBRARY_PATH=libraries(), TMPDIR=scratch))
+        failed = run_all(programs, seconds, dict(os.environ, TMPDIR=scratch))
+    took, spent = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = (spent.ru_utime + spent.ru_stime) / (took * CORES)
+    print(f"      Ended {len(programs)} test programs in {took:.1f} s, {busy:.0%} of the processors' time", flush=True)
     if failed:
         sys.exit(f"error: {len(failed)} of {len(programs)} test programs failed: {', '.join(failed)}")
 
 
-def run_all(programs, environment):
+def run_all(programs, seconds, environment):
     """Those that failed, each with its exit code."""
-    seconds = Seconds(programs[0])
     programs.sort(key=seconds.last, reverse=True)
     failed = []
     with ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -62,27 +74,31 @@ def run_all(programs, environment):
 
 
 class Program:
-    """A test program: where it is, the source it is known by, and its crate's folder."""
+    """A command, what it is known by, its folder, and what it has in its environment beside what all have."""
 
-    def __init__(self, message):
-        self.path = message["executable"]
-        self.source = os.path.relpath(message["target"]["src_path"])
-        self.folder = os.path.dirname(message["manifest_path"])
+    def __init__(self, command, source=None, folder=None, environment=None):
+        self.command = command
+        self.source = source or " ".join(command)
+        self.folder = folder
+        self.environment = environment or {}
 
 
 def built(lines):
+    """Test programs, in the folder and with the variables that cargo gives them."""
+    found = libraries()
     for line in lines:
         message = json.loads(line)
         if message["reason"] == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
-            yield Program(message)
+            source = os.path.relpath(message["target"]["src_path"])
+            folder = os.path.dirname(message["manifest_path"])
+            yield Program([message["executable"]], source, folder, {"CARGO_MANIFEST_DIR": folder, "LD_LIBRARY_PATH": found})
 
 
 def run(program, environment):
     """Its exit code, what it said, and how many seconds it took."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
-        running = subprocess.Popen([program.path], cwd=program.folder,
-                                   env=dict(environment, CARGO_MANIFEST_DIR=program.folder),
+        running = subprocess.Popen(program.command, cwd=program.folder, env=dict(environment, **program.environment),
                                    stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
         try:
             code = running.wait(SECONDS_MAX)
@@ -124,7 +140,7 @@ class Seconds:
 
     def __init__(self, program):
         # <target>/<profile>/deps/<program>
-        self.path = os.path.normpath(os.path.join(program.path, "../../..", "test-seconds.json"))
+        self.path = os.path.normpath(os.path.join(program.command[0], "../../..", "test-seconds.json"))
         try:
             with open(self.path) as file:
                 self.known = json.load(file)

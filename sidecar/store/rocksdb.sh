@@ -24,7 +24,6 @@ for package in json.load(sys.stdin)["packages"]:
         print(package["version"], os.path.dirname(package["manifest_path"]))' "$1"
 }
 read -r version dir < <(sources librocksdb-sys)
-read -r _ lz4 < <(sources lz4-sys)
 
 cxx=${CXX:-clang++}
 command -v "$cxx" >/dev/null || cxx=g++
@@ -44,6 +43,7 @@ if [ -f "$out/librocksdb.a" ]; then
 fi
 
 echo "building RocksDB $version with $cxx (once; about 8 CPU minutes)" >&2
+read -r _ lz4 < <(sources lz4-sys)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Six groups of about equal work; no two files in one group define the same local name.

@@ -19,7 +19,7 @@ use crate::report::{Line, Part, Table};
 use crate::rounds::{Pair, median};
 use crate::world::{WHOLE, World, Writer, url_unix};
 
-const CONNECTIONS: usize = 8;
+pub(crate) const CONNECTIONS: usize = 8;
 /// Unanswered calls at most; what is due beyond isn't sent, and shows as goodput that is missing.
 const CONCURRENCY: usize = 2_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +44,8 @@ pub(crate) struct Side {
     pub(crate) latency: Histogram<u64>,
     /// Per round: quantiles of latency, us.
     quantiles: [Vec<f64>; QUANTILES.len()],
-    /// Per round: answers a second that came in time.
+    /// Per round: answers a second that came within the turn, whenever their calls were due. Those of the calls
+    /// that were due in it would be fewer by what still waits at its end, with nothing for what waited at its beginning.
     goodput: Vec<f64>,
     unsent: u64,
     failed: u64,
@@ -80,7 +81,7 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
             Side::new("echo", target(&floor, &load.echo_path)?)?,
             Side::new("GetFeatures", target(&ours, &load.path)?)?,
         ];
-        take_turns(mode, rate, &mut sides)?;
+        take_turns(mode, rate, turn(mode), &mut sides, Side::turn)?;
         if let Some(writer) = writer {
             writer.end()?;
         }
@@ -117,23 +118,33 @@ fn turn(mode: Mode) -> Duration {
     Duration::from_millis(mode.scale.pick(1_000, 2_000, 4_000))
 }
 
-/// Both sides in turn, who is first changes; the warm-up of each turn isn't counted.
-fn take_turns(mode: Mode, rate: f64, sides: &mut [Side; 2]) -> Result<()> {
+/// Both sides in turn, who is first changes; a quarter of a turn before it is to warm up and isn't counted. Our turns are
+/// taken by `our_turn`, which may have something done beside them.
+pub(crate) fn take_turns(
+    mode: Mode,
+    rate_per_second: f64,
+    turn: Duration,
+    [floor, ours]: &mut [Side; 2],
+    mut our_turn: impl FnMut(&mut Side, &Load) -> Result<()>,
+) -> Result<()> {
     for round in 0..rounds(mode) {
         let load = Load {
-            rate_per_second: rate,
+            rate_per_second,
             arrivals: Arrivals::Poisson,
-            warmup: turn(mode) / 4,
-            duration: turn(mode),
+            warmup: turn / 4,
+            duration: turn,
             connections: CONNECTIONS,
             concurrency: CONCURRENCY,
             timeout: TIMEOUT,
             threads: 1,
             seed: round as u64,
         };
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for at in order {
-            sides[at].turn(&load)?;
+        if round % 2 == 0 {
+            floor.turn(&load)?;
+        }
+        our_turn(ours, &load)?;
+        if round % 2 != 0 {
+            floor.turn(&load)?;
         }
     }
     Ok(())
@@ -165,7 +176,7 @@ impl Side {
         for (figures, (_, quantile)) in self.quantiles.iter_mut().zip(QUANTILES) {
             figures.push(measured.latency.value_at_quantile(quantile) as f64 / 1e3);
         }
-        self.goodput.push(measured.answered_in_time as f64 / measured.time.as_secs_f64());
+        self.goodput.push(measured.answers_within as f64 / measured.time.as_secs_f64());
         let lateness_us = |quantile| measured.lateness.value_at_quantile(quantile) as f64 / 1e3;
         self.lateness_us.push(lateness_us(0.99));
         self.lateness_tail_us.push(lateness_us(0.999));
@@ -207,7 +218,8 @@ fn method(mode: Mode, capacity: f64) -> String {
          nothing that waits is left out (no coordinated omission). Rates are shares of the {capacity:.0} calls a second that 8 callers \
          in a closed loop got just before. {CONNECTIONS} connections, at most {CONCURRENCY} unanswered calls, {} turns of {} ms of either \
          side at each rate after a quarter of that as warm-up. The generator is one thread on the same processors; its lateness is \
-         part of both latencies. With writes, {}. Percentiles are of answered calls.",
+         part of both latencies. With writes, {}. Percentiles are of answered calls; answers a second are all that came within a turn, \
+         whenever their calls were due.",
         WHOLE.shown(),
         rounds(mode),
         turn(mode).as_millis(),

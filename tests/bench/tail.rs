@@ -24,11 +24,10 @@ use tonic::transport::Channel;
 
 use crate::Mode;
 use crate::apart::{Apart, Gate, LOADED, LOADED_VIEW};
-use crate::arrivals::{Side, lines_of, quantile_points, rounds};
+use crate::arrivals::{CONNECTIONS, Side, lines_of, quantile_points, rounds, take_turns};
 use crate::cores::Cores;
-use crate::draw::{Arrivals, Draw};
+use crate::draw::Draw;
 use crate::load::{CALLERS, throughput};
-use crate::open_loop::Load;
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::raw::RawCodec;
 use crate::report::{Goal, Line, Part, Table};
@@ -37,9 +36,6 @@ use crate::world::{AT_US, WHOLE, arriving, history};
 
 /// Of what a closed loop gets: a sidecar that has time to spare.
 const RATE_PERCENT: f64 = 25.0;
-const CONNECTIONS: usize = 8;
-const CONCURRENCY: usize = 2_000;
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// p50, p99 and p99.9: a turn is too short for more.
 const QUANTILES: usize = 3;
 /// What the goal is about.
@@ -111,7 +107,12 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
         let name = activity.name();
         let mut sides =
             [Side::new("quiet", sidecar.target(&load)?)?, Side::new(name, sidecar.target(&load)?)?];
-        let times = take_turns(mode, per_second, activity, &work, &mut sides)?;
+        // How often a second it was done, in each round.
+        let mut times = Vec::new();
+        take_turns(mode, per_second, turn(mode), &mut sides, |busy, load| {
+            times.push(work.beside(activity, || busy.turn(load))?);
+            Ok(())
+        })?;
         lines.extend(lines_of_activity(name, &sides, times));
         let [quiet, busy] = sides;
         quiet_latency.add(&quiet.latency).context("histograms of one kind")?;
@@ -136,38 +137,6 @@ pub(crate) fn measure(mode: Mode) -> Result<Part> {
 /// How long a turn is counted.
 fn turn(mode: Mode) -> Duration {
     Duration::from_millis(mode.scale.pick(1_000, 4_000, 8_000))
-}
-
-/// Quiet and busy in turn, who is first changes; gives how often a second it was done in each round.
-fn take_turns(
-    mode: Mode,
-    per_second: f64,
-    activity: Activity,
-    work: &Work<'_>,
-    [quiet, busy]: &mut [Side; 2],
-) -> Result<Vec<f64>> {
-    let mut times = Vec::new();
-    for round in 0..rounds(mode) {
-        let load = Load {
-            rate_per_second: per_second,
-            arrivals: Arrivals::Poisson,
-            warmup: turn(mode) / 4,
-            duration: turn(mode),
-            connections: CONNECTIONS,
-            concurrency: CONCURRENCY,
-            timeout: TIMEOUT,
-            threads: 1,
-            seed: round as u64,
-        };
-        if round % 2 == 0 {
-            quiet.turn(&load)?;
-        }
-        times.push(work.beside(activity, || busy.turn(&load))?);
-        if round % 2 != 0 {
-            quiet.turn(&load)?;
-        }
-    }
-    Ok(times)
 }
 
 fn lines_of_activity(name: &str, sides: &[Side; 2], times: Vec<f64>) -> Vec<Line> {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -122,6 +122,8 @@ pub(crate) struct World {
     pub(crate) sidecar: Running,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) threads: Runtime,
+    /// Calls that all writers made: the rows of each are newer than those of the one before, whoever makes it.
+    calls: Arc<AtomicI64>,
 }
 
 impl World {
@@ -133,7 +135,7 @@ impl World {
             config.listen.unix = Some(socket(folder.path()));
         })?;
         threads.block_on(async { ingest(online::connect(&sidecar).await?).await })?;
-        Ok(Self { sidecar, folder, threads })
+        Ok(Self { sidecar, folder, threads, calls: Arc::default() })
     }
 
     pub(crate) fn tcp(&self) -> Result<String> {
@@ -154,7 +156,8 @@ impl World {
         let url = self.tcp()?;
         let (stop, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, written) = (Arc::clone(&stop), Arc::clone(&rows));
-        let thread = std::thread::spawn(move || writes(&url, &stopped, &written));
+        let calls = Arc::clone(&self.calls);
+        let thread = std::thread::spawn(move || writes(&url, &stopped, &written, &calls));
         Ok(Writer { stop, rows, thread: Some(thread) })
     }
 }
@@ -247,19 +250,20 @@ impl Drop for Writer {
     }
 }
 
-fn writes(url: &str, stop: &AtomicBool, written: &AtomicU64) -> Result<()> {
+fn writes(url: &str, stop: &AtomicBool, written: &AtomicU64, calls: &AtomicI64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let channel = tonic::transport::Endpoint::from_shared(url.to_owned())?.connect().await?;
         let mut client = IngestServiceClient::new(channel);
         let (start, mut draw) = (Instant::now(), Draw::new(9));
-        for call in 1.. {
+        for call in 1_u32.. {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            client.ingest(arriving(&mut draw, call)).await?;
+            let newer_us = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            client.ingest(arriving(&mut draw, newer_us)).await?;
             written.fetch_add(WRITE_ROWS as u64, Ordering::Relaxed);
-            let due = start + Duration::from_secs(1) * u32::try_from(call)? / WRITES_PER_SECOND;
+            let due = start + Duration::from_secs(1) * call / WRITES_PER_SECOND;
             tokio::time::sleep_until(due.into()).await;
         }
         Ok(())

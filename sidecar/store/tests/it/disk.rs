@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use skewless_catalog::visibility::Rule;
 use skewless_store::{CommitMode, SourceOffset, StoreConfig, StoreError};
 
-use crate::fixture::{Shop, config, given, rows};
+use crate::fixture::{Shop, config, given, on_disk, rows};
 use crate::shim::{EIO, ENOSPC, Shim};
 
 const FOLDER: &str = "SKEWLESS_TEST_DISK";
@@ -94,7 +94,7 @@ impl Obedient {
 #[test]
 fn a_disk_that_refuses_writes_costs_no_read_and_no_acknowledged_row() {
     for (error, kind) in KINDS {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = on_disk();
         let shim = Shim::new().unwrap();
         let refusal = format!("refused: the disk {kind}");
         let mut store = Obedient::start(&shim, dir.path(), false);
@@ -154,7 +154,7 @@ fn after_a_full_disk_writes_go_on_by_themselves() {
 
 #[test]
 fn after_an_io_error_writes_are_refused_until_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = on_disk();
     let shim = Shim::new().unwrap();
     let mut store = Obedient::start(&shim, dir.path(), false);
     store.expect("apply 1", "done");

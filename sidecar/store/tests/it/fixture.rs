@@ -9,6 +9,7 @@ use skewless_catalog::{Frame, KeyColumn, Lookup, Plan, Slot, Status, ViewId};
 use skewless_store::{
     ReadScratch, Rows, Store, StoreConfig, StoreError, StorePlan, ViewHandle, ViewSchema, ViewSet,
 };
+use tempfile::TempDir;
 
 /// One row of the view `v`: key, value, times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +139,14 @@ pub(crate) fn got(frame: &Frame, lookup: usize, row: usize) -> Got {
         _ => None,
     };
     (slot.status[row], value, frame.lookups[lookup][row])
+}
+
+/// A folder on the disk that cargo builds on, where a sync is one and files live in blocks and a journal; that of
+/// [`tempfile::tempdir`] may be in memory.
+pub(crate) fn on_disk() -> TempDir {
+    // Without links, as `shim.rs` compares paths.
+    let above = Path::new(env!("CARGO_TARGET_TMPDIR")).canonicalize().unwrap();
+    tempfile::tempdir_in(above).unwrap()
 }
 
 /// Copies the files of a store as they are on disk now: what a kill would leave behind.

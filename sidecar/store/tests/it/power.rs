@@ -7,14 +7,15 @@ use std::path::Path;
 use skewless_catalog::visibility::Rule;
 
 use crate::disk::{Obedient, value};
-use crate::fixture::Shop;
+use crate::fixture::{Shop, on_disk};
 use crate::shim::Shim;
 
 #[test]
 fn with_sync_what_was_acknowledged_survives_loss_of_power() {
     let mut lost_without = 0;
     for sync in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
+        // Where a sync does something.
+        let dir = if sync { on_disk() } else { tempfile::tempdir().unwrap() };
         for steps in 1..12 {
             let shim = Shim::new().unwrap();
             let before = sizes(dir.path());
