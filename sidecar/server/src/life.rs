@@ -6,10 +6,11 @@
 //! flight end within the grace period, then the store is flushed and closed.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use skewless_catalog::Catalog;
 use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
 use skewless_proto::v1 as pb;
 use skewless_store::{OpenReport, Store, StoreError};
@@ -200,15 +201,9 @@ pub(crate) fn build(
     let ticker = Ticker::start(engine.clone(), period)?;
     let foundation = Foundation { engine, cache, metrics, threads, _ticker: ticker };
     let prepared = foundation.prepare(&config, &repo, Room::Own)?;
-    make_dir(&config.store_dir)?;
     let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
     let sidecar = Sidecar::new(config, clock, foundation, store, prepared)?;
     Ok((Arc::new(sidecar), opened, threads))
-}
-
-fn make_dir(dir: &Path) -> Result<(), StartError> {
-    let made = std::fs::create_dir_all(dir);
-    made.map_err(|error| StoreError::Io { path: dir.to_owned(), detail: error.to_string() }.into())
 }
 
 /// What grpc.health.v1 answers for: the process, and each service.
@@ -437,7 +432,10 @@ pub fn run(config: Config) -> Result<Shutdown, StartError> {
 async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
     let theirs = Arc::clone(sidecar);
     match tokio::task::spawn_blocking(move || theirs.reload(false)).await {
-        Ok(Ok(reloaded)) => tracing::info!(snapshot = reloaded.new.number, "reloaded"),
+        Ok(Ok(reloaded)) => {
+            tracing::info!(snapshot = reloaded.new.number, "reloaded");
+            warn_of(&reloaded.new.catalog);
+        }
         Ok(Err(error)) => tracing::error!(%error, "reload refused; serving what was served before"),
         Err(error) => tracing::error!(%error, "reload panicked; serving what was served before"),
     }
@@ -466,7 +464,12 @@ fn announce(running: &Running) {
         sequence = opened.sequence,
         "store"
     );
-    for warning in &snapshot.catalog.warnings {
+    warn_of(&snapshot.catalog);
+}
+
+/// Says what is doubtful in definitions that are served.
+fn warn_of(catalog: &Catalog) {
+    for warning in &catalog.warnings {
         tracing::warn!("{warning}");
     }
 }
