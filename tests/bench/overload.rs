@@ -240,7 +240,7 @@ impl Bench<'_> {
     /// A turn of each, who is first changes: whatever slows the machine slows all.
     fn round(&self, rates: &mut [Rate], round: usize) -> Result<()> {
         for at in 0..rates.len() {
-            let at = if round % 2 == 0 { at } else { rates.len() - 1 - at };
+            let at = if round.is_multiple_of(2) { at } else { rates.len() - 1 - at };
             self.turn(&mut rates[at], round as u64)?;
         }
         Ok(())

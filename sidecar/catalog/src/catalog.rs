@@ -44,6 +44,16 @@ pub trait Plugins {
     /// The plugin that a definition names by path (relative to the repo folder) or by
     /// `sha256:<hex>`; or a sentence saying why there is none.
     fn lookup(&self, plugin: &str) -> Result<PluginInfo, String>;
+
+    /// The plugin that was probably meant by a name under which there is none, as a definition would name it.
+    fn meant(&self, _plugin: &str) -> Option<String> {
+        None
+    }
+
+    /// What a person should know about a plugin that was found, such as that its source was changed since.
+    fn warning(&self, _plugin: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Index of a view in [`Catalog::views`].

@@ -35,6 +35,7 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
     let bound = checker.transforms(&known);
     let asked = checker.services();
     checker.unused(&bound, &asked);
+    checker.nothing(files.len());
     let Checker { scope, mut findings, .. } = checker;
     if !findings.has_errors() {
         let catalog = compile::catalog(&definitions, scope, known, bound, asked, &mut findings);
@@ -44,6 +45,9 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
     }
     Err(findings.take(Severity::Error))
 }
+
+const NOTHING: &str =
+    "nothing is defined: expected entities, views, requests, transforms or services, came none";
 
 /// What the checks share.
 struct Checker<'a> {
@@ -62,6 +66,17 @@ pub(crate) type BoundTransforms = BTreeMap<String, (usize, Vec<Binding>)>;
 pub(crate) type AskedServices = BTreeMap<String, Vec<(String, Reference)>>;
 
 impl Checker<'_> {
+    /// Warns of files that define nothing at all: an empty answer would look like one.
+    fn nothing(&mut self, files: usize) {
+        let Definitions { entities, views, requests, transforms, services, .. } = self.definitions;
+        let defined =
+            entities.len() + views.len() + requests.len() + transforms.len() + services.len();
+        if defined == 0 {
+            let folder = Span { file: files, ..Span::default() };
+            self.findings.warn(folder, NOTHING);
+        }
+    }
+
     /// What a reference means; reports it if it means nothing.
     fn resolve(&mut self, reference: &Spanned<String>) -> Option<Resolved> {
         if self.findings.is_full() {

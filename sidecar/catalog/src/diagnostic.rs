@@ -33,15 +33,17 @@ pub struct Diagnostic {
     pub message: String,
     /// What was probably meant: a name, put into "did you mean `..`?".
     pub suggestion: Option<String>,
-    /// The plugin whose signature lacks what the definitions ask of it, as they name it; its file may be older than its
-    /// source.
+    /// The plugin whose signature lacks what the definitions ask of it, as they name it; if its file is older than its
+    /// source, that may be why.
     pub plugin: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {
-    /// `file:line:col: message (did you mean `..`?)`; warnings say so.
+    /// `file:line:col: message (did you mean `..`?)`; warnings say so, and what is about the folder has no place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if self.line > 0 {
+            write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        }
         if self.severity == Severity::Warning {
             f.write_str("warning: ")?;
         }

@@ -9,7 +9,7 @@ use skewless_offline::{BackfillOptions, BackfillReport, BackfillRequest, Offline
 use crate::exit::{Failure, Outcome};
 use crate::output::{complain, say};
 use crate::progress::Bar;
-use crate::repo::Repo;
+use crate::repo::{self, Repo};
 use crate::settings::Settings;
 use crate::{data, interrupt, show};
 
@@ -70,10 +70,12 @@ Example (in the folder that `skewless init` made):
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
-    let (repo, config) = Repo::open_with(&args.settings, args.repo.as_deref(), [])?;
+    let misplaced = |failure| repo::misplaced(failure, "backfill", [args.service.as_str()]);
+    let (repo, config) =
+        Repo::open_with(&args.settings, args.repo.as_deref(), []).map_err(misplaced)?;
     let workers = args.workers.unwrap_or_else(cores);
     let engine = repo.engine_for_backfill(&config, workers)?;
-    let program = repo.program(&engine, &args.service)?;
+    let program = repo.program(&engine, &args.service).map_err(misplaced)?;
     let started = Instant::now();
     let bar = Arc::new(Bar::new());
     let report = skewless_offline::backfill(&BackfillRequest {

@@ -13,6 +13,8 @@ mod summary;
 
 use crate::exit::Outcome;
 
+pub(crate) use open_loop::code_name;
+
 /// Measure a service under load
 #[derive(clap::Subcommand, Debug)]
 #[command(

@@ -12,13 +12,18 @@ use crate::show;
 
 /// Check the definitions of a feature repo
 ///
-/// Reads every .yaml file and the signatures of the plugins they name, runs nothing, and shows every mistake at
-/// once with its line. Ends with exit code 3 if there is one. A view whose source matches no file is only a warning:
-/// its history may come later. Limits are those of the sidecar's configuration.
+/// Reads every .yaml and .yml file and the signatures of the plugins they name, runs nothing, and shows every mistake
+/// at once with its line. Ends with exit code 3 if there is one. A view whose source matches no file is only a warning:
+/// its history may come later; and so is a plugin that is older than its source. Limits are those of the sidecar's
+/// configuration.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless check my-features")]
 pub(crate) struct Args {
     /// Folder of the feature repo [default: the configuration's repo_dir, which is . when it says nothing]
+    #[arg(value_name = "REPO", conflicts_with = "repo")]
+    folder: Option<PathBuf>,
+    /// The same as REPO
+    #[arg(long)]
     repo: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
@@ -31,7 +36,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.schema {
         return say!("{:#}", skewless_catalog::schema());
     }
-    let (repo, _) = Repo::open_with(&args.settings, args.repo.as_deref(), [])?;
+    let folder = args.folder.as_deref().or(args.repo.as_deref());
+    let (repo, _) = Repo::open_with(&args.settings, folder, [])?;
     let catalog = &repo.catalog;
     missing_sources(&repo);
     let count = |of: usize, one: &str, many: &str| show::count(of as u64, one, many);
@@ -50,8 +56,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
             names(service.plan.request.iter().map(|column| column.name.as_str()).collect());
         let features = count(service.features.len(), "feature", "features");
         say!("service {}: {features}; keys: {keys}; request values: {request}", service.name)?;
+        say!("  fingerprint {}, as of its answers and backfills", service.plan.fingerprint)?;
     }
-    say!("fingerprint {}", catalog.fingerprint)
+    say!("fingerprint of all definitions {}, as in the sidecar's log", catalog.fingerprint)
 }
 
 /// Warns of sources that match no file: the definitions can be served all the same.

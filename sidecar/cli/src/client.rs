@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
+use crate::bench::code_name;
 use crate::exit::{Failure, Next, Outcome};
 
 /// Bytes of one answer this command takes: what a sidecar sends at most by default.
@@ -59,6 +60,12 @@ fn uri(address: &str) -> Outcome<String> {
     if address.contains("://") {
         return Ok(address.to_owned());
     }
+    if address.starts_with(['/', '.', '~']) || address.ends_with(".sock") {
+        return Err(Failure::new(
+            format!("expected host:port or unix:PATH, came `{address}`, which seems to be a path"),
+            format!("try --at unix:{address}"),
+        ));
+    }
     let port = address
         .trim_end_matches('/')
         .rsplit_once(':')
@@ -110,8 +117,8 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
         }
         _ => "look into the sidecar's log",
     };
-    let (message, code) = (status.message(), status.code());
-    Failure::new(format!("the sidecar at {address} refused: {message} ({code:?})"), next)
+    let (message, code) = (status.message(), code_name(status.code()));
+    Failure::new(format!("the sidecar at {address} refused: {message} ({code})"), next)
 }
 
 /// Something listens at `address`, but the call broke below gRPC.
@@ -160,6 +167,15 @@ mod tests {
         assert_eq!(shown("unix:/run/s.sock"), "unix:///run/s.sock");
         assert_eq!(shown("unix:///run/s.sock"), "unix:///run/s.sock");
         assert_eq!(shown("[::1]:7667"), "http://[::1]:7667");
+    }
+
+    #[test]
+    fn a_path_is_answered_with_the_socket_that_it_is_of() {
+        for path in ["/run/s.sock", "./s", "../a/s.sock", "s.sock", "~/s"] {
+            let said = format!("{:?}", uri(path).err());
+            let parts = [format!("came `{path}`"), format!("try --at unix:{path}\"")];
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        }
     }
 
     #[test]

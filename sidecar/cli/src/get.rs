@@ -1,6 +1,8 @@
 //! `skewless get`: asks a running sidecar for feature vectors, for a person to read. Programs call the
 //! gRPC service; this shows what they get.
 
+use std::path::PathBuf;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value as Json, json};
 use skewless_batch::{Column, Type};
@@ -40,6 +42,9 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     address: Address,
+    /// Refused: it is the sidecar that has a feature repo
+    #[arg(long = "repo", value_name = "FOLDER", hide = true, value_parser = no_repo)]
+    _repo: Option<PathBuf>,
 }
 
 const EXAMPLE: &str = "\
@@ -51,6 +56,11 @@ An empty cell with NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE or TRANSFORM_FAILED be
 
 /// What to do when the other side speaks otherwise than expected.
 const VERSIONS: &str = "use a command and a sidecar of the same version";
+
+fn no_repo(_: &str) -> Result<PathBuf, String> {
+    Err("a running sidecar is asked, not a folder; leave --repo out, and say with --at which sidecar"
+        .to_owned())
+}
 
 fn pair(word: &str) -> Result<(String, String), String> {
     let pair = word.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, came `{word}`"))?;
@@ -130,20 +140,7 @@ fn question(args: &Args, service: &v1::ServiceDescription) -> Outcome<v1::GetFea
         .max()
         .unwrap_or(0)
         .max(1);
-    let known = |fields: &[v1::Field], words: &[(String, String)], kind: &str, next: &str| {
-        let unknown =
-            words.iter().find(|(name, _)| !fields.iter().any(|field| &field.name == name));
-        match unknown {
-            None => Ok(()),
-            Some((name, _)) => {
-                let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
-                let message = format!("expected {kind} of {}, came `{name}`", args.service);
-                Err(Failure::new(message, format!("{next}: {}", names.join(", "))))
-            }
-        }
-    };
-    known(&service.keys, &args.keys, "a key", "its keys are")?;
-    known(&service.request, &args.request, "a request value", "its request values are")?;
+    known(args, service)?;
     let keys = service.keys.iter().map(|field| one_column(field, &args.keys, args, rows, ""));
     let request = service.request.iter().filter(|field| {
         let given = args.request.iter().any(|(name, _)| *name == field.name);
@@ -160,6 +157,43 @@ fn question(args: &Args, service: &v1::ServiceDescription) -> Outcome<v1::GetFea
     })
 }
 
+/// Refuses names that the service doesn't ask for.
+fn known(args: &Args, service: &v1::ServiceDescription) -> Outcome {
+    let (keys, request) = (&service.keys, &service.request);
+    let has =
+        |fields: &[v1::Field], name: &str| fields.iter().any(|field| field.name.as_str() == name);
+    let all = |fields: &[v1::Field], what: &str| {
+        let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
+        match names.is_empty() {
+            true => format!("it has no {what}"),
+            false => format!("its {what} are: {}", names.join(", ")),
+        }
+    };
+    let expected = |kind: &str, name: &str, next: String| {
+        let message = format!("expected {kind} of {}, came `{name}`", args.service);
+        Err(Failure::new(message, next))
+    };
+    if let Some((name, value)) = args.keys.iter().find(|(name, _)| !has(keys, name)) {
+        let next = match has(request, name) {
+            true => format!("`{name}` is a request value: give it as --request {name}={value}"),
+            false => all(keys, "keys"),
+        };
+        return expected("a key", name, next);
+    }
+    if let Some((name, value)) = args.request.iter().find(|(name, _)| !has(request, name)) {
+        let next = match has(keys, name) {
+            true => format!("`{name}` is a key: give it without --request, as {name}={value}"),
+            false => all(request, "request values"),
+        };
+        return expected("a request value", name, next);
+    }
+    if let Some(name) = args.null.iter().find(|name| !has(keys, name) && !has(request, name)) {
+        let next = format!("{}; {}", all(keys, "keys"), all(request, "request values"));
+        return expected("a key or request value", name, next);
+    }
+    Ok(())
+}
+
 fn one_column(
     field: &v1::Field,
     words: &[(String, String)],
@@ -172,11 +206,19 @@ fn one_column(
     let mut column = Column::new(ty);
     let given: Vec<&str> =
         words.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
-    if args.null.contains(name) {
+    if args.null.contains(name) && !field.nullable {
+        let message =
+            format!("expected a value of `{name}` ({ty}), which is not nullable, came --null");
+        let next = format!(
+            "give {flag}{name}=VALUE, or declare the column with `nullable: true` if it may be null"
+        );
+        return Err(Failure::new(message, next));
+    } else if args.null.contains(name) {
         column.push_nulls(rows);
     } else if given.is_empty() {
         let message = format!("`{name}` ({ty}) is missing");
-        return Err(Failure::new(message, format!("add {flag}{name}=VALUE, or --null {name}")));
+        let or_null = if field.nullable { format!(", or --null {name}") } else { String::new() };
+        return Err(Failure::new(message, format!("add {flag}{name}=VALUE{or_null}")));
     } else if given.len() != 1 && given.len() != rows {
         let message = format!("expected `{name}` once or {rows} times, came {} times", given.len());
         return Err(Failure::new(message, "give each name once, or once for each row"));

@@ -63,6 +63,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     say!("  cd {shown}")?;
     say!("  skewless plugin build plugins/basket")?;
     say!("  skewless check")?;
+    say!("  skewless load")?;
+    say!("  skewless serve")?;
+    say!("\nfrom another terminal in that folder:\n")?;
+    say!("  skewless get order_risk customer_id=7 --request amount=120")?;
     say!("  skewless backfill order_risk --spine data/orders.parquet --out training.parquet")?;
     say!("\nand read {shown}/README.md")
 }

@@ -15,7 +15,7 @@ use skewless_store::{CommitMode, SchemaChange, Store, StoreError};
 use crate::exit::{Failure, Next, Outcome};
 use crate::output::{complain, say};
 use crate::progress::Bar;
-use crate::repo::Repo;
+use crate::repo::{self, Repo};
 use crate::settings::Settings;
 use crate::{data, interrupt, show};
 
@@ -29,7 +29,7 @@ use crate::{data, interrupt, show};
 /// removed at the end.
 ///
 /// Only one process can hold a store: with --at the rows go to the sidecar that has it open, which goes on
-/// serving the old rows until the new ones are whole.
+/// serving the old rows until the new ones are whole. A view that it serves in another version isn't loaded.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  skewless load --repo my-features\n  skewless load --at 127.0.0.1:7667 customer_orders"
@@ -86,7 +86,12 @@ pub(crate) fn bytes(word: &str) -> Result<u64, String> {
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
     let store = args.store.as_ref().map(|dir| Override::path("--store", "store_dir", dir));
-    let (repo, config) = Repo::open_with(&args.settings, args.repo.as_deref(), store)?;
+    let misplaced = |failure| {
+        let views = args.views.iter().map(String::as_str);
+        repo::misplaced(failure, "load", views)
+    };
+    let (repo, config) =
+        Repo::open_with(&args.settings, args.repo.as_deref(), store).map_err(misplaced)?;
     let catalog = &repo.catalog;
     let views: Vec<&str> = if args.views.is_empty() {
         catalog
@@ -99,10 +104,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
         args.views.iter().map(String::as_str).collect()
     };
     for view in &views {
-        catalog.find_view(view).or_next(|| {
+        let found = catalog.find_view(view).or_next(|| {
             let names: Vec<_> = catalog.views.iter().map(|view| view.name.as_str()).collect();
-            format!("the repo's views are: {}", names.join(", "))
-        })?;
+            show::all("the repo", "views", &names)
+        });
+        found.map_err(misplaced)?;
+    }
+    if views.is_empty() {
+        return say!(
+            "no view has a source, so nothing was loaded: give one a `source`, or ingest its rows"
+        );
     }
     match &args.at {
         Some(address) => into_sidecar(args, &repo, &views, address, &cancel),
@@ -181,6 +192,7 @@ fn into_sidecar(
     address: &str,
     cancel: &CancelFlag,
 ) -> Outcome {
+    remote::check(&repo.catalog, views, address)?;
     let spill = tempfile::tempdir()?;
     let bar = Arc::new(Bar::new());
     let mut said = Ok(());

@@ -12,8 +12,8 @@ use skewless_server::repo::{self, RepoError, RepoLimits};
 use skewless_server::{Config, Override};
 
 use crate::exit::{Failure, Next, Outcome};
-use crate::report;
 use crate::settings::{self, Settings};
+use crate::{report, show};
 
 /// Compiled plugins are kept here, in the repo; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
@@ -30,9 +30,32 @@ pub(crate) struct Repo {
 pub(crate) fn refused(error: RepoError, dir: &Path) -> Failure {
     match error {
         RepoError::Definitions { diagnostics, files } => report::failure(&diagnostics, &files, dir),
+        error if dir.is_file() => {
+            let folder = dir.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            Failure::new(error, format!("give the folder that it is in: {}", folder.display()))
+        }
         error @ (RepoError::Empty { .. } | RepoError::Read { .. }) => {
             Failure::new(error, "give the folder of a feature repo; `skewless init` makes one")
         }
+    }
+}
+
+/// The failure of a command that takes the feature repo with --repo, if one of its other words is one.
+pub(crate) fn misplaced<'w>(
+    failure: Failure,
+    command: &str,
+    words: impl IntoIterator<Item = &'w str>,
+) -> Failure {
+    let is_repo = |word: &&str| repo::definitions(Path::new(word), RepoLimits::default()).is_ok();
+    match (failure, words.into_iter().find(is_repo)) {
+        (Failure::Failed { error, .. }, Some(word)) => Failure::Failed {
+            error,
+            next: Some(format!(
+                "`{word}` is a folder with definitions, and goes with --repo: skewless {command} --repo {word}"
+            )),
+        },
+        (failure, _) => failure,
     }
 }
 
@@ -92,7 +115,7 @@ impl Repo {
         let plan = self.catalog.plan(service).map_err(|error| {
             let names: Vec<_> =
                 self.catalog.services.iter().map(|service| service.name.as_str()).collect();
-            Failure::new(error, format!("the repo's services are: {}", names.join(", ")))
+            Failure::new(error, show::all("the repo", "services", &names))
         })?;
         let cache = DirCache::open(&self.root.join(CACHE)).ok();
         let mut plugins: Vec<Plugin> = Vec::new();

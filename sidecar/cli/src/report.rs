@@ -6,6 +6,7 @@ use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use skewless_catalog::{Diagnostic, Severity, SourceFile};
+use skewless_server::repo::{outdated_plugins, source};
 
 use crate::exit::Failure;
 use crate::output::complain;
@@ -34,14 +35,17 @@ pub(crate) fn failure(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path)
 /// How to get the plugins that the definitions name and that aren't there: a plugin that wasn't built yet is
 /// the commonest mistake in a new feature repo, and none of the definitions.
 fn missing_plugins(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) -> Option<String> {
-    let named = mistakes.iter().filter_map(|mistake| {
+    // If another one is meant, the name is to be mended.
+    let unknown = mistakes.iter().filter(|mistake| mistake.suggestion.is_none());
+    let named = unknown.filter_map(|mistake| {
         let file = files.iter().find(|file| file.path == mistake.file)?;
         let text = file.text.get(mistake.offset..mistake.offset + mistake.len)?;
         let plugin = Path::new(text.trim_matches(['"', '\'']));
         (plugin.extension()? == "wasm" && plugin.is_relative()).then(|| dir.join(plugin))
     });
     let missing: BTreeSet<_> = named.filter(|path| !path.exists()).collect();
-    let builds: Vec<String> = missing.iter().filter_map(|path| build(path)).collect();
+    let sources = missing.iter().filter_map(|path| source::of(path));
+    let builds: Vec<String> = sources.map(|krate| build(&krate)).collect();
     match (missing.first(), builds.is_empty()) {
         (None, _) => None,
         (Some(_), false) => Some(builds.join(" && ")),
@@ -52,22 +56,9 @@ fn missing_plugins(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) ->
     }
 }
 
-/// How to get what the definitions ask of plugins that lack it, if their sources are known: they may have it already.
-fn outdated_plugins(mistakes: &[Diagnostic], dir: &Path) -> Option<String> {
-    let named = mistakes.iter().filter_map(|mistake| mistake.plugin.as_deref());
-    let outdated: BTreeSet<_> = named.map(|plugin| dir.join(plugin)).collect();
-    let (paths, builds): (Vec<String>, Vec<String>) =
-        outdated.iter().filter_map(|path| Some((show::path(path), build(path)?))).unzip();
-    let what = if paths.len() == 1 { "its source" } else { "their sources" };
-    (!paths.is_empty())
-        .then(|| format!("{} may be older than {what}: {}", paths.join(", "), builds.join(" && ")))
-}
-
-/// The command that builds a plugin, if its source lies beside it.
-fn build(plugin: &Path) -> Option<String> {
-    let folder = plugin.with_extension("");
-    let is_crate = folder.join("Cargo.toml").is_file();
-    is_crate.then(|| format!("skewless plugin build {}", show::path(&folder)))
+/// The command that builds a plugin of the crate in a folder.
+fn build(krate: &Path) -> String {
+    format!("skewless plugin build {}", show::path(krate))
 }
 
 fn color() -> bool {

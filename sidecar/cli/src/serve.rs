@@ -14,7 +14,7 @@ use crate::{repo, settings};
 /// from the environment (SKEWLESS__LISTEN__TCP=...), then from the flags here.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  skewless serve --repo my-features --unix /run/skewless.sock --set limits.rows_max=1000"
+    after_help = "Example:\n  skewless serve my-features --unix /run/skewless.sock --set limits.rows_max=1000"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -28,8 +28,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     match skewless_server::run(config) {
         Ok(_) => Ok(()),
         Err(StartError::Repo(error)) => Err(repo::refused(error, &dir)),
-        Err(error @ StartError::Bind { .. }) => {
-            Err(Failure::new(error, "give another address with --tcp, --unix or --http"))
+        Err(StartError::Bind { address, key, error }) => {
+            let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+            let next = another_address(key, taken);
+            Err(Failure::new(StartError::Bind { address, key, error }, next))
         }
         Err(error @ StartError::Store(StoreError::Locked { .. })) => Err(Failure::new(
             error,
@@ -38,4 +40,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         // What else can be wrong with a store, its own message says what to do about.
         Err(error) => Err(error.into()),
     }
+}
+
+/// What to do about an address that can't be had, and may be another's.
+fn another_address(key: &str, taken: bool) -> String {
+    let flag = key.replace("listen.", "--");
+    let stop = if taken { ", or stop what has it, perhaps another sidecar" } else { "" };
+    format!("give another address with {flag} ({key} in the configuration){stop}")
 }

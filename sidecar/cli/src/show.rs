@@ -67,6 +67,14 @@ pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
+/// What there is of a kind, for someone who named another: `the repo's views are: a, b`.
+pub(crate) fn all(of: &str, kind: &str, names: &[&str]) -> String {
+    match names {
+        [] => format!("{of} has no {kind}"),
+        names => format!("{of}'s {kind} are: {}", names.join(", ")),
+    }
+}
+
 /// How long something took, in the unit that shows it.
 pub(crate) fn duration(took: Duration) -> String {
     match took.as_millis() {

@@ -4,8 +4,8 @@
 //! | type | on the command line | in JSON |
 //! |---|---|---|
 //! | bool | `true`, `false` | the same |
-//! | int32, int64 | `42` | a number, or a string of digits |
-//! | float32, float64 | `1.5`, `1e3`, `NaN`, `inf`, `-inf` | a number, or one of those words |
+//! | int32, int64 | `42` | a number |
+//! | float32, float64 | `1.5`, `1e3`, `NaN`, `inf`, `-inf` | a number, or one of those words as a string |
 //! | utf8 | the text | a string |
 //! | binary | `0x` and hexadecimal digits | the same, as a string |
 //! | timestamp | `2013-07-04T12:00:00Z`, a date, or microseconds since 1970 UTC | the same |
@@ -58,13 +58,16 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
         ) => {
             push_word(column, &number.to_string())?;
         }
-        (Type::Utf8 | Type::Bool, _) => return Err(wrong()),
-        (_, Json::String(text)) => push_word(column, text)?,
+        (Type::Float32 | Type::Float64, Json::String(text)) if is_float_word(text) => {
+            push_word(column, text)?;
+        }
+        (Type::Binary | Type::Timestamp, Json::String(text)) => push_word(column, text)?,
         (Type::Embedding(dim), Json::Array(items)) if items.len() == dim as usize => {
             let floats: Option<Vec<f32>> = items.iter().map(f32_of).collect();
             let floats = floats.ok_or_else(wrong)?;
-            // A JSON number is finite: an infinity is one that float32 can't hold.
-            if let Some(at) = floats.iter().position(|float| float.is_infinite()) {
+            // A JSON number is finite: an infinity made of one is what float32 can't hold.
+            let too_large = |(float, item): (&f32, &Json)| float.is_infinite() && item.is_number();
+            if let Some(at) = floats.iter().zip(items).position(too_large) {
                 return Err(out_of_range(Type::Float32, &items[at].to_string()));
             }
             column.push_embedding(&floats);
@@ -74,7 +77,7 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
             column.push_list_i64(&ints.ok_or_else(wrong)?);
         }
         (Type::ListFloat64, Json::Array(items)) => {
-            let floats: Option<Vec<f64>> = items.iter().map(Json::as_f64).collect();
+            let floats: Option<Vec<f64>> = items.iter().map(f64_of).collect();
             column.push_list_f64(&floats.ok_or_else(wrong)?);
         }
         (Type::ListUtf8, Json::Array(items)) => {
@@ -91,7 +94,17 @@ pub(crate) fn push_json(column: &mut Column, json: &Json) -> Result<(), BadValue
     reason = "an embedding is float32; rounding is what was asked"
 )]
 fn f32_of(json: &Json) -> Option<f32> {
-    json.as_f64().map(|value| value as f32)
+    f64_of(json).map(|value| value as f32)
+}
+
+fn f64_of(json: &Json) -> Option<f64> {
+    let word = || json.as_str().filter(|text| is_float_word(text))?.parse::<f64>().ok();
+    json.as_f64().or_else(word)
+}
+
+/// Whether a JSON string stands for a float that JSON has no number for, as `NaN` and `-inf` do.
+fn is_float_word(text: &str) -> bool {
+    text.parse::<f64>().is_ok() && !text.contains(|c: char| c.is_ascii_digit())
 }
 
 fn push_word(column: &mut Column, text: &str) -> Result<(), BadValue> {
@@ -224,6 +237,31 @@ mod tests {
         ] {
             let error = push_text(&mut Column::new(ty), word).err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_json_string_is_no_number_but_a_word_that_json_has_no_number_for() {
+        let pushed = |ty, json: &str| {
+            let mut column = Column::new(ty);
+            let json: Json = serde_json::from_str(json).unwrap_or_else(|e| panic!("{json}: {e}"));
+            push_json(&mut column, &json).map_err(|e| e.to_string())?;
+            Ok::<_, String>(show::text(column.value(0)))
+        };
+        let refused =
+            |expected: &str, came: &str| Err(format!("expected {expected}, came `{came}`"));
+        for (ty, json, told) in [
+            (Type::Int32, "\"12\"", refused("int32", "\"12\"")),
+            (Type::Int64, "\"12\"", refused("int64", "\"12\"")),
+            (Type::Float64, "\"1.5\"", refused("float64", "\"1.5\"")),
+            (Type::Float32, "\"1.5\"", refused("float32", "\"1.5\"")),
+            (Type::ListFloat64, "[\"1\"]", refused("list<float64>", "[\"1\"]")),
+            (Type::Float32, "\"-inf\"", Ok("-inf".to_owned())),
+            (Type::Float64, "\"NaN\"", Ok("NaN".to_owned())),
+            (Type::ListFloat64, "[1,\"NaN\",\"inf\"]", Ok("[1.0,\"NaN\",\"inf\"]".to_owned())),
+            (Type::Embedding(2), "[\"-inf\",0.5]", Ok("[\"-inf\",0.5]".to_owned())),
+        ] {
+            assert_eq!(pushed(ty, json), told, "{ty} {json}");
         }
     }
 

@@ -10,6 +10,7 @@ mod cli {
     mod messages;
     mod pipes;
     pub(crate) mod python;
+    mod repos;
     mod salvage;
 }
 
@@ -158,7 +159,10 @@ fn check_of_no_repo_says_how_to_get_one() {
     let folder = tempfile::tempdir().unwrap();
     let complaint = refused(&skewless(folder.path(), &["check"]), 1);
     let lines: Vec<&str> = complaint.lines().collect();
-    assert!(lines[0].starts_with("error: expected definitions (*.yaml) in "), "{complaint}");
+    assert!(
+        lines[0].starts_with("error: expected definitions (*.yaml or *.yml) in "),
+        "{complaint}"
+    );
     assert_eq!(lines[1..], [" next: give the folder of a feature repo; `skewless init` makes one"]);
 }
 

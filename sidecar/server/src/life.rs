@@ -6,7 +6,7 @@
 //! flight end within the grace period, then the store is flushed and closed.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
 use crate::rpc::{AdminRpc, FeatureRpc, IngestRpc, Mounted, Rpc};
-use crate::sidecar::{Foundation, Sidecar, read_repo};
+use crate::sidecar::{Foundation, Sidecar, read_repo, warn_of};
 use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
 use crate::warm::Room;
@@ -200,15 +200,9 @@ pub(crate) fn build(
     let ticker = Ticker::start(engine.clone(), period)?;
     let foundation = Foundation { engine, cache, metrics, threads, _ticker: ticker };
     let prepared = foundation.prepare(&config, &repo, Room::Own)?;
-    make_dir(&config.store_dir)?;
     let (store, opened) = Store::open(&config.store_dir, config.store.clone())?;
     let sidecar = Sidecar::new(config, clock, foundation, store, prepared)?;
     Ok((Arc::new(sidecar), opened, threads))
-}
-
-fn make_dir(dir: &Path) -> Result<(), StartError> {
-    let made = std::fs::create_dir_all(dir);
-    made.map_err(|error| StoreError::Io { path: dir.to_owned(), detail: error.to_string() }.into())
 }
 
 /// What grpc.health.v1 answers for: the process, and each service.
@@ -465,9 +459,7 @@ fn announce(running: &Running) {
         sequence = opened.sequence,
         "store"
     );
-    for warning in &snapshot.catalog.warnings {
-        tracing::warn!("{warning}");
-    }
+    warn_of(&snapshot.catalog);
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! the folder, or as `sha256:<hex>` of a file in its `plugins/` folder. Nothing outside the folder is read:
 //! absolute paths and `..` are refused. The same reading serves the sidecar, the commands and backfills.
 //!
-//! Limits: [`RepoLimits`] and the engine's `module_bytes_max`.
+//! Limits: [`RepoLimits`], the engine's `module_bytes_max`, and those of [`source`].
+
+pub mod source;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,8 +14,9 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use skewless_catalog::names::nearest;
 use skewless_catalog::{Catalog, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit};
-use skewless_engine::{EngineConfig, inspect};
+use skewless_engine::{EngineConfig, PluginError, inspect};
 
 /// A checked feature repo.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ pub enum RepoError {
         detail: String,
     },
     /// There is no definition file.
-    #[error("expected definitions (*.yaml) in {dir}, came none")]
+    #[error("expected definitions (*.yaml or *.yml) in {dir}, came none")]
     Empty {
         /// The folder.
         dir: PathBuf,
@@ -79,19 +82,25 @@ impl RepoError {
     #[must_use]
     pub fn next_step(&self, dir: &Path) -> Option<String> {
         let Self::Definitions { diagnostics, .. } = self else { return None };
-        let plugins = diagnostics.iter().filter_map(|mistake| mistake.plugin.as_deref());
-        let plugins: BTreeSet<PathBuf> = plugins.map(|plugin| dir.join(plugin)).collect();
-        let sources = plugins.iter().map(|plugin| (plugin.display(), plugin.with_extension("")));
-        let known = sources.filter(|(_, source)| source.join("Cargo.toml").is_file());
-        let (plugins, builds): (Vec<String>, Vec<String>) = known
-            .map(|(plugin, source)| {
-                (plugin.to_string(), format!("skewless plugin build {}", source.display()))
-            })
-            .unzip();
-        let what = if plugins.len() == 1 { "its source" } else { "their sources" };
-        let (old, anew) = (plugins.join(", "), builds.join(" && "));
-        (!plugins.is_empty()).then(|| format!("{old} may be older than {what}: {anew}"))
+        outdated_plugins(diagnostics, dir)
     }
+}
+
+/// How to get what definitions in `dir` ask of plugins that lack it, if their sources are newer: they may have it already.
+#[must_use]
+pub fn outdated_plugins(mistakes: &[Diagnostic], dir: &Path) -> Option<String> {
+    let named = mistakes.iter().filter_map(|mistake| mistake.plugin.as_deref());
+    let named: BTreeSet<PathBuf> = named.map(|plugin| dir.join(plugin)).collect();
+    let outdated = named.iter().filter_map(|path| Some((path, source::newer(path)?)));
+    let (paths, builds): (Vec<String>, Vec<String>) = outdated
+        .map(|(path, krate)| (shown(path), format!("skewless plugin build {}", shown(&krate))))
+        .unzip();
+    let older = match paths.len() {
+        0 => return None,
+        1 => "is older than its source",
+        _ => "are older than their sources",
+    };
+    Some(format!("{} {older}: {}", paths.join(", "), builds.join(" && ")))
 }
 
 fn count(diagnostics: &[Diagnostic]) -> String {
@@ -126,6 +135,9 @@ pub fn read(dir: &Path, limits: RepoLimits, engine: &EngineConfig) -> Result<Rep
 /// The definition files of a folder, by name.
 pub fn definitions(dir: &Path, limits: RepoLimits) -> Result<Vec<SourceFile>, RepoError> {
     let failed = |path: &Path, detail: String| RepoError::Read { path: path.to_owned(), detail };
+    if dir.is_file() {
+        return Err(failed(dir, "expected the folder of a feature repo, came a file".to_owned()));
+    }
     let entries = std::fs::read_dir(dir).map_err(|error| failed(dir, error.to_string()))?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -190,6 +202,50 @@ impl Plugins for Shelf<'_> {
         self.found.borrow_mut().insert(plugin.to_owned(), found);
         info
     }
+
+    /// The plugin of the crate that was named, or one of nearly this name.
+    fn meant(&self, plugin: &str) -> Option<String> {
+        let named = Path::new(plugin);
+        let path = self.inside(plugin).ok()?;
+        if is_plugin(&path) && source::of(&path).is_some() && !path.exists() {
+            return None; // It wasn't built yet.
+        }
+        let there = |path: &PathBuf| path != named && self.dir.join(path).is_file();
+        if let Some(krate) = self.crate_of(named) {
+            let built = Some(krate.with_extension("wasm")).filter(there)?;
+            return Some(built.display().to_string());
+        }
+        let near = || {
+            let (folder, stem) = (named.parent()?, named.file_stem()?.to_str()?);
+            let stems = self.stems(folder);
+            let meant = nearest(stem, stems.iter().map(String::as_str))?;
+            Some(folder.join(meant).with_extension("wasm"))
+        };
+        let same = || Some(Path::new(PLUGINS).join(named.file_name()?).with_extension("wasm"));
+        let ended = Some(named.with_extension("wasm")).filter(there);
+        let meant = ended.or_else(|| near().filter(there)).or_else(|| same().filter(there))?;
+        Some(meant.display().to_string())
+    }
+
+    fn warning(&self, plugin: &str) -> Option<String> {
+        let path = self.inside(plugin).ok()?;
+        let krate = source::newer(&path)?;
+        Some(format!(
+            "plugin `{plugin}` is older than its source: `skewless plugin build {}` makes it anew",
+            shown(&krate)
+        ))
+    }
+}
+
+/// The folder of a feature repo in which plugins are found by their digest.
+const PLUGINS: &str = "plugins";
+
+/// Plugins of which messages show the digest.
+const SHOWN_MAX: usize = 3;
+
+/// A path as a person would type it.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
 impl Shelf<'_> {
@@ -198,16 +254,59 @@ impl Shelf<'_> {
             Some(hex) => self.path_of(hex)?,
             None => self.inside(plugin)?,
         };
+        if let Some(why) = self.is_source(Path::new(plugin), &path) {
+            return Err(why);
+        }
         let max = self.engine.module_bytes_max;
-        let bytes =
-            read_at_most(&path, max as u64).map_err(|error| format!("{plugin}: {error}"))?;
+        let bytes = read_at_most(&path, max as u64).map_err(|error| error.to_string())?;
         let bytes = bytes.ok_or_else(|| {
-            format!("{plugin}: expected a plugin of at most {max} bytes (engine.module_bytes_max), came more")
+            format!("expected at most {max} bytes (engine.module_bytes_max), came more")
         })?;
-        let facts = inspect(&bytes, self.engine).map_err(|error| format!("{plugin}: {error}"))?;
+        let facts = inspect(&bytes, self.engine).map_err(|error| match error {
+            PluginError::Invalid(_) if !bytes.starts_with(MAGIC) => {
+                "expected a .wasm file, came a file of another kind; `skewless plugin build` makes a plugin of its crate"
+                    .to_owned()
+            }
+            // The commonest reason is not in the words of the validator.
+            PluginError::Invalid(_) => {
+                format!("{error}; if the file was damaged or cut short, build or copy it again")
+            }
+            error => error.to_string(),
+        })?;
         let info =
             PluginInfo { digest: facts.digest, signature: facts.signature, stateless: false };
         Ok((info, bytes.into()))
+    }
+
+    /// What was named instead of a plugin's file, if it is a folder or source text.
+    fn is_source(&self, named: &Path, path: &Path) -> Option<String> {
+        let is_text = path.extension().is_some_and(|end| end == "rs" || end == "toml");
+        let came = match path.is_dir() {
+            true => "a folder",
+            false if is_text && path.is_file() => "source text",
+            false => return None,
+        };
+        Some(match self.crate_of(named) {
+            Some(krate) => format!(
+                "expected a .wasm file, came {came}; `skewless plugin build {}` makes {}",
+                shown(&self.dir.join(krate)),
+                krate.with_extension("wasm").display()
+            ),
+            None => format!("expected a .wasm file, came {came}"),
+        })
+    }
+
+    /// The folder of the crate that a path in the repo leads into.
+    fn crate_of<'p>(&self, named: &'p Path) -> Option<&'p Path> {
+        let mut folders = named.ancestors().filter(|folder| folder.file_name().is_some());
+        folders.find(|folder| source::is_crate(&self.dir.join(folder)))
+    }
+
+    /// The names of the plugins in a folder of the repo, without their ending.
+    fn stems(&self, folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.join(folder)).into_iter().flatten().flatten();
+        let plugins = entries.map(|entry| entry.path()).filter(|path| is_plugin(path));
+        plugins.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
     }
 
     fn inside(&self, plugin: &str) -> Result<PathBuf, String> {
@@ -227,15 +326,29 @@ impl Shelf<'_> {
         let mut index = self.by_digest.borrow_mut();
         let index = index.get_or_insert_with(|| self.index());
         let found = index.get(&digest).cloned();
-        found.ok_or_else(|| format!("expected a file with digest {digest} in plugins/, came none"))
+        found.ok_or_else(|| {
+            let there = index.iter().take(SHOWN_MAX).map(|(digest, path)| {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("{} (sha256:{digest})", name.display())
+            });
+            let there: Vec<String> = there.collect();
+            let there = match index.len() {
+                0 => "no plugin is there".to_owned(),
+                count if count > SHOWN_MAX => {
+                    format!("{count} others are there, such as {}", there.join(", "))
+                }
+                _ => format!("what is there: {}", there.join(", ")),
+            };
+            format!("expected a file with digest {digest} in {PLUGINS}/, came none; {there}")
+        })
     }
 
     /// Every readable file of the `plugins/` folder that may be a plugin; whether it is one, its reading says.
     fn index(&self) -> BTreeMap<Digest, PathBuf> {
         let mut index = BTreeMap::new();
-        let entries = std::fs::read_dir(self.dir.join("plugins")).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.dir.join(PLUGINS)).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
-            if path.extension().is_some_and(|end| end == "wasm")
+            if is_plugin(&path)
                 && let Ok(Some(bytes)) = read_at_most(&path, self.engine.module_bytes_max as u64)
             {
                 index.insert(Digest::of(&bytes), path);
@@ -245,9 +358,18 @@ impl Shelf<'_> {
     }
 }
 
+/// What every WebAssembly file begins with.
+const MAGIC: &[u8] = b"\0asm";
+
+fn is_plugin(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "wasm")
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -285,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_lacks_what_is_asked_of_it_may_be_older_than_its_source() {
+    fn what_a_plugin_lacks_may_be_in_its_newer_source() {
         let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
         let service = "services: [{name: sums, features: [adds.product]}]\n";
         let text = format!(
@@ -302,11 +424,15 @@ mod tests {
         };
         assert_eq!(next(), None, "no source is known");
         std::fs::create_dir(dir.join("adds")).unwrap();
-        std::fs::write(dir.join("adds/Cargo.toml"), "").unwrap();
+        let krate = dir.join("adds/Cargo.toml");
+        std::fs::write(&krate, "").unwrap();
+        let krate = std::fs::File::options().write(true).open(krate).unwrap();
+        krate.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(next(), None, "the source is older");
+        krate.set_modified(SystemTime::now() + Duration::from_secs(60)).unwrap();
         let (plugin, source) = (dir.join("adds.wasm"), dir.join("adds"));
         let (plugin, source) = (plugin.display(), source.display());
-        let expected =
-            format!("{plugin} may be older than its source: skewless plugin build {source}");
+        let expected = format!("{plugin} is older than its source: skewless plugin build {source}");
         assert_eq!(next(), Some(expected));
     }
 
@@ -326,5 +452,63 @@ mod tests {
             let error = refused(dir.path(), RepoLimits::default());
             assert!(error.contains(expected), "{plugin}: {error}");
         }
+    }
+
+    #[test]
+    fn a_plugin_that_is_none_says_what_may_be_meant() {
+        let cut = b"\0asm\x01\0\0\0\x01";
+        let dir = tempfile::tempdir().unwrap();
+        let write = |file: &str, bytes: &[u8]| {
+            let file = dir.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        };
+        write("plugins/adds/Cargo.toml", b"");
+        write("plugins/adds/src/lib.rs", b"");
+        write("plugins/cut.wasm", cut);
+        write("plugins/add.wasm", cut);
+        let found = |plugin: &str| {
+            let text =
+                format!("transforms:\n  - name: t\n    plugin: \"{plugin}\"\n    inputs: {{}}\n");
+            write("a.yaml", text.as_bytes());
+            let read = read(dir.path(), RepoLimits::default(), &EngineConfig::default());
+            let RepoError::Definitions { diagnostics, .. } = read.unwrap_err() else {
+                panic!("{plugin}")
+            };
+            (diagnostics[0].message.clone(), diagnostics[0].suggestion.clone())
+        };
+        let by_digest = format!(".wasm (sha256:{})", Digest::of(cut));
+        let no_digest = format!("sha256:{}", "0".repeat(64));
+        for (plugin, expected, meant) in [
+            ("plugins/adds", "came a folder; `skewless plugin build ", None),
+            ("plugins/adds/src/lib.rs", "came source text; `skewless plugin build ", None),
+            ("plugins/adds/src/lib.rs", " makes plugins/adds.wasm", None),
+            ("plugins", "expected a .wasm file, came a folder", None),
+            ("plugins/cot.wasm", "plugins/cot.wasm", Some("plugins/cut.wasm")),
+            ("plugins/cut", "plugins/cut", Some("plugins/cut.wasm")),
+            ("cut.wasm", "cut.wasm", Some("plugins/cut.wasm")),
+            ("plugins/cut.wasm", "damaged or cut short, build or copy it again", None),
+            ("plugins/far.wasm", "plugins/far.wasm", None),
+            ("plugins/adds.wasm", "plugins/adds.wasm", None),
+            (&no_digest, &by_digest, None),
+        ] {
+            let (message, suggestion) = found(plugin);
+            assert!(message.contains(expected), "{plugin}: {message}");
+            assert_eq!(suggestion.as_deref(), meant, "{plugin}");
+        }
+        write("plugins/adds.wasm", cut);
+        for plugin in ["plugins/adds", "plugins/adds/src/lib.rs", "plugins/adds/Cargo.toml"] {
+            assert_eq!(found(plugin).1.as_deref(), Some("plugins/adds.wasm"), "{plugin}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_feature_repo() {
+        let dir = folder(&[("a.yaml", "# a")]);
+        let error = refused(&dir.path().join("a.yaml"), RepoLimits::default());
+        assert!(
+            error.contains("a.yaml: expected the folder of a feature repo, came a file"),
+            "{error}"
+        );
     }
 }

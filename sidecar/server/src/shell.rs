@@ -10,9 +10,12 @@ use crate::config::{Config, ConfigError, Override};
 /// The flags of a shell.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Flags {
+    /// Folder of the feature repo [default: .]
+    #[arg(value_name = "REPO", conflicts_with = "repo")]
+    folder: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// Folder of the feature repo [default: .]
+    /// The same as REPO
     #[arg(long)]
     repo: Option<PathBuf>,
     /// Folder of the online store [default: .skewless/store]
@@ -62,8 +65,9 @@ pub enum SettingsError {
 impl Flags {
     /// The configuration that they mean.
     pub fn read(&self) -> Result<Config, SettingsError> {
+        let repo = self.folder.clone().or_else(|| self.repo.clone());
         let paths = [
-            ("--repo", "repo_dir", &self.repo),
+            ("--repo", "repo_dir", &repo),
             ("--store", "store_dir", &self.store),
             ("--unix", "listen.unix", &self.unix),
         ];
@@ -144,6 +148,11 @@ mod tests {
         let (tcp, http) = (config.listen.tcp.unwrap(), config.listen.http.unwrap());
         assert_eq!((tcp.port(), http.port()), (4, 2));
         assert_eq!(config.listen.unix.as_deref(), Some(Path::new("u")));
+        for words in [["shell", "src"].as_slice(), &["shell", "--repo", "src"]] {
+            let config = Shell::parse_from(words).flags.read().unwrap();
+            assert_eq!(config.repo_dir, Path::new("src"));
+        }
+        assert!(Shell::try_parse_from(["shell", "src", "--repo", "src"]).is_err());
         let none = Shell::parse_from(["shell", "--config", "nowhere.toml"]).flags.read();
         assert!(
             matches!(none, Err(SettingsError::Read { path, .. }) if path == Path::new("nowhere.toml"))

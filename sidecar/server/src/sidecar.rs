@@ -94,6 +94,14 @@ impl Reloaded {
             let lost = lost.join(", ");
             tracing::warn!("services that are gone, so that calls for them are NOT_FOUND: {lost}");
         }
+        warn_of(&self.new.catalog);
+    }
+}
+
+/// Says what is doubtful in definitions that are served.
+pub(crate) fn warn_of(catalog: &Catalog) {
+    for warning in &catalog.warnings {
+        tracing::warn!("{warning}");
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn connect(
     clock_us: &Arc<AtomicI64>,
     recovery: DBRecoveryMode,
 ) -> Result<Opened, StoreError> {
-    std::fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, &error))?;
+    std::fs::create_dir_all(dir).map_err(|error| no_folder(dir, &error))?;
     let created = !dir.join("CURRENT").exists();
     if created {
         refuse_remains(dir)?;
@@ -134,6 +134,21 @@ pub(crate) fn connect(
     let family = family.ok_or_else(|| StoreError::NotAStore { dir: dir.to_owned() })?;
     check_format(dir, &db, &family)?;
     Ok(Opened { db, meta: Arc::new(family), ttls, created, families })
+}
+
+/// Why a store can have no folder at a path: most often it is mistyped.
+fn no_folder(dir: &Path, error: &std::io::Error) -> StoreError {
+    match StoreError::io(dir, error) {
+        StoreError::Io { path, detail } => {
+            let came = if dir.is_file() { "a file".to_owned() } else { detail };
+            let detail = format!(
+                "expected the folder of a store, or a path where one can be made, came {came}; give another with store_dir \
+                 or --store"
+            );
+            StoreError::Io { path, detail }
+        }
+        full => full,
+    }
 }
 
 /// A folder without CURRENT but with data is a damaged store, not an empty one: RocksDB would start anew.

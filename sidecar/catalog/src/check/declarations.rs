@@ -72,9 +72,13 @@ impl Checker<'_> {
             match plugins.lookup(&plugin.value) {
                 Err(why) => {
                     let message = format!("expected a plugin at `{}`: {why}", plugin.value);
-                    self.findings.error(plugin.span, message);
+                    let meant = plugins.meant(&plugin.value);
+                    self.findings.error_meaning(plugin.span, message, meant);
                 }
                 Ok(info) => {
+                    if let Some(warning) = plugins.warning(&plugin.value) {
+                        self.findings.warn(plugin.span, warning);
+                    }
                     if transform.policy == InstancePolicy::Reused && !info.stateless {
                         let message = format!(
                             "transform `{name}` reuses instances of a plugin that is not certified \

@@ -11,14 +11,21 @@ use super::{
 use crate::diagnostic::Findings;
 use crate::fingerprint::Digest;
 use crate::key::{KEY_TYPES, is_key_type};
+use crate::names::nearest;
 use crate::plan::InstancePolicy;
 use crate::visibility::Boundary;
-use crate::yaml::{Kind, Node, quote};
+use crate::yaml::{Key, Kind, Node, quote};
 
 /// Adds what one document declares.
 pub(crate) fn document(node: &Node, into: &mut Definitions, findings: &mut Findings<'_>) {
     if node.is_null() {
         return;
+    }
+    if let Kind::Map(entries) = &node.kind
+        && !node.broken
+        && is_foreign(entries)
+    {
+        return foreign(entries, into, findings);
     }
     let mut reader = Reader { findings };
     let Some(file) = reader.map(node, &form::FILE) else { return };
@@ -31,6 +38,41 @@ pub(crate) fn document(node: &Node, into: &mut Definitions, findings: &mut Findi
     nameless.heads |=
         named(&mut reader, &file, "transforms", &form::TRANSFORM, &mut into.transforms, transform);
     named(&mut reader, &file, "services", &form::SERVICE, &mut into.services, service);
+}
+
+/// Whether a document seems to be another tool's: nothing in it is like a field of a definition file, or such a field
+/// holds a map where ours is a list, as `services` of Docker Compose does.
+fn is_foreign(entries: &[(Key, Node)]) -> bool {
+    let like_ours = |(key, value): &(Key, Node)| match is_field(key) {
+        true => !matches!(value.kind, Kind::Map(_)),
+        false => nearest(&key.text, form::FILE.fields.iter().map(|field| field.name)).is_some(),
+    };
+    !entries.is_empty() && !entries.iter().any(like_ours)
+}
+
+fn is_field(key: &Key) -> bool {
+    form::FILE.fields.iter().any(|field| field.name == key.text)
+}
+
+/// Reports such a document, once, instead of each of its fields.
+fn foreign(entries: &[(Key, Node)], into: &mut Definitions, findings: &mut Findings<'_>) {
+    const SHOWN_MAX: usize = 4;
+    let shown = entries.iter().take(SHOWN_MAX).map(|(key, _)| {
+        let map = if is_field(key) { " (a map)" } else { "" };
+        format!("{}{map}", quote(&key.text))
+    });
+    let shown: Vec<String> = shown.collect();
+    let message = format!(
+        "expected a definition file, with lists of entities, views, requests, transforms or services, came {}; a file \
+         that is for another tool goes into a folder of its own: every *.yaml and *.yml directly here is read",
+        shown.join(", ")
+    );
+    findings.error(entries[0].0.span, message);
+    // It may be ours all the same: then its definitions are those that seem to be missing.
+    let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+    into.nameless.entities |= has("entities");
+    into.nameless.heads |= has("views") || has("transforms");
+    into.nameless.requests |= has("requests");
 }
 
 /// Adds the definitions of one kind. `true`: some have no name that could be read.

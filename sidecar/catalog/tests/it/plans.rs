@@ -157,3 +157,25 @@ fn reusing_a_plugin_without_a_certificate_is_warned_of() {
     assert_eq!(uncertified.len(), 1);
     assert!(uncertified[0].message.contains("not certified stateless"), "{}", uncertified[0]);
 }
+
+#[test]
+fn what_is_doubtful_about_a_plugin_is_warned_of_where_it_is_named() {
+    let text = "\
+requests: [{name: r, type: float64}]
+transforms:
+  - {name: t, plugin: plugins/old_ratio.wasm, inputs: {numerator: request.r, denominator: 2}}
+services: [{name: s, features: [t.ratio]}]
+";
+    let warnings: Vec<_> = catalog(text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["a.yaml:3:23: warning: its source is newer"]);
+}
+
+#[test]
+fn files_that_define_nothing_are_warned_of() {
+    for text in ["", "# nothing yet\n", "views:\nservices: []\n"] {
+        let warnings: Vec<_> = catalog(text).warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), 1, "{text}");
+        assert!(warnings[0].starts_with("warning: nothing is defined: "), "{}", warnings[0]);
+    }
+    assert_eq!(catalog("requests: [{name: r, type: bool}]").warnings.len(), 1);
+}

@@ -14,7 +14,9 @@ impl Plugins for Shelf {
             "plugins/great_circle.wasm" | "plugins/great_circle_2.wasm" => {
                 (f64s(&["lat1", "lon1", "lat2", "lon2"]), f64s(&["km", "bearing"]))
             }
-            "plugins/ratio.wasm" => (f64s(&["numerator", "denominator"]), f64s(&["ratio"])),
+            "plugins/ratio.wasm" | "plugins/old_ratio.wasm" => {
+                (f64s(&["numerator", "denominator"]), f64s(&["ratio"]))
+            }
             "plugins/label.wasm" => (
                 vec![
                     plain("text", Type::Utf8),
@@ -38,5 +40,13 @@ impl Plugins for Shelf {
             signature,
             stateless: plugin != "plugins/great_circle_2.wasm",
         })
+    }
+
+    fn meant(&self, plugin: &str) -> Option<String> {
+        (plugin == "plugins/great_circel.wasm").then(|| "plugins/great_circle.wasm".to_owned())
+    }
+
+    fn warning(&self, plugin: &str) -> Option<String> {
+        (plugin == "plugins/old_ratio.wasm").then(|| "its source is newer".to_owned())
     }
 }

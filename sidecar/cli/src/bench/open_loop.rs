@@ -371,7 +371,7 @@ impl Measured {
 pub(crate) const GIVEN_UP: &str = "no answer in time";
 
 /// gRPC's own spelling.
-fn code_name(code: tonic::Code) -> &'static str {
+pub(crate) fn code_name(code: tonic::Code) -> &'static str {
     use tonic::Code;
     match code {
         Code::Ok => "OK",

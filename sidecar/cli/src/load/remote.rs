@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use skewless_batch::Column;
-use skewless_catalog::View;
+use skewless_catalog::{Catalog, View};
 use skewless_offline::{HistoryRead, HistoryRequest, OfflineError, sorted_history};
 use skewless_proto::v1 as pb;
 use skewless_proto::v1::admin_service_client::AdminServiceClient;
@@ -14,7 +14,6 @@ use skewless_server::wire;
 use skewless_store::Rows;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 use crate::client::{connect, refused};
 use crate::data;
@@ -34,6 +33,44 @@ const TEXT_ELEMENTS_MAX: usize = 200_000;
 /// silence that it takes for a client that hangs (`limits.stream_idle_ms_max`, 5 minutes by default).
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// Refuses if the sidecar serves one of the views in another version: its rows would be kept and seen by other rules than
+/// those of the repo.
+pub(super) fn check(catalog: &Catalog, views: &[&str], address: &str) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut client = AdminServiceClient::new(connect(address).await?);
+        for name in views {
+            let view = catalog.find_view(name)?;
+            let of = Some(pb::describe_request::Of::View(view.name.clone()));
+            let served = match client.describe(pb::DescribeRequest { of }).await {
+                Ok(answer) => answer.into_inner().described,
+                Err(status) if status.code() == tonic::Code::NotFound => None,
+                Err(status) => return Err(refused(address, &status)),
+            };
+            let served = match served {
+                Some(pb::describe_response::Described::View(served)) => served.named,
+                _ => None,
+            };
+            match served {
+                None => return Err(differs(address, view, "has no such view")),
+                Some(served) if served.fingerprint[..] != view.fingerprint.0[..] => {
+                    return Err(differs(address, view, "has another version of it"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok::<_, Failure>(())
+    })
+}
+
+fn differs(address: &str, view: &View, what: &str) -> Failure {
+    Failure::new(
+        format!("nothing was loaded: view `{}`: the sidecar at {address} {what}", view.name),
+        "let it read this feature repo again (kill -HUP and its process id; its log says whether it did), then load \
+         again; or give the repo that it serves with --repo",
+    )
+}
+
 /// Loads one view.
 pub(super) fn load(
     history: &HistoryRequest<'_>,
@@ -45,8 +82,8 @@ pub(super) fn load(
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let channel = runtime.block_on(connect(address))?;
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    let mut client = AdminServiceClient::new(channel.clone());
-    let refused = |status| runtime.block_on(explain(address, channel.clone(), view, &status));
+    let mut client = AdminServiceClient::new(channel);
+    let told = |status: tonic::Status| refused(address, &status);
     let call = runtime.spawn(async move { client.load(ReceiverStream::new(receiver)).await });
     runtime.spawn(stay_alive(sender.downgrade()));
 
@@ -65,12 +102,12 @@ pub(super) fn load(
     match read {
         Ok(read) => {
             drop(sender);
-            let answer = runtime.block_on(call)?.map_err(refused)?;
+            let answer = runtime.block_on(call)?.map_err(told)?;
             Ok((read, answer.into_inner()))
         }
         // The sidecar ended the call: what it said is the reason.
         Err(OfflineError::Refused) => match runtime.block_on(call)? {
-            Err(status) => Err(refused(status)),
+            Err(status) => Err(told(status)),
             Ok(_) => Err(OfflineError::Refused.into()),
         },
         Err(error) => {
@@ -94,35 +131,6 @@ async fn stay_alive(sender: mpsc::WeakSender<pb::LoadRequest>) {
             return;
         }
     }
-}
-
-/// What the sidecar refused; if its definitions of the view are others than the repo's, that is why.
-async fn explain(address: &str, channel: Channel, view: &View, status: &tonic::Status) -> Failure {
-    if !matches!(status.code(), tonic::Code::NotFound | tonic::Code::InvalidArgument) {
-        return refused(address, status);
-    }
-    let of = Some(pb::describe_request::Of::View(view.name.clone()));
-    let answer = AdminServiceClient::new(channel).describe(pb::DescribeRequest { of }).await;
-    let served = answer.ok().and_then(|answer| match answer.into_inner().described {
-        Some(pb::describe_response::Described::View(served)) => served.named,
-        _ => None,
-    });
-    let what = match served {
-        None => "has no such view",
-        Some(served) if served.fingerprint[..] != view.fingerprint.0[..] => {
-            "has another version of it"
-        }
-        Some(_) => return refused(address, status),
-    };
-    Failure::new(
-        format!(
-            "the sidecar at {address} refused view `{}`, as it {what}: {}",
-            view.name,
-            status.message()
-        ),
-        "let it read this feature repo again (kill -HUP and its process id; its log says whether it did), then load \
-         again; or give the repo that it serves with --repo",
-    )
 }
 
 /// Sends rows `from..to`, in halves if they are too large for a message.

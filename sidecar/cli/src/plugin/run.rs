@@ -17,9 +17,9 @@ use crate::{data, show, typed};
 /// Run rows through a plugin
 ///
 /// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. What a row lacks is null; an
-/// input that all rows lack is refused unless it may be null. Prints one JSON object a row: the plugin's outputs, or
-/// "error" with its message. A row fails only if it fails alone, as when it is served, and under the limits of the
-/// sidecar's configuration.
+/// input that all rows lack is refused unless it may be null. Floats that JSON has no number for are strings: "NaN",
+/// "inf" and "-inf". Prints one JSON object a row: the plugin's outputs, or "error" with its message. A row fails only if
+/// it fails alone, as when it is served, and under the limits of the sidecar's configuration.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
 }
+
+/// How a float is written that is no JSON number.
+const FLOATS: &str = "JSON has no number for them: write \"NaN\", \"inf\" and \"-inf\" as strings";
 
 /// What rows may be.
 const ROWS: &str = "give a JSON array of objects, one object a line, or a Parquet file";
@@ -148,8 +151,15 @@ fn from_parquet(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> 
     Ok((rows, columns.collect()))
 }
 
+/// Whether NaN or an infinity stands in JSON as if it were a number, as Python and JavaScript write them.
+fn has_bare_float(text: &str) -> bool {
+    let words = text.split([',', ':', '[', ']', '}']);
+    let mut bare = words.map(|word| word.trim().trim_start_matches('-').to_ascii_lowercase());
+    bare.any(|word| ["nan", "inf", "infinity"].contains(&word.as_str()))
+}
+
 fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
-    let next = || ROWS;
+    let next = || if has_bare_float(text) { FLOATS } else { ROWS };
     let rows: Vec<Map<String, Json>> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).or_next(next)?
     } else {
@@ -233,6 +243,10 @@ mod tests {
         for (text, part) in [
             ("{\"c\":1}", "no input `c`"),
             ("{\"a\":1}{\"a\":\"x\"}", "row 1, `a`: expected int64"),
+            ("{\"a\":\"12\"}", "row 0, `a`: expected int64, came `\"12\"`"),
+            ("{\"a\": NaN}", "as strings"),
+            ("[{\"b\":\"x\",\"a\":-Infinity}]", "as strings"),
+            ("{\"b\":\"NaN\", a}", "give a JSON array of objects"),
         ] {
             let failure = from_json(text, &inputs()).err();
             assert!(format!("{failure:?}").contains(part), "{failure:?}");

@@ -33,7 +33,8 @@ pub struct Override {
 /// One mistake and where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mistake {
-    /// The file, with the line if it is known; or where the override was given.
+    /// The file, with the line if it is known; or where the override was given. Empty if it is about settings together
+    /// and there is no file.
     pub place: String,
     /// What was expected and what came.
     pub message: String,
@@ -124,8 +125,10 @@ impl Config {
         }
         if !self.repo_dir.as_os_str().is_empty() && !self.repo_dir.is_dir() {
             let came = self.repo_dir.display();
+            let which =
+                if self.repo_dir.is_file() { "a file: give the folder it is in" } else { "none" };
             found.push(format!(
-                "repo_dir: expected a folder with definitions, came {came}, which is none"
+                "repo_dir: expected a folder with definitions, came {came}, which is {which}"
             ));
         }
         found
@@ -288,7 +291,10 @@ fn list(mistakes: &[Mistake]) -> String {
 
 impl Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)
     }
 }
 

@@ -82,6 +82,16 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_mistake_without_a_file_begins_with_the_setting() {
+    let file = [Override::new("--repo", "repo_dir", "Cargo.toml")];
+    let error = Config::parse("", Path::new(""), &file).unwrap_err();
+    assert_eq!(
+        error.mistakes[0].to_string(),
+        "repo_dir: expected a folder with definitions, came Cargo.toml, which is a file: give the folder it is in"
+    );
+}
+
+#[test]
 fn overrides_win_over_the_file_and_name_their_origin() {
     let overrides = [
         Override::from_flag("limits.rows_max=5").unwrap(),

@@ -1,5 +1,7 @@
 //! Start, readiness, reload, drain, and starting again on what was left.
 
+use std::time::{Duration, SystemTime};
+
 use skewless_proto::v1 as pb;
 use skewless_server::StartError;
 use tonic_health::pb::HealthCheckRequest;
@@ -78,13 +80,14 @@ async fn definitions_without_a_service_are_refused_at_reload_and_at_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_reload_says_that_a_plugin_may_be_older_than_its_source() {
+async fn a_refused_reload_says_that_a_plugin_is_older_than_its_source() {
     let harness = Harness::start();
     let repo = harness.dir.path().join("repo");
     std::fs::write(repo_file(&harness), DEFINITIONS.replace("doubled.y", "doubled.z")).unwrap();
     std::fs::create_dir(repo.join("plugins/double")).unwrap();
-    std::fs::write(repo.join("plugins/double/Cargo.toml"), "").unwrap();
-    let says = "double.wasm may be older than its source: skewless plugin build ";
+    let krate = std::fs::File::create(repo.join("plugins/double/Cargo.toml")).unwrap();
+    krate.set_modified(SystemTime::now() + Duration::from_secs(60)).unwrap();
+    let says = "double.wasm is older than its source: skewless plugin build ";
     let error = harness.running().reload().unwrap_err();
     assert!(error.contains("came `z`") && error.contains(says), "{error}");
     let answer = harness.admin().await.apply(pb::ApplyRequest::default()).await.unwrap();

@@ -180,3 +180,17 @@ fn a_damaged_manifest_is_named() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_path_where_no_folder_can_be_says_what_was_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (path, came) in [(file.clone(), "came a file;"), (file.join("below"), "Not a directory")] {
+        let error = Store::open(&path, config()).err().unwrap().to_string();
+        for part in [&path.display().to_string(), "expected the folder of a store", came, "--store"]
+        {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}

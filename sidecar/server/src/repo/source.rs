@@ -1,0 +1,103 @@
+//! The source of a plugin, if it lies beside it: the crate in `plugins/basket` of `plugins/basket.wasm`, as
+//! `skewless plugin build` puts it; not building it.
+//!
+//! Whether it was changed since is told by the files' times, in whole seconds: a copy or a checkout may set them to
+//! anything, so it is a reason for a warning and for nothing more. At most [`FILES_MAX`] files are looked at.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Files and folders of a crate that are looked at.
+pub const FILES_MAX: usize = 1_000;
+
+/// Whether a folder is that of a crate.
+#[must_use]
+pub fn is_crate(folder: &Path) -> bool {
+    folder.join("Cargo.toml").is_file()
+}
+
+/// The folder of a plugin's crate, if it lies beside the plugin's file.
+#[must_use]
+pub fn of(plugin: &Path) -> Option<PathBuf> {
+    let folder = plugin.with_extension("");
+    is_crate(&folder).then_some(folder)
+}
+
+/// The folder of a plugin's crate, if something in it was changed after the plugin's file.
+#[must_use]
+pub fn newer(plugin: &Path) -> Option<PathBuf> {
+    let built_s = changed_s(plugin)?;
+    let krate = of(plugin)?;
+    let newest_s = files(&krate).iter().filter_map(|file| changed_s(file)).max()?;
+    (newest_s > built_s).then_some(krate)
+}
+
+/// When a file was last changed, seconds since 1970.
+fn changed_s(file: &Path) -> Option<u64> {
+    let changed = std::fs::metadata(file).ok()?.modified().ok()?;
+    Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+/// What a crate is compiled from. Tests, golden rows and the lock file, which `cargo test` may write, are left out.
+fn files(krate: &Path) -> Vec<PathBuf> {
+    let mut files = vec![krate.join("Cargo.toml"), krate.join("build.rs")];
+    let mut folders = vec![krate.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if files.len() + folders.len() >= FILES_MAX {
+                return files;
+            }
+            // Editors keep copies of what is open under such names.
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            match entry.file_type() {
+                // A link isn't followed: it may lead in a circle.
+                Ok(kind) if kind.is_dir() && !hidden => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() && !hidden => files.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_newer_by_whole_seconds_of_what_is_compiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (plugin, krate) = (dir.path().join("adds.wasm"), dir.path().join("adds"));
+        let write = |file: &Path, changed_ms: u64| {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+            let changed = UNIX_EPOCH + Duration::from_millis(changed_ms);
+            std::fs::File::options().write(true).open(file).unwrap().set_modified(changed).unwrap();
+        };
+        write(&plugin, 5_000);
+        assert_eq!(newer(&plugin), None, "no source is known");
+        for (file, changed_ms, is_newer) in [
+            ("src/lib.rs", 4_000, false),
+            ("Cargo.toml", 5_000, false),
+            ("src/deep/er.rs", 5_999, false),
+            ("golden.jsonl", 9_000, false),
+            ("Cargo.lock", 9_000, false),
+            ("target/a.rs", 9_000, false),
+            ("src/.lib.rs.swp", 9_000, false),
+            ("src/deep/er.rs", 6_000, true),
+            ("src/deep/er.rs", 1_000, false),
+            ("Cargo.toml", 6_000, true),
+            ("Cargo.toml", 1_000, false),
+            ("build.rs", 6_000, true),
+        ] {
+            write(&krate.join(file), changed_ms);
+            assert_eq!(newer(&plugin), is_newer.then(|| krate.clone()), "{file} {changed_ms}");
+        }
+        std::fs::remove_file(&plugin).unwrap();
+        assert_eq!(newer(&plugin), None);
+    }
+}
