@@ -49,6 +49,8 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
 const NOTHING: &str =
     "nothing is defined: expected entities, views, requests, transforms or services, came none";
 
+const NO_SERVICE: &str = "no feature service is declared, and a sidecar serves nothing without one";
+
 /// What the checks share.
 struct Checker<'a> {
     definitions: &'a Definitions,
@@ -66,14 +68,15 @@ pub(crate) type BoundTransforms = BTreeMap<String, (usize, Vec<Binding>)>;
 pub(crate) type AskedServices = BTreeMap<String, Vec<(String, Reference)>>;
 
 impl Checker<'_> {
-    /// Warns of files that define nothing at all: an empty answer would look like one.
+    /// Warns of files that define nothing, or nothing to serve: an empty answer would look like one.
     fn nothing(&mut self, files: usize) {
         let Definitions { entities, views, requests, transforms, services, .. } = self.definitions;
-        let defined =
-            entities.len() + views.len() + requests.len() + transforms.len() + services.len();
-        if defined == 0 {
-            let folder = Span { file: files, ..Span::default() };
-            self.findings.warn(folder, NOTHING);
+        let others = entities.len() + views.len() + requests.len() + transforms.len();
+        let folder = Span { file: files, ..Span::default() };
+        match (others, services.len()) {
+            (0, 0) => self.findings.warn(folder, NOTHING),
+            (_, 0) => self.findings.warn(folder, NO_SERVICE),
+            _ => {}
         }
     }
 

@@ -89,13 +89,8 @@ impl Checker<'_> {
             .flat_map(|view| &view.entity)
             .map(|e| e.value.as_str())
             .collect();
-        if definitions.services.is_empty() {
-            // Said once, not of each definition that none asks for.
-            let folder = Span { file: usize::MAX, ..Span::default() };
-            let message =
-                "no feature service is declared, and a sidecar serves nothing without one";
-            self.findings.warn(folder, message);
-        } else {
+        // Without a service that is said once, not of each definition that none asks for.
+        if !definitions.services.is_empty() {
             let of_requests = definitions.requests.iter().map(|r| &r.column.name);
             self.idle("view", definitions.views.iter().map(|view| &view.name), &views);
             self.idle("transform", definitions.transforms.iter().map(|t| &t.name), &transforms);

@@ -73,7 +73,7 @@ fn a_damaged_log_is_refused_salvaged_when_asked_twice_and_served() {
     let name = path.file_name().unwrap().to_str().unwrap();
 
     let serve: &[&str] = &["serve", "--tcp", "127.0.0.1:0", "--http", ""];
-    for words in [serve, &["load"]] {
+    for words in [serve, &["load", "spending"]] {
         let complaint = refused(&skewless(repo, words), 1);
         assert!(
             complaint.contains("`skewless salvage`") && complaint.contains(name),
