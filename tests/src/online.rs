@@ -43,6 +43,7 @@ pub fn start(
     // What is compared with a backfill must not depend on how busy the machine is.
     config.engine.deadline_ticks = 10_000;
     config.limits.deadline_ms = 60_000;
+    config.limits.queue_wait_ms_max = 60_000;
     change(&mut config);
     Ok(Server::start(config, clock)?)
 }

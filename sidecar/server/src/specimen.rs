@@ -56,6 +56,7 @@ pub(crate) fn config(dir: &Path) -> Config {
     config.listen.http = Some(([127, 0, 0, 1], 0).into());
     config.store.cache_bytes = 8 << 20;
     config.engine.instances_max = 8;
+    config.limits.queue_wait_ms_max = 60_000;
     config.life.threads = 1;
     config
 }

@@ -196,8 +196,9 @@ pub(crate) fn config(dir: &Path) -> Config {
     config.listen.unix = Some(dir.join("s.sock"));
     config.store.cache_bytes = 8 << 20;
     config.engine.instances_max = 32;
-    // A machine that runs many tests at once takes a plugin's thread away for longer than the default.
+    // A machine that runs many tests at once takes a plugin's thread away for longer than the defaults.
     config.engine.deadline_ticks = 2_000;
+    config.limits.queue_wait_ms_max = 60_000;
     config.life.threads = 2;
     config
 }

@@ -73,12 +73,15 @@ impl Live {
 }
 
 fn config(repo: &Repo, store: &Path) -> Config {
-    Config {
+    let mut config = Config {
         repo_dir: repo.root.clone(),
         store_dir: store.to_owned(),
         cache_dir: repo.root.join(".skewless/cache"),
         ..Config::default()
-    }
+    };
+    // A machine that does something else for a while delays the comparison and doesn't end it.
+    config.limits.queue_wait_ms_max = config.limits.deadline_ms;
+    config
 }
 
 /// The flight that is asked for: the one whose data is best known.
