@@ -413,7 +413,8 @@ impl Sidecar {
     fn start_with(repo: &Path, more: &[&str]) -> Self {
         // A machine that runs many tests at once lets a call wait for longer than the default.
         let patient = ["--set", "limits.queue_wait_ms_max=60000"];
-        let words = [&["serve", "--tcp", "", "--unix", "sidecar.sock"], &patient[..], more].concat();
+        let words =
+            [&["serve", "--tcp", "", "--unix", "sidecar.sock"], &patient[..], more].concat();
         let mut child = command(repo, &words).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut sidecar = Self { child, ready: String::new() };

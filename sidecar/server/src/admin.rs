@@ -33,7 +33,7 @@ impl Admin {
 
     /// The place of a call that only reads, held until its work is done even if its deadline has passed.
     fn place<T>(&self, request: &Request<T>) -> Option<Arc<OwnedSemaphorePermit>> {
-        Passed::of(request.extensions(), &self.0).place
+        Passed::of(request.extensions()).place
     }
 }
 

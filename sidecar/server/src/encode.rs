@@ -1,12 +1,14 @@
 //! An answer's bytes straight from the frame; not what is in the frame.
 //!
-//! The answer is written once, into one buffer of exactly its length: nothing is allocated per feature.
+//! The answer is written once, into one buffer of exactly its length, behind what gRPC puts before a message: so it
+//! leaves in the buffer it was written into. Nothing is allocated per feature.
 //! What never changes (names, types) is encoded when the plan is bound ([`Layout`]). The bytes are those
 //! of `skewless.v1.GetFeaturesResponse`; a test decodes them with the generated code.
 //!
 //! Cost: one pass over the values to measure (only text and varints), one to write; float, timestamp and
 //! embedding columns are one copy each.
 
+use bytes::{Buf, Bytes};
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use skewless_batch::{Column, ColumnView, Type};
@@ -14,6 +16,9 @@ use skewless_catalog::{Frame, Plan, Status};
 use skewless_proto::v1 as pb;
 
 use crate::status::ServeError;
+
+/// Bytes of what gRPC puts before a message: whether it is compressed, and its length in four bytes.
+pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// The bits of the canonical NaN that stands for a value that is not present.
 const NAN_F32: [u8; 4] = 0x7fc0_0000u32.to_le_bytes();
@@ -76,6 +81,24 @@ impl Single {
 
     fn len(&self) -> usize {
         self.end - self.start
+    }
+}
+
+/// An answer as it is sent: gRPC's prefix, then the message.
+#[derive(PartialEq, Debug)]
+pub(crate) struct Framed(Vec<u8>);
+
+impl Framed {
+    /// The message alone, where it is.
+    pub(crate) fn message(self) -> Bytes {
+        let mut message = Bytes::from(self.0);
+        message.advance(PREFIX_BYTES);
+        message
+    }
+
+    /// All of it.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 }
 
@@ -149,7 +172,7 @@ fn numbers(ty: Type) -> Option<usize> {
     }
 }
 
-/// Writes the whole answer. Fails if it would be longer than `bytes_max`.
+/// Writes the whole answer. Fails if its message would be longer than `bytes_max`.
 pub(crate) fn encode(
     layout: &Layout,
     plan: &Plan,
@@ -158,7 +181,9 @@ pub(crate) fn encode(
     rest: &Rest,
     sizes: &mut Sizes,
     bytes_max: usize,
-) -> Result<Vec<u8>, ServeError> {
+) -> Result<Framed, ServeError> {
+    // The prefix has no room for a greater length.
+    let bytes_max = bytes_max.min(u32::MAX as usize);
     let width = if wanted.float32_rows { layout.width()? } else { 0 };
     let head = pb::GetFeaturesResponse { rows: frame.rows as u32, ..Default::default() };
     let tail = tail(plan, frame, rest);
@@ -184,7 +209,9 @@ pub(crate) fn encode(
         let (limit, max, came) = ("limits.response_bytes_max", bytes_max, len);
         return Err(ServeError::OverLimit { what: "bytes of an answer", limit, max, came });
     }
-    let mut out = Vec::with_capacity(len);
+    let mut out = Vec::with_capacity(PREFIX_BYTES + len);
+    out.push(0);
+    out.extend_from_slice(&(len as u32).to_be_bytes());
     head.encode_raw_into(&mut out);
     if wanted.columns {
         put_features(layout, &sizes.columns, frame, &mut out);
@@ -196,8 +223,8 @@ pub(crate) fn encode(
         (0..plan.lookups.len()).for_each(|lookup| put_event_times(plan, lookup, frame, &mut out));
     }
     tail.encode_raw_into(&mut out);
-    debug_assert_eq!(out.len(), len, "what was measured is what was written");
-    Ok(out)
+    debug_assert_eq!(out.len(), PREFIX_BYTES + len, "what was measured is what was written");
+    Ok(Framed(out))
 }
 
 /// Failures, provenance and timings as a message that holds nothing else.

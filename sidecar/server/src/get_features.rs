@@ -25,7 +25,7 @@ use skewless_engine::{Budget, Phase, Undecided, Worker};
 use skewless_proto::v1 as pb;
 use skewless_store::{LookupPhase, ReadScratch, StoreError};
 
-use crate::encode::{self, Rest, Sizes, Wanted};
+use crate::encode::{self, Framed, Rest, Sizes, Wanted};
 use crate::guard::Deadline;
 use crate::metrics::ServiceMetrics;
 use crate::sidecar::Sidecar;
@@ -42,7 +42,7 @@ pub(crate) fn answer(
     sidecar: &Sidecar,
     request: &pb::GetFeaturesRequest,
     deadline: Deadline,
-) -> Result<Vec<u8>, ServeError> {
+) -> Result<Framed, ServeError> {
     let work = AssertUnwindSafe(|| answer_inner(sidecar, request, deadline));
     catch_unwind(work).unwrap_or_else(|panic| Err(ServeError::Panic(panic_text(&*panic))))
 }
@@ -51,7 +51,7 @@ fn answer_inner(
     sidecar: &Sidecar,
     request: &pb::GetFeaturesRequest,
     deadline: Deadline,
-) -> Result<Vec<u8>, ServeError> {
+) -> Result<Framed, ServeError> {
     let start = Instant::now();
     let snapshot = sidecar.current.load_full();
     let now_us = sidecar.clock.now_us();
@@ -134,7 +134,7 @@ impl Call<'_> {
         first.map_or(1, |column| wire::rows_of(column).unwrap_or(1))
     }
 
-    fn run(&mut self, frame: &mut Frame, scratch: &mut Scratch) -> Result<Vec<u8>, ServeError> {
+    fn run(&mut self, frame: &mut Frame, scratch: &mut Scratch) -> Result<Framed, ServeError> {
         let limits = &self.sidecar.config.limits;
         let plan = self.served.plan();
         if self.request.row_major_float32 {

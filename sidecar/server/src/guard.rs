@@ -8,7 +8,8 @@
 //! wherever GetFeatures is unless the service is off, and counted apart, so that whoever reaches no more than these
 //! keeps no rows out.
 //! Health and reflection pass freely. It also mends the library's status codes (`status.rs`), counts every call
-//! by method and status, and keeps track of answers until they are sent (`outbox.rs`).
+//! by method and status, and keeps track of answers until they are sent (`outbox.rs`). GetFeatures is answered right
+//! behind it (`unary.rs`), all else by what the library routes to.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,10 +27,11 @@ use tower::Layer;
 use crate::admission::{Begun, Place};
 use crate::config::Reach;
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Ticket};
+use crate::outbox::{Answer, Outbox, Ticket};
 use crate::rpc::{ADMIN_BYTES_MAX, BoxFuture};
 use crate::sidecar::Sidecar;
 use crate::status::{ServeError, mend};
+use crate::unary;
 
 /// Until when a call must be answered.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +41,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// One that begins now; for tests and as a last resort.
+    /// One that begins now; for calls without a guard.
     pub(crate) fn after(wait: Duration) -> Self {
         Self::from(Instant::now(), wait)
     }
@@ -70,40 +72,24 @@ impl Deadline {
 }
 
 /// What a call that passed the guard carries on.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Passed {
-    pub(crate) deadline: Deadline,
-    pub(crate) ticket: Arc<Ticket>,
-    /// Its place among the calls in work; of GetFeatures none. The guard lets go of it when the deadline passes, so
+    /// Its place among the calls in work, if it is bounded. The guard lets go of it when the deadline passes, so
     /// work that goes on after that holds it itself: else calls with short deadlines would pile it up.
     pub(crate) place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Passed {
     /// What the guard gave to a call.
-    pub(crate) fn of(extensions: &tonic::Extensions, sidecar: &Sidecar) -> Self {
-        // Every call passes the guard; a minute is a bound should that ever change.
-        extensions.get().cloned().unwrap_or_else(|| Self {
-            deadline: Deadline::after(Duration::from_secs(60)),
-            ticket: Ticket::of(None, &sidecar.metrics),
-            place: None,
-        })
+    pub(crate) fn of(extensions: &tonic::Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
     }
 }
 
 /// Where a call may wait, and what it holds of a limit until it ends.
 enum Seat {
     Request(Place),
-    Other(Arc<OwnedSemaphorePermit>),
-}
-
-impl Seat {
-    fn place(&self) -> Option<Arc<OwnedSemaphorePermit>> {
-        match self {
-            Self::Request(_) => None,
-            Self::Other(permit) => Some(Arc::clone(permit)),
-        }
-    }
+    Other { _permit: Arc<OwnedSemaphorePermit> },
 }
 
 /// What the guard knows about a method.
@@ -191,70 +177,109 @@ pub(crate) struct Guard {
     layer: GuardLayer,
 }
 
+type Answered = BoxFuture<Result<http::Response<Answer>, Infallible>>;
+
 impl Service<http::Request<Body>> for Guard {
-    type Response = http::Response<Body>;
+    type Response = http::Response<Answer>;
     type Error = Infallible;
-    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+    type Future = Answered;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<http::Request<Body>>::poll_ready(&mut self.inner, context)
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Answered {
         let method = Method::of(request.uri().path());
-        let sidecar = Arc::clone(&self.layer.sidecar);
         if let Err(error) = self.layer.admit(method) {
-            sidecar.metrics.call(method.name, error.code());
-            return Box::pin(std::future::ready(Ok(Status::from(error).into_http())));
+            return refused(&self.layer.sidecar, method, error);
         }
-        if method.service == Kind::Other || !method.bounded {
-            let answer = self.inner.call(request);
-            return Box::pin(async move {
-                let answer = mended(&sidecar, method, answer.await?);
-                if method.service != Kind::Other {
-                    sidecar.metrics.call(method.name, code_of(&answer));
-                }
-                Ok(answer)
-            });
+        match method.service {
+            Kind::Features => self.get_features(method, request),
+            _ if method.bounded => self.bounded(method, request),
+            _ => self.unbounded(method, request),
         }
+    }
+}
+
+impl Guard {
+    /// Answers GetFeatures, for which nothing is routed.
+    fn get_features(&self, method: Method, request: http::Request<Body>) -> Answered {
+        let sidecar = Arc::clone(&self.layer.sidecar);
         let arrived = Instant::now();
-        let seat = match self.layer.seat(method, arrived) {
-            Ok(seat) => seat,
-            Err(full) => {
-                sidecar.metrics.call(method.name, full.code());
-                return Box::pin(std::future::ready(Ok(Status::from(full).into_http())));
-            }
+        let place = match sidecar.gates.requests.arrive(arrived) {
+            Ok(place) => place,
+            Err(full) => return refused(&sidecar, method, full),
         };
         let deadline = deadline(&sidecar, request.headers(), arrived);
-        let ticket = Ticket::of(request.extensions().get::<Arc<Outbox>>(), &sidecar.metrics);
-        let passed = Passed { deadline, ticket: Arc::clone(&ticket), place: seat.place() };
-        request.extensions_mut().insert(passed);
+        Box::pin(async move {
+            let answer = unary::answer(&sidecar, request, deadline);
+            let answer = work(&sidecar, Seat::Request(place), deadline, answer).await;
+            let (code, answer) = match answer.unwrap_or_else(|error| Err(error.into())) {
+                Ok(answer) => (Code::Ok, answer),
+                Err(status) => (status.code(), status.into_http().map(Answer::Free)),
+            };
+            sidecar.metrics.call(method.name, code);
+            Ok(answer)
+        })
+    }
+
+    /// Has another service's call answered within its deadline and the limit on calls at once.
+    fn bounded(&mut self, method: Method, mut request: http::Request<Body>) -> Answered {
+        let sidecar = Arc::clone(&self.layer.sidecar);
+        let permit = match self.layer.permit(method) {
+            Ok(permit) => permit,
+            Err(full) => return refused(&sidecar, method, full),
+        };
+        let deadline = deadline(&sidecar, request.headers(), Instant::now());
+        let outbox = request.extensions().get::<Arc<Outbox>>().cloned();
+        request.extensions_mut().insert(Passed { place: Some(Arc::clone(&permit)) });
         let answer = self.inner.call(request);
         Box::pin(async move {
+            let seat = Seat::Other { _permit: permit };
             let answer = match work(&sidecar, seat, deadline, answer).await {
-                Ok(answer) => mended(&sidecar, method, answer),
+                Ok(Ok(answer)) => mended(&sidecar, method, answer),
                 Err(error) => Status::from(error).into_http(),
             };
             let code = code_of(&answer);
             sidecar.metrics.call(method.name, code);
             if code != Code::Ok {
-                return Ok(answer);
+                return Ok(answer.map(Answer::Free));
             }
-            // Of the other services' answers the length isn't known here; they are small.
-            ticket.ready(0);
-            Ok(ticket.hold(answer))
+            // The length isn't known here; these answers are small.
+            let ticket = Ticket::ready(outbox.as_ref(), &sidecar.metrics, 0);
+            Ok(answer.map(|body| Answer::held(body, ticket)))
+        })
+    }
+
+    /// Has a call answered that takes as long as it takes.
+    fn unbounded(&mut self, method: Method, request: http::Request<Body>) -> Answered {
+        let sidecar = Arc::clone(&self.layer.sidecar);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = mended(&sidecar, method, answer.await?);
+            if method.service != Kind::Other {
+                sidecar.metrics.call(method.name, code_of(&answer));
+            }
+            Ok(answer.map(Answer::Free))
         })
     }
 }
 
+/// Counts a refusal, and gives it at once.
+fn refused(sidecar: &Sidecar, method: Method, error: ServeError) -> Answered {
+    sidecar.metrics.call(method.name, error.code());
+    let answer = Status::from(error).into_http().map(Answer::Free);
+    Box::pin(std::future::ready(Ok(answer)))
+}
+
 /// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
 /// it ends, unless work that outlives it holds it too.
-async fn work(
+async fn work<T>(
     sidecar: &Sidecar,
     seat: Seat,
     deadline: Deadline,
-    answer: impl Future<Output = Result<http::Response<Body>, Infallible>>,
-) -> Result<http::Response<Body>, ServeError> {
+    answer: impl Future<Output = T>,
+) -> Result<T, ServeError> {
     let mut until = deadline.at;
     let begun = match &seat {
         Seat::Request(place) => {
@@ -265,12 +290,11 @@ async fn work(
             until = until.min(Instant::now() + receive);
             Some(begun)
         }
-        Seat::Other(_) => None,
+        Seat::Other { .. } => None,
     };
     let _in_work = InWork::begin(&sidecar.metrics, begun);
     match tokio::time::timeout_at(until.into(), answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(never)) => match never {},
+        Ok(answer) => Ok(answer),
         Err(_) => {
             deadline.check("while the call was received or waited")?;
             Err(ServeError::Slow { max_ms: sidecar.config.limits.receive_ms_max })
@@ -300,18 +324,14 @@ impl Drop for InWork<'_> {
 }
 
 impl GuardLayer {
-    /// A place for the call within the limits on calls at once.
-    fn seat(&self, method: Method, arrived: Instant) -> Result<Seat, ServeError> {
+    /// The right to be worked on, within the limits on other services' calls at once.
+    fn permit(&self, method: Method) -> Result<Arc<OwnedSemaphorePermit>, ServeError> {
         let gates = &self.sidecar.gates;
-        if method.service == Kind::Features {
-            return gates.requests.arrive(arrived).map(Seat::Request);
-        }
         let gate = match method.service {
             Kind::Inspect => &gates.inspect,
             _ => &gates.in_flight,
         };
-        let permit = Arc::clone(gate).try_acquire_owned();
-        permit.map(|permit| Seat::Other(Arc::new(permit))).map_err(|_| ServeError::Busy {
+        Arc::clone(gate).try_acquire_owned().map(Arc::new).map_err(|_| ServeError::Busy {
             what: "calls",
             limit: "limits.in_flight_max",
             max: self.sidecar.config.limits.in_flight_max,

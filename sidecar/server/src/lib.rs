@@ -37,6 +37,7 @@ mod snapshot;
 mod specimen;
 mod status;
 mod stream;
+mod unary;
 mod warm;
 
 pub use clock::Clock;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
 use skewless_proto::v1 as pb;
 use skewless_store::{OpenReport, Store, StoreError};
@@ -219,7 +220,7 @@ fn serve(
         runtime.block_on(health.set_service_status(name, ServingStatus::Serving));
     }
     let mut routes = Routes::new(health_service);
-    routes = routes.add_service(Mounted(FeatureRpc(Arc::clone(sidecar))));
+    routes = routes.add_service(Mounted(FeatureRpc));
     routes = routes.add_service(Mounted(IngestRpc(Arc::clone(sidecar))));
     routes = routes.add_service(Mounted(AdminRpc::new(Arc::clone(sidecar))));
     routes = with_reflection(routes);
@@ -308,9 +309,10 @@ impl Running {
         &self,
         request: &pb::GetFeaturesRequest,
         deadline: Duration,
-    ) -> Result<Vec<u8>, ServeError> {
+    ) -> Result<Bytes, ServeError> {
         let parts = self.parts.as_ref().ok_or(ServeError::NotReady { state: "draining" })?;
-        get_features::answer(&parts.sidecar, request, Deadline::after(deadline))
+        let answer = get_features::answer(&parts.sidecar, request, Deadline::after(deadline))?;
+        Ok(answer.message())
     }
 
     /// Reads the feature repo again, as SIGHUP and AdminService.Apply do. The message says what was refused;

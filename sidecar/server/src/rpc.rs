@@ -1,9 +1,9 @@
-//! How the services meet tonic: decoding behind a scan, answers as finished bytes; not what the methods do.
+//! How the services meet tonic: decoding behind a scan, answers as finished bytes; not what the methods do, and not
+//! GetFeatures, which doesn't come here (`unary.rs`).
 //!
-//! The generated servers would decode whatever comes and encode through message structs, one allocation a
-//! feature. FeatureService, IngestService and AdminService's Load are mounted by hand for that reason alone;
-//! paths and messages are those of the generated contract, and tests call them through the generated clients.
-//! AdminService's other methods take no columns and are mounted as generated.
+//! The generated servers would decode whatever comes, however much memory it asks for. IngestService and AdminService's
+//! Load are mounted by hand for that reason alone; paths and messages are those of the generated contract, and tests
+//! call them through the generated clients. AdminService's other methods take no columns and are mounted as generated.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,10 +25,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::admin::Admin;
 use crate::guard::Passed;
+use crate::ingest;
 use crate::sidecar::Sidecar;
 use crate::status::ServeError;
 use crate::wire::{ScanLimits, WireError, scan};
-use crate::{get_features, ingest};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Answers of a streaming call.
@@ -37,8 +37,6 @@ pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + S
 /// Bytes of a message to AdminService, but for Load's: a name is all that is in one. Whoever reaches GetFeatures may
 /// send them.
 pub(crate) const ADMIN_BYTES_MAX: usize = 4 << 10;
-/// Numbers of the fields of `GetFeaturesRequest` that hold sub-messages.
-pub(crate) const GET_FEATURES_MESSAGES: &[u32] = &[2, 3, 4];
 /// Numbers of the fields of `IngestRequest` that hold sub-messages.
 const INGEST_MESSAGES: &[u32] = &[2, 6, 7];
 /// Numbers of the fields of `LoadRequest` that hold sub-messages.
@@ -53,13 +51,7 @@ struct ScannedCodec<M> {
 
 impl<M> ScannedCodec<M> {
     fn new(sidecar: &Sidecar, messages: &'static [u32]) -> Self {
-        let limits = &sidecar.config.limits;
-        let (columns_max, text_elements_max) = (limits.columns_max, limits.text_elements_max);
-        Self {
-            messages,
-            limits: ScanLimits { columns_max, text_elements_max },
-            decoded: PhantomData,
-        }
+        Self { messages, limits: scan_limits(sidecar), decoded: PhantomData }
     }
 }
 
@@ -105,6 +97,13 @@ impl<M: Message + Default> Decoder for Scanned<M> {
         let bytes = bytes::Buf::copy_to_bytes(from, len);
         decode_scanned(bytes, self.messages, self.limits).map(Some).map_err(Status::from)
     }
+}
+
+/// How much a message to this sidecar may hold.
+pub(crate) fn scan_limits(sidecar: &Sidecar) -> ScanLimits {
+    let limits = &sidecar.config.limits;
+    let (columns_max, text_elements_max) = (limits.columns_max, limits.text_elements_max);
+    ScanLimits { columns_max, text_elements_max }
 }
 
 /// Decodes a message behind a scan.
@@ -160,36 +159,16 @@ fn grpc<M: Message + Default + 'static>(
     Grpc::new(ScannedCodec::new(sidecar, messages)).max_decoding_message_size(bytes_max)
 }
 
-/// `skewless.v1.FeatureService`.
+/// `skewless.v1.FeatureService`. Its one method is answered before any routing (`unary.rs`): what comes here is none of
+/// its methods.
 #[derive(Clone)]
-pub(crate) struct FeatureRpc(pub(crate) Arc<Sidecar>);
+pub(crate) struct FeatureRpc;
 
 impl Rpc for FeatureRpc {
     const NAME: &'static str = "skewless.v1.FeatureService";
 
-    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
-        let Self(sidecar) = self;
-        if request.uri().path() != "/skewless.v1.FeatureService/GetFeatures" {
-            return unknown_method();
-        }
-        let max = sidecar.config.limits.request_bytes_max;
-        grpc(&sidecar, GET_FEATURES_MESSAGES, max).unary(GetFeatures(sidecar), request).await
-    }
-}
-
-struct GetFeatures(Arc<Sidecar>);
-
-impl UnaryService<pb::GetFeaturesRequest> for GetFeatures {
-    type Response = Vec<u8>;
-    type Future = std::future::Ready<Result<Response<Vec<u8>>, Status>>;
-
-    fn call(&mut self, request: Request<pb::GetFeaturesRequest>) -> Self::Future {
-        let Passed { deadline, ticket, .. } = Passed::of(request.extensions(), &self.0);
-        let answer = get_features::answer(&self.0, request.get_ref(), deadline);
-        if let Ok(answer) = &answer {
-            ticket.ready(answer.len());
-        }
-        std::future::ready(answer.map(Response::new).map_err(Status::from))
+    async fn answer(self, _: http::Request<Body>) -> http::Response<Body> {
+        unknown_method()
     }
 }
 
@@ -226,7 +205,7 @@ impl UnaryService<pb::IngestRequest> for Ingest {
 
     fn call(&mut self, request: Request<pb::IngestRequest>) -> Self::Future {
         let sidecar = Arc::clone(&self.0);
-        let Passed { place, .. } = Passed::of(request.extensions(), &sidecar);
+        let Passed { place } = Passed::of(request.extensions());
         Box::pin(async move {
             let answer = ingest::ingest(sidecar, request.into_inner(), place).await?;
             Ok(Response::new(answer.encode_to_vec()))

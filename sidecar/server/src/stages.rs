@@ -17,11 +17,10 @@ use crate::get_features;
 use crate::guard::Deadline;
 use crate::life::{self, StartError};
 use crate::metrics::Metrics;
-use crate::rpc::{GET_FEATURES_MESSAGES, decode_scanned};
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Served, Snapshot};
 use crate::status::ServeError;
-use crate::wire::ScanLimits;
+use crate::unary::decode;
 
 /// Time that a request may take: as long as a sidecar allows at most unless configured, so none comes near it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -50,16 +49,17 @@ impl InProcess {
     }
 
     /// From the message's bytes to the answer's.
-    pub fn answer(&self, message: &Bytes) -> Result<Vec<u8>, ServeError> {
-        let request = decode(&self.0, message)?;
-        get_features::answer(&self.0, &request, Deadline::after(DEADLINE))
+    pub fn answer(&self, message: &Bytes) -> Result<Bytes, ServeError> {
+        let request = decode(&self.0, message.clone())?;
+        let answer = get_features::answer(&self.0, &request, Deadline::after(DEADLINE))?;
+        Ok(answer.message())
     }
 
     /// Answers a message once and keeps what its stages need.
     pub fn stages(&self, message: &Bytes) -> Result<Stages, ServeError> {
         use pb::get_features_request::Wanted as Asked;
         let sidecar = Arc::clone(&self.0);
-        let request = decode(&sidecar, message)?;
+        let request = decode(&sidecar, message.clone())?;
         let snapshot = sidecar.current.load_full();
         let served = match &request.wanted {
             Some(Asked::Service(name)) => snapshot.service(name)?,
@@ -77,14 +77,14 @@ impl InProcess {
 impl Stages {
     /// From the message's bytes to checked columns in a frame; gives the number of rows.
     pub fn decode(&mut self) -> Result<usize, ServeError> {
-        let request = decode(&self.sidecar, &self.message)?;
+        let request = decode(&self.sidecar, self.message.clone())?;
         let rows_max = self.sidecar.config.limits.rows_max;
         get_features::fill(self.served.plan(), &request, rows_max, &mut self.asked)?;
         Ok(self.asked.rows)
     }
 
     /// From a frame with everything in it to the answer's bytes: columns and statuses, no float32 block.
-    pub fn encode(&mut self) -> Result<Vec<u8>, ServeError> {
+    pub fn encode(&mut self) -> Result<Bytes, ServeError> {
         let plan = self.served.plan();
         let rest = Rest {
             provenance: pb::Provenance {
@@ -98,13 +98,7 @@ impl Stages {
         let wanted = Wanted { columns: true, float32_rows: false, event_times: false };
         let (layout, sizes) = (&self.served.layout, &mut self.sizes);
         let bytes_max = self.sidecar.config.limits.response_bytes_max;
-        encode::encode(layout, plan, &self.answered, wanted, &rest, sizes, bytes_max)
+        let answer = encode::encode(layout, plan, &self.answered, wanted, &rest, sizes, bytes_max)?;
+        Ok(answer.message())
     }
-}
-
-fn decode(sidecar: &Sidecar, message: &Bytes) -> Result<pb::GetFeaturesRequest, ServeError> {
-    let limits = &sidecar.config.limits;
-    let (columns_max, text_elements_max) = (limits.columns_max, limits.text_elements_max);
-    let limits = ScanLimits { columns_max, text_elements_max };
-    decode_scanned(message.clone(), GET_FEATURES_MESSAGES, limits)
 }

@@ -265,25 +265,32 @@ fn cut(mut message: String) -> String {
     message
 }
 
+/// A message is longer than the limit of this name allows; `came` tells how long.
+pub(crate) fn too_long(came: &str, limit: &str, max: usize) -> Status {
+    Status::new(
+        Code::ResourceExhausted,
+        format!("expected a message of at most {max} bytes ({limit}), came more: {came}"),
+    )
+}
+
+/// What came instead of one whole message.
+pub(crate) fn not_one_whole(came: &str) -> Status {
+    Status::new(Code::InvalidArgument, format!("expected one whole message, came: {came}"))
+}
+
 /// Mends the codes that the gRPC library gives for a client's mistakes: it calls a message over the limit
 /// OUT_OF_RANGE, bytes that are no message or no message at all INTERNAL, and its own deadline CANCELLED.
 /// `limit` is the name of the limit on message bytes. `None`: there is nothing to mend.
 pub(crate) fn mend(code: Code, message: &str, limit: &str, max: usize) -> Option<Status> {
     match code {
-        Code::OutOfRange => Some(Status::new(
-            Code::ResourceExhausted,
-            format!("expected a message of at most {max} bytes ({limit}), came more: {message}"),
-        )),
+        Code::OutOfRange => Some(too_long(message, limit, max)),
         Code::Internal
             if message.starts_with("Missing request message")
                 || message.starts_with("failed to decode Protobuf message")
                 || message.contains("protocol error")
                 || message.contains("Unexpected EOF decoding stream") =>
         {
-            Some(Status::new(
-                Code::InvalidArgument,
-                format!("expected one whole message, came: {message}"),
-            ))
+            Some(not_one_whole(message))
         }
         Code::Cancelled if message.contains("Timeout expired") => {
             Some(Status::new(Code::DeadlineExceeded, "the deadline passed".to_owned()))

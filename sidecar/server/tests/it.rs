@@ -10,6 +10,7 @@ mod it {
     #[cfg(target_os = "linux")]
     mod disk;
     mod empty;
+    mod framing;
     mod happy;
     mod http;
     mod lifecycle;

@@ -29,8 +29,8 @@ pub(crate) fn encode(fixtures: &Fixtures, service: &str, rows: usize) -> Result<
     let sidecar = start(fixtures)?;
     let message = request(service, 0, rows);
     let mut stages = sidecar.stages(&message)?;
-    let whole = pb::GetFeaturesResponse::decode(sidecar.answer(&message)?.as_slice())?;
-    let encoded = pb::GetFeaturesResponse::decode(stages.encode()?.as_slice())?;
+    let whole = pb::GetFeaturesResponse::decode(sidecar.answer(&message)?)?;
+    let encoded = pb::GetFeaturesResponse::decode(stages.encode()?)?;
     ensure!(encoded.columns == whole.columns, "expected the columns of the whole answer");
     check(&whole, service, rows)?;
     Ok(Box::new(move || {
@@ -44,7 +44,7 @@ pub(crate) fn whole(fixtures: &Fixtures, service: &str, rows: usize) -> Result<W
     let sidecar = start(fixtures)?;
     let messages: Vec<_> = (0..ROWS).step_by(7).map(|from| request(service, from, rows)).collect();
     for message in &messages {
-        let answer = pb::GetFeaturesResponse::decode(sidecar.answer(message)?.as_slice())?;
+        let answer = pb::GetFeaturesResponse::decode(sidecar.answer(message)?)?;
         check(&answer, service, rows)?;
     }
     let mut next = (0..messages.len()).cycle();

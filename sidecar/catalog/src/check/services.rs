@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::declarations::EVENT_TIMESTAMP;
 use super::{AskedServices, BoundTransforms, Checker};
 use crate::definition::{Name, ServiceDef};
-use crate::diagnostic::Span;
 use crate::limit::SERVICE_FEATURES_MAX;
 use crate::reference::{Binding, Reference};
 

@@ -62,10 +62,17 @@ fn rest() -> Rest {
 
 fn round_trip(plan: &Plan, frame: &Frame, wanted: Wanted) -> pb::GetFeaturesResponse {
     let layout = Layout::new(plan);
-    let bytes =
+    let framed =
         encode(&layout, plan, frame, wanted, &rest(), &mut Sizes::default(), 1 << 20).unwrap();
-    assert_eq!(bytes.len(), bytes.capacity(), "one buffer of exactly its length");
-    pb::GetFeaturesResponse::decode(bytes.as_slice()).unwrap()
+    assert_eq!(framed.0.len(), framed.0.capacity(), "one buffer of exactly its length");
+    let (prefix, behind) = framed.0.split_at(PREFIX_BYTES);
+    let mut expected = vec![0];
+    expected.extend(u32::try_from(behind.len()).unwrap().to_be_bytes());
+    assert_eq!(prefix, expected, "not compressed, and so long");
+    let (at, behind) = (behind.as_ptr(), behind.to_vec());
+    let message = framed.message();
+    assert_eq!((message.as_ptr(), &*message), (at, behind.as_slice()), "it is not copied");
+    pb::GetFeaturesResponse::decode(message).unwrap()
 }
 
 #[test]

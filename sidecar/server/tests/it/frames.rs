@@ -6,7 +6,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use prost::Message;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tonic::codegen::http::Request;
+use tonic::codegen::http::{HeaderMap, Request};
 
 use crate::*;
 
@@ -20,6 +20,14 @@ pub(crate) struct Client {
 pub(crate) struct Held {
     message: h2::SendStream<Bytes>,
     answer: ResponseFuture,
+}
+
+/// All that came back of a call. Without a message the trailers are in the headers.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) headers: HeaderMap,
+    pub(crate) data: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// How a call ended.
@@ -40,10 +48,16 @@ impl Client {
 
     /// Sends a call's headers.
     pub(crate) async fn begin(&mut self, method: &str, timeout: Option<&str>) -> Held {
+        let timeout = timeout.map(|timeout| ("grpc-timeout", timeout));
+        self.begin_with(method, timeout.as_slice()).await
+    }
+
+    /// Sends a call's headers, these among them.
+    pub(crate) async fn begin_with(&mut self, method: &str, headers: &[(&str, &str)]) -> Held {
         let request = Request::post(format!("http://x/skewless.v1.{method}"));
         let mut request = request.header("content-type", "application/grpc");
-        if let Some(timeout) = timeout {
-            request = request.header("grpc-timeout", timeout);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let mut requests = self.requests.clone().ready().await.unwrap();
         let sent = requests.send_request(request.body(()).unwrap(), false);
@@ -61,11 +75,12 @@ impl Client {
 impl Held {
     /// Sends one message; the call goes on.
     pub(crate) fn send(&mut self, message: &impl Message, last: bool) {
-        let mut bytes = BytesMut::new();
-        bytes.put_u8(0);
-        bytes.put_u32(message.encoded_len().try_into().unwrap());
-        message.encode(&mut bytes).unwrap();
-        self.message.send_data(bytes.freeze(), last).unwrap();
+        self.send_bytes(&framed(message), last);
+    }
+
+    /// Sends bytes as they are, in a DATA frame of their own.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8], last: bool) {
+        self.message.send_data(Bytes::copy_from_slice(bytes), last).unwrap();
     }
 
     /// Sends the message and takes the answer.
@@ -76,26 +91,40 @@ impl Held {
 
     /// Takes the answer, within [`BOUND`].
     pub(crate) async fn ended(self) -> Ended {
-        let ended = async {
+        self.whole().await.ended()
+    }
+
+    /// Takes the answer with all that is in it, within [`BOUND`].
+    pub(crate) async fn whole(self) -> Whole {
+        let whole = async {
             let answer = self.answer.await.unwrap();
             let headers = answer.headers().clone();
-            let mut body = answer.into_body();
+            let (mut body, mut data) = (answer.into_body(), Vec::new());
             while let Some(bytes) = body.data().await {
-                body.flow_control().release_capacity(bytes.unwrap().len()).unwrap();
+                let bytes = bytes.unwrap();
+                body.flow_control().release_capacity(bytes.len()).unwrap();
+                data.extend_from_slice(&bytes);
             }
-            let trailers = body.trailers().await.unwrap().unwrap_or(headers);
-            let text = |name| {
-                let value = trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
-                value.unwrap_or_default()
-            };
-            Ended { status: text("grpc-status"), message: text("grpc-message") }
+            let trailers = body.trailers().await.unwrap();
+            Whole { headers, data, trailers }
         };
-        tokio::time::timeout(BOUND, ended).await.expect("waited in vain")
+        tokio::time::timeout(BOUND, whole).await.expect("waited in vain")
     }
 
     /// Gives the call up.
     pub(crate) fn cancel(mut self) {
         self.message.send_reset(h2::Reason::CANCEL);
+    }
+}
+
+impl Whole {
+    pub(crate) fn ended(&self) -> Ended {
+        let trailers = self.trailers.as_ref().unwrap_or(&self.headers);
+        let text = |name| {
+            let value = trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            value.unwrap_or_default()
+        };
+        Ended { status: text("grpc-status"), message: text("grpc-message") }
     }
 }
 
@@ -112,6 +141,15 @@ impl Ended {
             assert!(message.contains(part), "expected `{part}` in `{message}`");
         }
     }
+}
+
+/// A message behind gRPC's prefix.
+pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(0);
+    bytes.put_u32(message.encoded_len().try_into().unwrap());
+    message.encode(&mut bytes).unwrap();
+    bytes.to_vec()
 }
 
 /// What a client says first, with settings that change nothing.
