@@ -92,7 +92,9 @@ where
         return Err(BatchError::OutputLength { expected: total, found: writer.out.len() });
     }
     writer.zero_until(total);
-    writer.header(rows, count, total);
+    if let Some(zeros) = writer.out.first_chunk_mut() {
+        header(zeros, rows, count, total);
+    }
     Ok(total)
 }
 
@@ -162,6 +164,28 @@ fn copy_array<const N: usize>(place: &mut [u8], bytes: &[u8]) {
     }
 }
 
+/// Writes into a header that is cleared what isn't 0.
+#[inline]
+pub(crate) fn header(zeros: &mut [u8; HEADER_BYTES], rows: usize, columns: usize, total: usize) {
+    zeros[..4].copy_from_slice(&MAGIC);
+    zeros[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    zeros[8..12].copy_from_slice(&(rows as u32).to_le_bytes());
+    zeros[12..16].copy_from_slice(&(columns as u32).to_le_bytes());
+    zeros[16..20].copy_from_slice(&(total as u32).to_le_bytes());
+}
+
+/// What a descriptor begins with: type code, flags and dimension.
+#[inline]
+pub(crate) fn kind_word(ty: Type, flags: u8) -> u64 {
+    u64::from(ty.code()) | u64::from(flags) << 8 | u64::from(ty.dim()) << 32
+}
+
+/// Position and length of a buffer, as its descriptor has them.
+#[inline]
+pub(crate) fn place_word(start: usize, len: usize) -> u64 {
+    start as u64 | (len as u64) << 32
+}
+
 /// A view's validity, offsets, inner offsets and values.
 #[inline]
 fn buffers<'a>(view: &ColumnView<'a>) -> [&'a [u8]; 4] {
@@ -193,8 +217,7 @@ impl Writer<'_> {
             self.unclean(view)
         };
         let flags = if view.validity.is_some() { FLAG_VALIDITY } else { 0 };
-        let (code, dim) = (u64::from(view.ty.code()), u64::from(view.ty.dim()));
-        let kind = code | u64::from(flags) << 8 | dim << 32;
+        let kind = kind_word(view.ty, flags);
         // Reserved bytes are the upper halves of numbers that never get there.
         let words = [kind, validity, offsets, inner_offsets, values, view.null_count as u64];
         let at = HEADER_BYTES + index * DESCRIPTOR_BYTES;
@@ -243,7 +266,7 @@ impl Writer<'_> {
     fn place(&mut self, len: usize) -> u64 {
         let start = self.cursor.buffer(len);
         self.zero_until(start);
-        start as u64 | (len as u64) << 32
+        place_word(start, len)
     }
 
     /// Writes offsets (1), inner offsets (2) or values (3) without what the slots of nulls hold.
@@ -288,16 +311,6 @@ impl Writer<'_> {
                 _ => bits::clear(buffer, row),
             }
         }
-    }
-
-    /// Writes into the header what isn't 0.
-    fn header(&mut self, rows: usize, columns: usize, total: usize) {
-        let Some(header) = self.out.first_chunk_mut::<HEADER_BYTES>() else { return };
-        header[..4].copy_from_slice(&MAGIC);
-        header[4..6].copy_from_slice(&VERSION.to_le_bytes());
-        header[8..12].copy_from_slice(&(rows as u32).to_le_bytes());
-        header[12..16].copy_from_slice(&(columns as u32).to_le_bytes());
-        header[16..20].copy_from_slice(&(total as u32).to_le_bytes());
     }
 
     #[inline]

@@ -13,7 +13,8 @@
 //! - [`BatchView`]: the bytes. [`BatchView::parse`] believes nothing; after it every access is safe
 //!   and allocates nothing.
 //!
-//! [`OneRow`] writes the bytes of one row of numbers without encoding them.
+//! [`OneRow`] writes the bytes of one row of numbers without encoding them; [`InPlace`] gives the places of a batch's
+//! values before there are any, so that they need no column.
 //!
 //! Cost: encoding copies each buffer once and zeroes the padding; parsing reads the descriptors,
 //! every offset once, the validity bits (to count) and the text (to check UTF-8), never the numbers.
@@ -41,6 +42,7 @@ mod column;
 mod display;
 mod encode;
 mod error;
+mod in_place;
 pub mod layout;
 mod one_row;
 mod parse;
@@ -53,6 +55,7 @@ pub use canonical::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, canonicalize_f32s, can
 pub use column::{Column, Values};
 pub use encode::{encode, encode_iter, encode_vec, encoded_len, encoded_len_iter};
 pub use error::{BatchError, Buffer, TypeMismatch};
+pub use in_place::{InPlace, Slots, Written};
 pub use layout::{BATCH_BYTES_MAX, COLUMNS_MAX, EMBEDDING_DIM_MAX, ROWS_MAX};
 pub use one_row::OneRow;
 pub use parse::BatchView;

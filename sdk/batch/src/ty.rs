@@ -4,6 +4,8 @@
 
 use alloc::string::String;
 
+use crate::bits;
+
 /// The type of a column. Its text form (`Display`, `FromStr`) is `bool int32 int64 float32 float64
 /// utf8 binary timestamp embedding[16] list<int64> list<float64> list<utf8>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -99,6 +101,16 @@ impl Type {
             Self::Int64 | Self::Float64 | Self::Timestamp => Some(8),
             Self::Embedding(dim) => Some(4 * dim as usize),
             _ => None,
+        }
+    }
+
+    /// Bytes of the values buffer of `rows` rows; `None` for text, bytes and lists, whose values have no one width.
+    #[inline]
+    #[must_use]
+    pub fn values_len(self, rows: usize) -> Option<usize> {
+        match self {
+            Self::Bool => Some(bits::bytes_for(rows)),
+            _ => Some(rows.saturating_mul(self.width()?)),
         }
     }
 

@@ -1,25 +1,50 @@
-//! The output batch: its columns once they are whole, and the messages of rows that failed; the bytes are the
-//! batch crate's.
+//! What a call answers: the output batch, if all of it lies in its place; else its columns once they are whole, and
+//! the messages of rows that failed, to be encoded. The bytes are the batch crate's.
 
 use core::fmt::{Display, Write as _};
 
-use skewless_batch::abi::CallStatus;
-use skewless_batch::{Column, ColumnView, Type};
+use skewless_batch::{Column, ColumnView, Type, Written};
 
-/// The columns a transform gives, and the messages of rows that failed.
-#[derive(Default)]
-pub struct Answer {
-    columns: Vec<Column>,
+use crate::places::Places;
+
+/// The outputs of a transform, and the messages of rows that failed.
+pub struct Answer<'o> {
+    places: Places<'o>,
+    /// Whether the places hold the whole batch.
+    in_place: bool,
+    /// The columns, unless they are in place.
+    parts: Vec<Part<'o>>,
     /// One entry per row up to the last that failed, null = fine; made when the first row fails.
     errors: Option<Column>,
     message: String,
 }
 
-impl Answer {
+/// A column of the output batch, before it is encoded.
+pub enum Part<'o> {
+    /// Of one width, from where its rows were written.
+    Written(Written<'o>),
+    /// Of any type.
+    Column(Column),
+}
+
+impl Part<'_> {
+    pub(crate) fn view(&self) -> ColumnView<'_> {
+        match self {
+            Self::Written(written) => written.view(),
+            Self::Column(column) => column.view(),
+        }
+    }
+}
+
+impl<'o> Answer<'o> {
     /// Nothing yet.
-    #[must_use]
-    pub fn new() -> Answer {
-        Answer::default()
+    pub(crate) fn new(places: Places<'o>) -> Self {
+        Self { places, in_place: false, parts: Vec::new(), errors: None, message: String::new() }
+    }
+
+    /// Where outputs of one width are written.
+    pub fn places(&mut self) -> &mut Places<'o> {
+        &mut self.places
     }
 
     /// Notes that a row failed, and why; its outputs are the caller's to make null. Rows come in order.
@@ -35,29 +60,30 @@ impl Answer {
         self.message = message;
     }
 
-    /// Takes over the columns, once every row was written.
-    pub fn take(&mut self, columns: Vec<Column>) {
-        self.columns = columns;
-    }
-
-    /// Fills up the errors and checks that every row was answered.
-    pub(crate) fn finish(&mut self, rows: usize) -> Result<(), CallStatus> {
-        if let Some(errors) = &mut self.errors {
-            errors.push_nulls(rows.saturating_sub(errors.len()));
+    /// Settles whether the places hold the whole batch, and says so: they do if all of the `outputs` columns are there
+    /// and no row failed. Otherwise each column is to be [added](Self::add).
+    pub(crate) fn settle(&mut self, in_place: bool, outputs: usize) -> bool {
+        self.in_place = in_place && self.errors.is_none();
+        if !self.in_place {
+            self.parts.reserve_exact(outputs + 1);
         }
-        let whole = self.columns.iter().chain(&self.errors).all(|column| column.len() == rows);
-        if whole { Ok(()) } else { Err(CallStatus::Failed) }
+        self.in_place
     }
 
-    /// The output columns, and the errors last if there are any.
-    pub(crate) fn views(&self) -> Vec<ColumnView<'_>> {
-        let mut views = Vec::with_capacity(self.columns.len() + 1);
-        views.extend(self.columns.iter().chain(&self.errors).map(Column::view));
-        views
+    /// Takes over the next column.
+    pub(crate) fn add(&mut self, part: Part<'o>) {
+        self.parts.push(part);
     }
 
-    /// The columns and the errors, for the native runner.
-    pub(crate) fn into_parts(self) -> (Vec<Column>, Option<Column>) {
-        (self.columns, self.errors)
+    /// The columns to encode, and the errors last if there are any; `None`: the batch is whole in its place.
+    pub(crate) fn finish(&mut self, rows: usize) -> Option<&[Part<'o>]> {
+        if self.in_place {
+            return None;
+        }
+        if let Some(mut errors) = self.errors.take() {
+            errors.push_nulls(rows.saturating_sub(errors.len()));
+            self.parts.push(Part::Column(errors));
+        }
+        Some(&self.parts)
     }
 }

@@ -79,11 +79,14 @@ macro_rules! export {
 
 #[cfg(target_arch = "wasm32")]
 mod guest {
-    use skewless_batch::abi::CallStatus;
-    use skewless_batch::{BATCH_BYTES_MAX, BatchView, encode, encoded_len};
+    use core::mem::ManuallyDrop;
 
-    use crate::answer::Answer;
+    use skewless_batch::abi::CallStatus;
+    use skewless_batch::{BATCH_BYTES_MAX, BatchView, encode_iter, encoded_len_iter};
+
+    use crate::answer::{Answer, Part};
     use crate::arena;
+    use crate::places::Places;
     use crate::plugin::Plugin;
 
     /// Takes all memory back and gives `len` bytes for the input batch; 0: no room.
@@ -104,19 +107,35 @@ mod guest {
         let bytes = unsafe { core::slice::from_raw_parts(address as *const u8, len as usize) };
         let batch = BatchView::parse(bytes).map_err(|_| CallStatus::BadBatch)?;
         plugin.check(&batch)?;
-        let rows = batch.rows();
-        let mut answer = Answer::new();
+        let (rows, outputs) = (batch.rows(), plugin.spec.outputs);
+        let out = take(Places::byte_len(rows, outputs).map_err(|_| CallStatus::Failed)?)?;
+        let in_place = (out.as_ptr() as u32, out.len() as u32);
+        // Nothing of it is given back: the next call takes all memory back at once.
+        let mut answer = ManuallyDrop::new(Answer::new(Places::new(rows, outputs, out)));
         (plugin.run)(batch, &mut answer)?;
-        answer.finish(rows)?;
-        let views = answer.views();
-        let len = encoded_len(rows, &views);
+        match answer.finish(rows) {
+            None => Ok(in_place),
+            Some(parts) => encoded(rows, parts),
+        }
+    }
+
+    /// Encodes an output batch that isn't in its place.
+    fn encoded(rows: usize, parts: &[Part<'_>]) -> Result<(u32, u32), CallStatus> {
+        let views = || parts.iter().map(Part::view);
+        let out = take(encoded_len_iter(rows, views()))?;
+        encode_iter(rows, views(), out).map_err(|_| CallStatus::Failed)?;
+        Ok((out.as_ptr() as u32, out.len() as u32))
+    }
+
+    /// Memory for an output batch; it holds anything.
+    #[expect(unsafe_code, reason = "the arena gives addresses")]
+    fn take(len: usize) -> Result<&'static mut [u8], CallStatus> {
         let place = arena::take(len);
         if place.is_null() {
             return Err(CallStatus::OutOfMemory);
         }
-        // SAFETY: the arena has just given these `len` bytes, to nobody else.
-        let out = unsafe { core::slice::from_raw_parts_mut(place, len) };
-        encode(rows, &views, out).map_err(|_| CallStatus::Failed)?;
-        Ok((place as u32, len as u32))
+        // SAFETY: the arena has just given these `len` bytes, to nobody else until it takes everything back, which is
+        // after this call, when nothing of the guest holds them any more; memory is made of bytes, whatever they are.
+        Ok(unsafe { core::slice::from_raw_parts_mut(place, len) })
     }
 }

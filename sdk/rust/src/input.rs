@@ -36,7 +36,8 @@ pub trait Input<'a>: Sized {
     fn read(reader: &Self::Reader, row: usize) -> Option<Self>;
 }
 
-/// A column of numbers of `N` bytes.
+/// A column of values of one width: numbers of `N` bytes, embeddings of elements of `N` bytes, or bools, of which
+/// eight share a byte.
 #[derive(Clone, Copy)]
 pub struct Numbers<'a, const N: usize> {
     values: &'a [[u8; N]],
@@ -50,13 +51,22 @@ impl<'a, const N: usize> Numbers<'a, N> {
         Self { values: values.as_chunks().0, validity }
     }
 
-    /// The bytes of a row's value; `None`: null. A row past the end is a mistake of the caller, and null.
+    #[inline]
+    fn of_view(column: ColumnView<'a>) -> Self {
+        Self::of((column.values_bytes(), column.validity_bytes().unwrap_or_default()))
+    }
+
+    /// Whether a row is null. One past the end is a mistake of the caller, and null.
+    #[inline]
+    fn is_null(&self, row: usize) -> bool {
+        let invalid = |byte: &u8| byte >> (row & 7) & 1 == 0;
+        !self.validity.is_empty() && self.validity.get(row >> 3).is_none_or(invalid)
+    }
+
+    /// The bytes of a row's number; `None`: null.
     #[inline]
     fn at(&self, row: usize) -> Option<[u8; N]> {
-        if !self.validity.is_empty() && self.validity.get(row >> 3)? >> (row & 7) & 1 == 0 {
-            return None;
-        }
-        self.values.get(row).copied()
+        if self.is_null(row) { None } else { self.values.get(row).copied() }
     }
 }
 
@@ -69,8 +79,7 @@ macro_rules! number {
 
             #[inline]
             fn reader(column: ColumnView<'a>) -> Self::Reader {
-                let validity = column.validity_bytes().unwrap_or_default();
-                Numbers::of((column.values_bytes(), validity))
+                Numbers::of_view(column)
             }
 
             #[inline]
@@ -93,6 +102,31 @@ number!(f32, Type::Float32, 4, |bytes| f32::from_le_bytes(bytes));
 number!(f64, Type::Float64, 8, |bytes| f64::from_le_bytes(bytes));
 number!(Timestamp, Type::Timestamp, 8, |bytes| Timestamp(i64::from_le_bytes(bytes)));
 
+impl<'a> Input<'a> for bool {
+    const TYPE: Type = Type::Bool;
+    const NULLABLE: bool = false;
+    type Reader = Numbers<'a, 1>;
+
+    #[inline]
+    fn reader(column: ColumnView<'a>) -> Self::Reader {
+        Numbers::of_view(column)
+    }
+
+    #[inline]
+    fn open(batch: &BatchView<'a>, index: usize) -> Self::Reader {
+        Numbers::of(batch.values_and_validity(index))
+    }
+
+    #[inline]
+    fn read(reader: &Self::Reader, row: usize) -> Option<Self> {
+        if reader.is_null(row) {
+            return None;
+        }
+        let [byte] = *reader.values.get(row >> 3)?;
+        Some(byte >> (row & 7) & 1 != 0)
+    }
+}
+
 macro_rules! input {
     ($rust:ty, $ty:expr, |$column:ident, $row:ident| $read:expr) => {
         impl<'a> Input<'a> for $rust {
@@ -113,7 +147,6 @@ macro_rules! input {
     };
 }
 
-input!(bool, Type::Bool, |column, row| column.bool_at(row));
 input!(&'a str, Type::Utf8, |column, row| column.utf8_at(row));
 input!(&'a [u8], Type::Binary, |column, row| column.binary_at(row));
 input!(Ints<'a>, Type::ListInt64, |column, row| column.list_i64_at(row));
@@ -126,21 +159,27 @@ input!(Vec<&'a str>, Type::ListUtf8, |column, row| column.list_utf8_at(row).iter
 impl<'a, const N: usize> Input<'a> for [f32; N] {
     const TYPE: Type = Type::Embedding(N as u32);
     const NULLABLE: bool = false;
-    type Reader = ColumnView<'a>;
+    type Reader = Numbers<'a, 4>;
 
     #[inline]
     fn reader(column: ColumnView<'a>) -> Self::Reader {
-        column
+        Numbers::of_view(column)
     }
 
     #[inline]
-    fn read(column: &Self::Reader, row: usize) -> Option<Self> {
-        if column.is_null(row) {
+    fn open(batch: &BatchView<'a>, index: usize) -> Self::Reader {
+        Numbers::of(batch.values_and_validity(index))
+    }
+
+    #[inline]
+    fn read(reader: &Self::Reader, row: usize) -> Option<Self> {
+        if reader.is_null(row) {
             return None;
         }
+        let elements = reader.values.get(row * N..(row + 1) * N)?;
         let mut values = [0.0; N];
-        for (value, read) in values.iter_mut().zip(column.embedding_at(row).iter()) {
-            *value = read;
+        for (value, element) in values.iter_mut().zip(elements) {
+            *value = f32::from_le_bytes(*element);
         }
         Some(values)
     }

@@ -56,6 +56,7 @@ pub mod golden;
 mod input;
 pub mod math;
 mod output;
+mod places;
 mod plugin;
 mod signature;
 
@@ -88,6 +89,7 @@ pub mod glue {
     pub use crate::export::{call, reserve};
     pub use crate::input::Input;
     pub use crate::output::{Gather, Output, Outputs};
+    pub use crate::places::Places;
     pub use crate::plugin::Plugin;
     pub use crate::signature::{FieldSpec, SignatureSpec, json, json_len, outputs};
     pub use skewless_batch::BatchView;

@@ -1,11 +1,13 @@
 //! The types that a transform's results can have, and how each gathers into a column.
 //!
-//! Numbers and bools have their room before the first row and are written in place; what has no fixed
-//! length is appended. Either way rows come in order, each exactly once.
+//! Numbers, bools and embeddings are written where they will be read, if all outputs are such and none becomes null;
+//! what has no fixed length is appended. Either way rows come in order, each exactly once.
 
-use skewless_batch::{Column, Type, Values};
+use skewless_batch::{Column, Slots, Type};
 
 use crate::Timestamp;
+use crate::answer::{Answer, Part};
+use crate::places::Places;
 use crate::signature::FieldSpec;
 
 /// A type that one output can have.
@@ -22,20 +24,46 @@ pub trait Output {
     /// Whether it can be null.
     const NULLABLE: bool;
     /// Where its values gather.
-    type Gathered: Gather;
+    type Gathered<'o>: Gather<'o>;
 
     /// Puts the value in its row, the next one.
-    fn write(self, column: &mut Self::Gathered, row: usize);
+    fn write(self, column: &mut Self::Gathered<'_>, row: usize);
+
+    /// The column before its first row.
+    #[inline]
+    fn open<'o>(places: &mut Places<'o>) -> Self::Gathered<'o> {
+        <Self::Gathered<'o> as Gather<'o>>::open(places, Self::TYPE)
+    }
+
+    /// Makes a row, the next one, null.
+    #[inline]
+    fn null(column: &mut Self::Gathered<'_>, row: usize) {
+        column.null(row);
+    }
+
+    /// Whether the column, once every row was written, is in its place of the output batch.
+    #[inline]
+    fn in_place(column: &Self::Gathered<'_>) -> bool {
+        column.in_place()
+    }
+
+    /// Hands the column over, once every row was written.
+    #[inline]
+    fn close<'o>(column: Self::Gathered<'o>, answer: &mut Answer<'o>) {
+        answer.add(column.into_part(Self::TYPE));
+    }
 }
 
 /// A column while it grows.
-pub trait Gather {
-    /// Room for `rows` rows.
-    fn with_rows(ty: Type, rows: usize) -> Self;
+pub trait Gather<'o> {
+    /// The column before its first row.
+    fn open(places: &mut Places<'o>, ty: Type) -> Self;
     /// Makes a row, the next one, null.
     fn null(&mut self, row: usize);
+    /// Whether all its rows are in their places.
+    fn in_place(&self) -> bool;
     /// The column, once every row was written; of the type again, so that the compiler knows it here, too.
-    fn into_column(self, ty: Type) -> Column;
+    fn into_part(self, ty: Type) -> Part<'o>;
 }
 
 /// What one row of a transform gives: one value, or a struct with `#[derive(skewless::Outputs)]`.
@@ -50,16 +78,26 @@ pub trait Outputs {
     /// Its columns; a single value's has no name, which the attribute gives.
     const FIELDS: &'static [FieldSpec];
     /// Where its columns gather.
-    type Gathered;
+    type Gathered<'o>;
 
-    /// Room for `rows` rows.
-    fn with_rows(rows: usize) -> Self::Gathered;
+    /// The columns before their first row.
+    fn open<'o>(places: &mut Places<'o>) -> Self::Gathered<'o>;
     /// Puts one value in each column, in its row, the next one.
-    fn write(self, columns: &mut Self::Gathered, row: usize);
+    fn write(self, columns: &mut Self::Gathered<'_>, row: usize);
     /// Makes a row, the next one, null in each column.
-    fn null(columns: &mut Self::Gathered, row: usize);
-    /// The columns in the order of `FIELDS`, once every row was written.
-    fn into_columns(columns: Self::Gathered) -> Vec<Column>;
+    fn null(columns: &mut Self::Gathered<'_>, row: usize);
+    /// Whether each column, once every row was written, is in its place of the output batch.
+    fn in_place(columns: &Self::Gathered<'_>) -> bool;
+    /// Hands the columns over in the order of `FIELDS`.
+    fn close<'o>(columns: Self::Gathered<'o>, answer: &mut Answer<'o>);
+
+    /// Answers with the columns, once every row was written.
+    #[inline]
+    fn give<'o>(columns: Self::Gathered<'o>, answer: &mut Answer<'o>) {
+        if !answer.settle(Self::in_place(&columns), Self::FIELDS.len()) {
+            Self::close(columns, answer);
+        }
+    }
 }
 
 // Else the compiler reports that the type isn't an `Output` either, which says the same once more.
@@ -67,191 +105,177 @@ pub trait Outputs {
 impl<T: Output> Outputs for T {
     const FIELDS: &'static [FieldSpec] =
         &[FieldSpec { name: "", ty: T::TYPE, nullable: T::NULLABLE, doc: "", unit: "" }];
-    type Gathered = T::Gathered;
+    type Gathered<'o> = <T as Output>::Gathered<'o>;
 
     #[inline]
-    fn with_rows(rows: usize) -> Self::Gathered {
-        T::Gathered::with_rows(T::TYPE, rows)
+    fn open<'o>(places: &mut Places<'o>) -> Self::Gathered<'o> {
+        <T as Output>::open(places)
     }
 
     #[inline]
-    fn write(self, column: &mut Self::Gathered, row: usize) {
-        Output::write(self, column, row);
+    fn write(self, column: &mut Self::Gathered<'_>, row: usize) {
+        <T as Output>::write(self, column, row);
     }
 
     #[inline]
-    fn null(column: &mut Self::Gathered, row: usize) {
-        column.null(row);
+    fn null(column: &mut Self::Gathered<'_>, row: usize) {
+        <T as Output>::null(column, row);
     }
 
     #[inline]
-    fn into_columns(column: Self::Gathered) -> Vec<Column> {
-        vec![column.into_column(T::TYPE)]
+    fn in_place(column: &Self::Gathered<'_>) -> bool {
+        <T as Output>::in_place(column)
     }
-}
 
-/// Values of one width with room for every row, zero until written.
-pub struct Fixed<T> {
-    rows: usize,
-    values: Vec<T>,
-    /// One bit a row, 0 = null; empty until the first null.
-    validity: Vec<u8>,
-}
-
-impl<T: Number> Fixed<T> {
     #[inline]
-    fn put(&mut self, row: usize, value: T) {
-        if let Some(slot) = self.values.get_mut(row) {
-            *slot = value;
-        }
+    fn close<'o>(column: Self::Gathered<'o>, answer: &mut Answer<'o>) {
+        <T as Output>::close(column, answer);
     }
 }
 
-impl<T: Number> Gather for Fixed<T> {
+/// Numbers and embeddings, in their places.
+impl<'o, const N: usize> Gather<'o> for Slots<'o, N> {
     #[inline]
-    fn with_rows(ty: Type, rows: usize) -> Self {
-        let values = zeros(rows * ty.dim().max(1) as usize);
-        Self { rows, values, validity: Vec::new() }
+    fn open(places: &mut Places<'o>, ty: Type) -> Self {
+        places.slots(ty)
     }
 
-    #[cold]
+    #[inline]
     fn null(&mut self, row: usize) {
-        if self.validity.is_empty() {
-            self.validity = vec![0xff; self.rows.div_ceil(8)];
-        }
-        self.validity[row >> 3] &= !(1 << (row & 7));
+        Slots::null(self, row);
     }
 
     #[inline]
-    fn into_column(self, ty: Type) -> Column {
-        let validity = (!self.validity.is_empty()).then_some(self.validity);
-        Column::of_values(ty, self.rows, T::values(self.values), validity)
+    fn in_place(&self) -> bool {
+        !self.has_nulls()
+    }
+
+    fn into_part(self, ty: Type) -> Part<'o> {
+        Part::Written(self.written(ty))
     }
 }
-
-/// So many zeros. One is stored: in a guest, clearing memory is a call out of it.
-#[inline]
-fn zeros<T: Number>(len: usize) -> Vec<T> {
-    if len == 1 { vec![T::default()] } else { vec![T::default(); len] }
-}
-
-/// A number that a column holds as it is.
-pub trait Number: Copy + Default {
-    /// A column's values of it.
-    fn values(values: Vec<Self>) -> Values;
-}
-
-macro_rules! number {
-    ($rust:ty, $values:ident) => {
-        impl Number for $rust {
-            fn values(values: Vec<Self>) -> Values {
-                Values::$values(values)
-            }
-        }
-    };
-}
-
-number!(i32, Int32);
-number!(i64, Int64);
-number!(f32, Float32);
-number!(f64, Float64);
 
 /// Bools, a bit each.
-pub struct Bits(Fixed<u8>);
+pub struct Bits<'o>(Slots<'o, 1>);
 
-impl Number for u8 {
-    fn values(values: Vec<Self>) -> Values {
-        Values::Bits(values)
-    }
-}
-
-impl Gather for Bits {
+impl<'o> Gather<'o> for Bits<'o> {
     #[inline]
-    fn with_rows(_: Type, rows: usize) -> Self {
-        Self(Fixed { rows, values: zeros(rows.div_ceil(8)), validity: Vec::new() })
+    fn open(places: &mut Places<'o>, ty: Type) -> Self {
+        Self(places.slots(ty))
     }
 
+    #[inline]
     fn null(&mut self, row: usize) {
-        self.0.null(row);
+        self.0.null_bit(row);
     }
 
     #[inline]
-    fn into_column(self, ty: Type) -> Column {
-        self.0.into_column(ty)
+    fn in_place(&self) -> bool {
+        !self.0.has_nulls()
+    }
+
+    fn into_part(self, ty: Type) -> Part<'o> {
+        Part::Written(self.0.written(ty))
     }
 }
 
 /// Columns of no fixed width grow by appending.
-impl Gather for Column {
-    fn with_rows(ty: Type, rows: usize) -> Self {
-        Column::with_capacity(ty, rows)
+impl<'o> Gather<'o> for Column {
+    fn open(places: &mut Places<'o>, ty: Type) -> Self {
+        Column::with_capacity(ty, places.rows())
     }
 
     fn null(&mut self, _: usize) {
         self.push_null();
     }
 
-    fn into_column(self, _: Type) -> Column {
-        self
+    #[inline]
+    fn in_place(&self) -> bool {
+        false
+    }
+
+    fn into_part(self, _: Type) -> Part<'o> {
+        Part::Column(self)
     }
 }
 
-macro_rules! output {
-    ($rust:ty, $ty:expr, $gathered:ty, |$value:ident, $column:ident, $row:ident| $write:expr) => {
+macro_rules! number {
+    ($rust:ty, $ty:expr, $bytes:literal, |$value:ident| $array:expr) => {
         impl Output for $rust {
             const TYPE: Type = $ty;
             const NULLABLE: bool = false;
-            type Gathered = $gathered;
+            type Gathered<'o> = Slots<'o, $bytes>;
 
             #[inline]
-            fn write(self, $column: &mut Self::Gathered, $row: usize) {
+            fn write(self, column: &mut Self::Gathered<'_>, row: usize) {
                 let $value = self;
-                $write;
+                column.put(row, $array);
             }
         }
     };
 }
 
-output!(i32, Type::Int32, Fixed<i32>, |value, column, row| column.put(row, value));
-output!(i64, Type::Int64, Fixed<i64>, |value, column, row| column.put(row, value));
-output!(f32, Type::Float32, Fixed<f32>, |value, column, row| column.put(row, value));
-output!(f64, Type::Float64, Fixed<f64>, |value, column, row| column.put(row, value));
-output!(Timestamp, Type::Timestamp, Fixed<i64>, |value, column, row| column.put(row, value.0));
-output!(bool, Type::Bool, Bits, |value, column, row| {
-    if let Some(byte) = column.0.values.get_mut(row >> 3) {
-        *byte |= u8::from(value) << (row & 7);
+number!(i32, Type::Int32, 4, |value| value.to_le_bytes());
+number!(i64, Type::Int64, 8, |value| value.to_le_bytes());
+number!(f32, Type::Float32, 4, |value| value.to_le_bytes());
+number!(f64, Type::Float64, 8, |value| value.to_le_bytes());
+number!(Timestamp, Type::Timestamp, 8, |value| value.0.to_le_bytes());
+
+impl Output for bool {
+    const TYPE: Type = Type::Bool;
+    const NULLABLE: bool = false;
+    type Gathered<'o> = Bits<'o>;
+
+    #[inline]
+    fn write(self, column: &mut Self::Gathered<'_>, row: usize) {
+        column.0.put_bit(row, self);
     }
-});
-output!(String, Type::Utf8, Column, |value, column, _row| column.push_utf8(&value));
-output!(&'static str, Type::Utf8, Column, |value, column, _row| column.push_utf8(value));
-output!(Vec<u8>, Type::Binary, Column, |value, column, _row| column.push_binary(&value));
-output!(Vec<i64>, Type::ListInt64, Column, |value, column, _row| column.push_list_i64(&value));
-output!(Vec<f64>, Type::ListFloat64, Column, |value, column, _row| column.push_list_f64(&value));
-output!(Vec<String>, Type::ListUtf8, Column, |value, column, _row| column.push_list_utf8(value));
+}
 
 impl<const N: usize> Output for [f32; N] {
     const TYPE: Type = Type::Embedding(N as u32);
     const NULLABLE: bool = false;
-    type Gathered = Fixed<f32>;
+    type Gathered<'o> = Slots<'o, 4>;
 
     #[inline]
-    fn write(self, column: &mut Self::Gathered, row: usize) {
-        if let Some(slot) = column.values.get_mut(row * N..(row + 1) * N) {
-            slot.copy_from_slice(&self);
-        }
+    fn write(self, column: &mut Self::Gathered<'_>, row: usize) {
+        column.put_all(row, self.iter().map(|item| item.to_le_bytes()));
     }
 }
+
+macro_rules! appended {
+    ($rust:ty, $ty:expr, |$value:ident, $column:ident| $push:expr) => {
+        impl Output for $rust {
+            const TYPE: Type = $ty;
+            const NULLABLE: bool = false;
+            type Gathered<'o> = Column;
+
+            #[inline]
+            fn write(self, $column: &mut Self::Gathered<'_>, _: usize) {
+                let $value = self;
+                $push;
+            }
+        }
+    };
+}
+
+appended!(String, Type::Utf8, |value, column| column.push_utf8(&value));
+appended!(&'static str, Type::Utf8, |value, column| column.push_utf8(value));
+appended!(Vec<u8>, Type::Binary, |value, column| column.push_binary(&value));
+appended!(Vec<i64>, Type::ListInt64, |value, column| column.push_list_i64(&value));
+appended!(Vec<f64>, Type::ListFloat64, |value, column| column.push_list_f64(&value));
+appended!(Vec<String>, Type::ListUtf8, |value, column| column.push_list_utf8(value));
 
 impl<T: Output> Output for Option<T> {
     const TYPE: Type = T::TYPE;
     const NULLABLE: bool = true;
-    type Gathered = T::Gathered;
+    type Gathered<'o> = <T as Output>::Gathered<'o>;
 
     #[inline]
-    fn write(self, column: &mut Self::Gathered, row: usize) {
+    fn write(self, column: &mut Self::Gathered<'_>, row: usize) {
         match self {
-            Some(value) => value.write(column, row),
-            None => column.null(row),
+            Some(value) => <T as Output>::write(value, column, row),
+            None => <T as Output>::null(column, row),
         }
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod hostile;
+mod in_place;
 mod limits;
 mod model;
 mod refusals;

@@ -1,10 +1,10 @@
 //! `#[derive(Outputs)]`: a struct's fields as the columns of a transform's result.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Data, DeriveInput, Error, Fields};
+use syn::{Data, DeriveInput, Error, Fields, Lifetime};
 
 use crate::text::text;
 
@@ -31,8 +31,11 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
             "expected no generics: outputs own their values and have one type",
         ));
     }
-    let (mut specs, mut gathered, mut made) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut writes, mut nulls, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+    // One token wherever it stands, so that it is one name even if the types come from elsewhere.
+    let of = Lifetime::new("'o", Span::mixed_site());
+    let (mut specs, mut gathered, mut opened) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut writes, mut nulls) = (Vec::new(), Vec::new());
+    let (mut in_place, mut closes) = (Vec::new(), Vec::new());
     for (index, field) in fields.named.iter().enumerate() {
         let (ty, text) = (&field.ty, text(&field.attrs)?);
         let Some(ident) = &field.ident else { continue };
@@ -49,12 +52,12 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
         // Every mention has the type's place, so that a mistake is reported there.
         let (at, place) = (ty.span(), syn::Index::from(index));
         let output = quote_spanned! {at=> <#ty as ::skewless::glue::Output> };
-        let gather = quote_spanned! {at=> <#output::Gathered as ::skewless::glue::Gather> };
-        gathered.push(quote_spanned! {at=> #output::Gathered });
-        made.push(quote_spanned! {at=> #gather::with_rows(#output::TYPE, rows) });
+        gathered.push(quote_spanned! {at=> #output::Gathered<#of> });
+        opened.push(quote_spanned! {at=> #output::open(places) });
         writes.push(quote_spanned! {at=> #output::write(self.#ident, &mut columns.#place, row); });
-        nulls.push(quote_spanned! {at=> #gather::null(&mut columns.#place, row); });
-        columns.push(quote_spanned! {at=> #gather::into_column(columns.#place, #output::TYPE) });
+        nulls.push(quote_spanned! {at=> #output::null(&mut columns.#place, row); });
+        in_place.push(quote_spanned! {at=> #output::in_place(&columns.#place) });
+        closes.push(quote_spanned! {at=> #output::close(columns.#place, into); });
     }
     let name = &item.ident;
     Ok(quote! {
@@ -62,25 +65,30 @@ fn derive(item: &DeriveInput) -> syn::Result<TokenStream> {
         impl ::skewless::glue::Outputs for #name {
             const FIELDS: &'static [::skewless::glue::FieldSpec] = &[#(#specs),*];
 
-            type Gathered = (#(#gathered,)*);
+            type Gathered<#of> = (#(#gathered,)*);
 
             #[inline]
-            fn with_rows(rows: usize) -> Self::Gathered {
-                (#(#made,)*)
+            fn open<#of>(places: &mut ::skewless::glue::Places<#of>) -> Self::Gathered<#of> {
+                (#(#opened,)*)
             }
 
             #[inline]
-            fn write(self, columns: &mut Self::Gathered, row: usize) {
+            fn write(self, columns: &mut Self::Gathered<'_>, row: usize) {
                 #(#writes)*
             }
 
             #[inline]
-            fn null(columns: &mut Self::Gathered, row: usize) {
+            fn null(columns: &mut Self::Gathered<'_>, row: usize) {
                 #(#nulls)*
             }
 
-            fn into_columns(columns: Self::Gathered) -> ::std::vec::Vec<::skewless::Column> {
-                ::std::vec![#(#columns),*]
+            #[inline]
+            fn in_place(columns: &Self::Gathered<'_>) -> bool {
+                #(#in_place)&&*
+            }
+
+            fn close<#of>(columns: Self::Gathered<#of>, into: &mut ::skewless::glue::Answer<#of>) {
+                #(#closes)*
             }
         }
     })

@@ -114,7 +114,7 @@ fn plugin(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
             #spec
             fn run(
                 batch: ::skewless::glue::BatchView<'_>,
-                answer: &mut ::skewless::glue::Answer,
+                answer: &mut ::skewless::glue::Answer<'_>,
             ) -> ::core::result::Result<(), ::skewless::glue::CallStatus> {
                 #body
                 ::core::result::Result::Ok(())
@@ -296,13 +296,13 @@ fn rows_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) -> 
     let (call, give) = (&function.sig.ident, give(returned));
     quote! {
         #(let #columns = #readers;)*
-        let mut #outputs = #of::with_rows(batch.rows());
+        let mut #outputs = #of::open(answer.places());
         for row in 0..batch.rows() {
             #(#reads)*
             let returned = #call(#(#values),*);
             #give
         }
-        answer.take(#of::into_columns(#outputs));
+        #of::give(#outputs, answer);
     }
 }
 
@@ -319,7 +319,7 @@ fn columns_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) 
         if returned.len() != batch.rows() {
             return ::core::result::Result::Err(::skewless::glue::CallStatus::Failed);
         }
-        let mut #outputs = #of::with_rows(batch.rows());
+        let mut #outputs = #of::open(answer.places());
         for (row, returned) in returned.into_iter().enumerate() {
             let skipped = false
                 #(|| (!<#types as ::skewless::glue::Input>::NULLABLE && #columns.is_null(row)))*;
@@ -329,7 +329,7 @@ fn columns_body(function: &ItemFn, arguments: &[Argument], returned: &Returned) 
             }
             #give
         }
-        answer.take(#of::into_columns(#outputs));
+        #of::give(#outputs, answer);
     }
 }
 

@@ -110,3 +110,41 @@ mod slices {
         assert!(none.expect("a run").columns[0].is_empty());
     }
 }
+
+mod bools_and_embeddings {
+    use super::*;
+
+    #[skewless::transform(columns)]
+    fn sums(flag: Col<'_, Option<bool>>, pair: Col<'_, [f32; 2]>) -> Vec<f64> {
+        let one = |(flag, pair): (Option<Option<bool>>, Option<[f32; 2]>)| {
+            let [a, b] = pair.unwrap_or_default();
+            let flag = flag.flatten().map_or(0.5, |flag| f64::from(u8::from(flag)));
+            f64::from(a) + 10.0 * f64::from(b) + 1_000.0 * flag
+        };
+        flag.iter().zip(pair.iter()).map(one).collect()
+    }
+
+    #[test]
+    fn columns_of_bools_and_embeddings_are_read_by_row() {
+        let (mut flags, mut pairs) = (Column::new(Type::Bool), Column::new(Type::Embedding(2)));
+        let mut expected = Vec::new();
+        for row in 0..19u8 {
+            let (a, b) = (f32::from(row), f32::from(row % 3));
+            let flag = (row % 5 != 0).then_some(row % 2 == 0);
+            match flag {
+                Some(flag) => flags.push_bool(flag),
+                None => flags.push_null(),
+            }
+            if row % 7 == 6 {
+                pairs.push_null();
+                expected.push(Value::Null);
+                continue;
+            }
+            pairs.push_embedding(&[a, b]);
+            let flag = flag.map_or(0.5, |flag| f64::from(u8::from(flag)));
+            expected.push(Value::Float64(f64::from(a) + 10.0 * f64::from(b) + 1_000.0 * flag));
+        }
+        let ran = PLUGIN.run_native(19, &[flags.view(), pairs.view()]).expect("a run");
+        assert_eq!(values(&ran.columns[0]), expected);
+    }
+}
