@@ -132,16 +132,24 @@ impl<'o, const N: usize> Slots<'o, N> {
     }
 
     /// Makes a row null. Not for bools: see [`Slots::null_bit`].
-    #[cold]
+    #[inline]
     pub fn null(&mut self, row: usize) {
-        let width = self.values.len().checked_div(self.rows).unwrap_or_default();
-        match self.values.get_mut(row * width..(row + 1) * width) {
-            // A single one is stored: in a guest, filling is a call out of it.
-            Some([slot]) => *slot = [0; N],
-            Some(slots) => slots.fill([0; N]),
-            None => {}
+        // A number is stored: in a guest, filling is a call out of it.
+        if self.values.len() == self.rows {
+            self.put(row, [0; N]);
+        } else {
+            self.zero_all(row);
         }
         self.invalid(row);
+    }
+
+    /// Clears an embedding.
+    #[cold]
+    fn zero_all(&mut self, row: usize) {
+        let width = self.values.len().checked_div(self.rows).unwrap_or_default();
+        if let Some(slots) = self.values.get_mut(row * width..(row + 1) * width) {
+            slots.fill([0; N]);
+        }
     }
 
     /// Whether a row was made null.
@@ -165,6 +173,7 @@ impl<'o, const N: usize> Slots<'o, N> {
     }
 
     /// Notes that a row is null.
+    #[inline]
     fn invalid(&mut self, row: usize) {
         let rows = self.rows;
         let validity = self.validity.get_or_insert_with(|| all_valid(rows));
@@ -235,6 +244,7 @@ fn clear(lines: &mut [u8], zero: u64) {
 }
 
 /// A bitmap of ones without those past its end.
+#[cold]
 fn all_valid(rows: usize) -> Vec<u8> {
     let len = bits::bytes_for(rows);
     // A single byte is stored: in a guest, filling is a call out of it.
