@@ -2,7 +2,8 @@
 //!
 //! Definitions are the `*.yaml` and `*.yml` files directly in the folder. A plugin is named by a path inside
 //! the folder, or as `sha256:<hex>` of a file in its `plugins/` folder. Nothing outside the folder is read:
-//! absolute paths and `..` are refused. The same reading serves the sidecar, the commands and backfills.
+//! absolute paths and `..` are refused. A plugin's certificate is the file beside it that is named after it. The same
+//! reading serves the sidecar, the commands and backfills.
 //!
 //! Limits: [`RepoLimits`] and the engine's `module_bytes_max`.
 
@@ -12,7 +13,12 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use skewless_catalog::{Catalog, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit};
+use skewless_catalog::{
+    Catalog, Certified, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit,
+};
+use skewless_engine::certificate::{
+    self, CERTIFICATE_BYTES_MAX, CERTIFICATE_EXTENSION, ENGINE_VERSION,
+};
 use skewless_engine::{EngineConfig, inspect};
 
 /// A checked feature repo.
@@ -149,6 +155,30 @@ fn read_at_most(path: &Path, max: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= max).then_some(bytes))
 }
 
+/// What the certificate beside a plugin file says of it.
+fn certified(plugin: &Path, digest: &Digest) -> Certified {
+    let path = plugin.with_extension(CERTIFICATE_EXTENSION);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let void = |why: String| Certified::Void(format!("{name}: {why}"));
+    let bytes = match read_at_most(&path, CERTIFICATE_BYTES_MAX as u64) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let max = CERTIFICATE_BYTES_MAX;
+            return void(format!(
+                "expected at most {max} bytes (CERTIFICATE_BYTES_MAX), came more"
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Certified::No,
+        Err(error) => return void(error.to_string()),
+    };
+    let read = certificate::read(&bytes);
+    match read.and_then(|certificate| certificate.check(digest).map(|()| certificate.engine)) {
+        Ok(engine) if engine == ENGINE_VERSION => Certified::Yes,
+        Ok(certified) => Certified::ByEngine { certified, here: ENGINE_VERSION.to_owned() },
+        Err(error) => void(error.to_string()),
+    }
+}
+
 type Found = Result<(PluginInfo, Arc<[u8]>), String>;
 
 /// The plugins of a repo, read when they are first named.
@@ -184,8 +214,8 @@ impl Shelf<'_> {
             format!("{plugin}: expected a plugin of at most {max} bytes (engine.module_bytes_max), came more")
         })?;
         let facts = inspect(&bytes, self.engine).map_err(|error| format!("{plugin}: {error}"))?;
-        let info =
-            PluginInfo { digest: facts.digest, signature: facts.signature, stateless: false };
+        let certified = certified(&path, &facts.digest);
+        let info = PluginInfo { digest: facts.digest, signature: facts.signature, certified };
         Ok((info, bytes.into()))
     }
 
