@@ -310,4 +310,41 @@ mod tests {
             assert!(error.contains(expected), "{plugin}: {error}");
         }
     }
+
+    /// What an examination finds is the engine's to test; here it is which file is read and what is believed.
+    #[test]
+    fn the_certificate_of_a_plugin_is_the_file_beside_it() {
+        let text = "requests: [{name: x, type: float64}]\ntransforms:\n  - name: t\n    plugin: plugins/a.b.wasm\n    inputs: {a: request.x, b: request.x}\n    require_certificate: true\n";
+        let dir = folder(&[("a.yaml", text)]);
+        let plugins = dir.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
+        let wasm = wat::parse_file(adds).unwrap();
+        std::fs::write(plugins.join("a.b.wasm"), &wasm).unwrap();
+        let limits = RepoLimits::default();
+        assert!(refused(dir.path(), limits).contains("came none"));
+        let certificate = plugins.join("a.b.certificate.json");
+        let digest = Digest::of(&wasm);
+        let form = |digest: &Digest, result: &str| {
+            format!(
+                r#"{{"certificate":1,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","checks":[]}}"#
+            )
+        };
+        for (text, expected) in [
+            ("no JSON", "a.b.certificate.json: expected a certificate"),
+            (&form(&Digest::of(b"other"), "pass"), "built anew since"),
+            (&form(&digest, "fail"), "came one that failed"),
+            (&" ".repeat(CERTIFICATE_BYTES_MAX + 1), "CERTIFICATE_BYTES_MAX"),
+        ] {
+            std::fs::write(&certificate, text).unwrap();
+            let error = refused(dir.path(), limits);
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+        std::fs::write(&certificate, form(&digest, "pass")).unwrap();
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+        // By its digest it is the same file, with the same certificate beside it.
+        let by_digest = text.replace("plugins/a.b.wasm", &format!("\"sha256:{digest}\""));
+        std::fs::write(dir.path().join("a.yaml"), by_digest).unwrap();
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+    }
 }
