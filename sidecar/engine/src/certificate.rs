@@ -21,7 +21,7 @@ pub const CERTIFICATE_BYTES_MAX: usize = 4 << 20;
 /// The version of this engine, which a certificate names.
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version of the document's form.
+/// The version of the document's form; [`CertificateError::Version`] says it, too.
 const FORM: u32 = 1;
 
 /// What a certificate says, as far as whoever relies on it must know.
@@ -46,7 +46,7 @@ pub enum CertificateError {
     #[error("expected a certificate, came: {0}")]
     Form(String),
     /// Another version of Skewless wrote it in another form.
-    #[error("expected a certificate of form {FORM}, came {came}")]
+    #[error("expected a certificate of form 1, came {came}")]
     Version {
         /// Its form.
         came: u32,

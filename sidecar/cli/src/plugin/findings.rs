@@ -54,7 +54,8 @@ pub(super) fn print(findings: &Findings, shown: &[Property]) -> Outcome {
             Property::Limits | Property::Answers => show::count(check.runs, "row", "rows"),
             _ => show::count(check.runs, "run", "runs"),
         };
-        say!("{}", format!("{:<17}{result:<14}{what}", check.property.word()).trim_end())?;
+        let line = format!("{:<17}{result:<14}{what}", check.property.word());
+        say!("{}", line.trim_end())?;
     }
     if let Some((row, message)) = &findings.first_broke {
         complain!(

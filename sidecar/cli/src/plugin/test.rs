@@ -197,7 +197,8 @@ fn run_golden(path: &Path, golden: &Golden, engine: &Engine, plugin: &Plugin) ->
     let (rows, different) = (golden.rows(), differences.len());
     let result = if different == 0 { "pass" } else { "FAILED" };
     let rows = show::count(rows as u64, "row", "rows");
-    say!("{:<17}{result:<14}{rows} of {shown}, together and each alone", "golden_rows")?;
+    let name = "golden_rows";
+    say!("{name:<17}{result:<14}{rows} of {shown}, together and each alone")?;
     for difference in differences.iter().take(DIFFERENCES_SHOWN) {
         let line = golden.lines[difference.row];
         let alone = if difference.alone { " (alone, not among the others)" } else { "" };
