@@ -16,7 +16,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use skewless_catalog::{Catalog, Digest, PluginInfo, Plugins, SourceFile};
+use skewless_catalog::{Catalog, Certified, Digest, PluginInfo, Plugins, SourceFile};
 use skewless_engine::{Engine, EngineConfig, Program, Ticker};
 use skewless_offline::{BackfillOptions, BackfillRequest, CancelFlag, Silent, backfill};
 use skewless_tests::plugins::core_modules;
@@ -150,7 +150,7 @@ impl Plugins for One<'_> {
         Ok(PluginInfo {
             digest: Digest::of(&self.0.wasm),
             signature: self.0.signature.clone(),
-            stateless: false,
+            certified: Certified::No,
         })
     }
 }

@@ -1,10 +1,14 @@
 //! The reference plugins and the echo program, in both lanes, through the engine: the same bytes as the same
 //! source run natively, for random rows under every instance policy; and what a small guest costs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use skewless_batch::{Column, ColumnView};
 use skewless_catalog::plan::InstancePolicy;
-use skewless_engine::{Engine, EngineConfig, Lane, Worker};
+use skewless_engine::certify::{CASES_MIN, Request, examine};
+use skewless_engine::{Engine, EngineConfig, Lane, Ticker, Worker};
 use skewless_tests::plugins::{components, core_modules, native};
 use skewless_tests::random::Random;
 use skewless_tests::story::PluginFile;
@@ -48,6 +52,24 @@ fn both_lanes_have_the_signature_of_the_source() -> Result<()> {
     for file in core_modules()?.iter().chain(components()?) {
         let plugin = native(&file.signature.name).context("a native form")?;
         ensure!(plugin.signature() == file.signature, "{}: {:?}", file.file, file.signature);
+    }
+    Ok(())
+}
+
+/// What a user may demand of a plugin, ours give: `require_certificate` can be said of each.
+#[test]
+fn the_reference_plugins_pass_their_examination() -> Result<()> {
+    // Whether a row is in time on a busy machine is no matter here.
+    let config = EngineConfig { deadline_ticks: 5_000, ..EngineConfig::default() };
+    let engine = Engine::new(config)?;
+    let _ticker = Ticker::start(engine.clone(), Duration::from_millis(1))?;
+    for file in core_modules()? {
+        let plugin = engine.load(&file.wasm, None).with_context(|| file.file.clone())?;
+        let stop = Arc::default();
+        let request =
+            Request { seed: SEED, cases: 2 * CASES_MIN, threads: 2, given: (0, &[]), stop };
+        let found = examine(&plugin, &request, &mut |_| {})?;
+        ensure!(found.passed(), "{}: {:?}", file.file, found.faults().collect::<Vec<_>>());
     }
     Ok(())
 }

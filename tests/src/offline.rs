@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use skewless_batch::Type;
-use skewless_catalog::{Catalog, Digest, Plan, PluginInfo, Plugins, SourceFile};
+use skewless_catalog::{Catalog, Certified, Digest, Plan, PluginInfo, Plugins, SourceFile};
 use skewless_engine::{DirCache, Engine, EngineConfig, Program, Ticker};
 use skewless_offline::{
     BACKFILL_TICK, BackfillOptions, BackfillRequest, CancelFlag, LoadOptions, LoadRequest, Silent,
@@ -139,7 +139,7 @@ impl Plugins for Files<'_> {
         Ok(PluginInfo {
             digest: Digest::of(&found.wasm),
             signature: found.signature.clone(),
-            stateless: false,
+            certified: Certified::No,
         })
     }
 }

@@ -35,8 +35,28 @@ pub struct PluginInfo {
     pub digest: Digest,
     /// Its inputs and outputs.
     pub signature: Signature,
-    /// Whether a certificate says it is stateless.
-    pub stateless: bool,
+    /// What a certificate says of it.
+    pub certified: Certified,
+}
+
+/// What is known of a plugin's certificate, by which `skewless plugin certify` says that each answer depends on its row
+/// alone. Reading one is the caller's.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Certified {
+    /// There is none.
+    #[default]
+    No,
+    /// It says so of this file, and this version of the engine has found it so.
+    Yes,
+    /// It says so of this file, but another version of the engine has found it so.
+    ByEngine {
+        /// The version of the engine that examined the plugin.
+        certified: String,
+        /// This one's.
+        here: String,
+    },
+    /// There is one that doesn't count; a sentence says why.
+    Void(String),
 }
 
 /// Finds plugins for the checker; the catalog itself reads no file and runs nothing.

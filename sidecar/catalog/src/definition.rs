@@ -115,6 +115,8 @@ pub(crate) struct TransformDef {
     pub(crate) doc: String,
     pub(crate) plugin: Option<Name>,
     pub(crate) policy: InstancePolicy,
+    /// Whether the plugin must have a certificate; `None`: nothing was said.
+    pub(crate) require_certificate: Option<bool>,
     pub(crate) inputs: Vec<InputDef>,
     /// Inputs could not be read: one that seems missing may be among them.
     pub(crate) inputs_broken: bool,

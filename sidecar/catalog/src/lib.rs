@@ -27,8 +27,8 @@ mod scope;
 mod yaml;
 
 pub use catalog::{
-    Catalog, Entity, PluginInfo, Plugins, Request, Role, Service, Source, SourceFile, Transform,
-    UnknownName, View, ViewId,
+    Catalog, Certified, Entity, PluginInfo, Plugins, Request, Role, Service, Source, SourceFile,
+    Transform, UnknownName, View, ViewId,
 };
 pub use check::check;
 pub use diagnostic::{Diagnostic, Severity};

@@ -1,14 +1,24 @@
-//! `skewless plugin`: make, look at and try one plugin, without definitions or a store.
+//! `skewless plugin`: make, look at, try and judge one plugin, without definitions or a store.
 
+mod bench;
 mod build;
+mod certify;
+mod diff;
+mod findings;
 mod inspect;
 mod run;
+mod test;
 
 use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use skewless_engine::{Engine, Plugin, Ticker};
+use skewless_server::Config;
 
 use crate::exit::{Next, Outcome};
 
-/// Build, inspect and try plugins
+/// Build, inspect, try, test and certify plugins
 #[derive(clap::Subcommand, Debug)]
 #[command(
     after_help = "Example:\n  skewless plugin build plugins/price_ratio && skewless plugin inspect plugins/price_ratio.wasm"
@@ -17,6 +27,10 @@ pub(crate) enum Command {
     Build(build::Args),
     Inspect(inspect::Args),
     Run(run::Args),
+    Test(test::Args),
+    Certify(certify::Args),
+    Diff(diff::Args),
+    Bench(bench::Args),
 }
 
 pub(crate) use build::into as build_into;
@@ -26,11 +40,28 @@ pub(crate) fn run(command: &Command) -> Outcome {
         Command::Build(args) => build::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Run(args) => run::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Certify(args) => certify::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 
+/// An engine under these limits whose clock ticks as long as the second lives.
+fn engine(config: &Config) -> Outcome<(Engine, Ticker)> {
+    let engine = Engine::new(config.engine.clone())?;
+    let ticker = Ticker::start(engine.clone(), Duration::from_micros(config.life.tick_us))?;
+    Ok((engine, ticker))
+}
+
+fn load(engine: &Engine, path: &Path) -> Outcome<Plugin> {
+    let loaded = engine.load(&read(path)?, None);
+    loaded
+        .with_context(|| path.display().to_string())
+        .or_next(|| "see `skewless plugin inspect`, or build it anew with `skewless plugin build`")
+}
+
 fn read(path: &Path) -> Outcome<Vec<u8>> {
-    use anyhow::Context;
     std::fs::read(path)
         .with_context(|| format!("can't read {}", path.display()))
         .or_next(|| "give the path of a .wasm file; `skewless plugin build` makes one")

@@ -9,6 +9,7 @@ mod cli {
     mod load;
     mod messages;
     mod pipes;
+    mod plugin;
     pub(crate) mod python;
     mod repos;
     mod salvage;
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 16] = [
+const SUBCOMMANDS: [&str; 20] = [
     "init",
     "check",
     "diff",
@@ -27,6 +28,10 @@ const SUBCOMMANDS: [&str; 16] = [
     "plugin build",
     "plugin inspect",
     "plugin run",
+    "plugin test",
+    "plugin certify",
+    "plugin diff",
+    "plugin bench",
     "load",
     "serve",
     "get",

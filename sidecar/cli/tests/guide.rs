@@ -82,4 +82,13 @@ fn the_guides_first_plugin_is_built_and_prints_what_the_guide_says() {
         assert!(shown.contains(&words(line)), "{line}\n{inspected}");
     }
     assert_eq!(ran, rows);
+    let said: Vec<String> =
+        blocks(&guide, "sh")[1].lines().map(|line| done(line, &krate)).collect();
+    let [tested, certified, measured] = said.as_slice() else { panic!("{said:?}") };
+    assert!(tested.contains("3 rows of golden.jsonl"), "{tested}");
+    assert!(
+        certified.contains("passed; the certificate is ../pace.certificate.json"),
+        "{certified}"
+    );
+    assert!(measured.contains("nanoseconds a row"), "{measured}");
 }

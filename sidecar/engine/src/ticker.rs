@@ -1,4 +1,4 @@
-//! A thread that ticks an engine; the only thread and the only waiting in this crate, and only if asked.
+//! A thread that ticks an engine; the only one in this crate that waits for a clock, and only if asked.
 //!
 //! Limits: one tick per period at best; a loaded machine ticks late, which makes deadlines longer, never
 //! shorter.

@@ -142,8 +142,7 @@ impl Worker {
         inputs: &[ColumnView<'_>],
     ) -> Result<PluginOutput, CallError> {
         check_inputs(plugin, rows, inputs)?;
-        let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
-        let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
+        let mut output = PluginOutput::empty(plugin);
         in_halves(0..rows, self.engine.config().rows_max, &mut |range| {
             let columns = cut(inputs.iter().copied(), range);
             let views: Vec<_> = columns.iter().map(Column::view).collect();
@@ -158,7 +157,7 @@ impl Worker {
         Ok(output)
     }
 
-    /// As [`Worker::run_plugin`], under a policy of choice: for `plugin certify`.
+    /// As [`Worker::run_plugin`], under a policy of choice: for tests and comparisons.
     pub fn run_plugin_as(
         &mut self,
         plugin: &Plugin,
@@ -169,8 +168,7 @@ impl Worker {
         check_inputs(plugin, rows, inputs)?;
         let rows_max = self.engine.config().rows_max;
         let ticks = self.engine.config().deadline_ticks;
-        let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
-        let mut output = PluginOutput { columns: outputs.collect(), errors: Vec::new() };
+        let mut output = PluginOutput::empty(plugin);
         for start in (0..rows).step_by(rows_max) {
             let range = start..rows.min(start + rows_max);
             let copy = |view: &ColumnView<'_>| {
@@ -274,7 +272,13 @@ impl Warm {
 }
 
 impl PluginOutput {
-    fn append(&mut self, part: Self) {
+    /// What a plugin answers to no rows.
+    pub(crate) fn empty(plugin: &Plugin) -> Self {
+        let outputs = plugin.signature().outputs.iter().map(|field| Column::new(field.ty));
+        Self { columns: outputs.collect(), errors: Vec::new() }
+    }
+
+    pub(crate) fn append(&mut self, part: Self) {
         for (column, part) in self.columns.iter_mut().zip(&part.columns) {
             column.append(&part.view(), 0..part.len());
         }
@@ -282,12 +286,12 @@ impl PluginOutput {
     }
 
     /// Adds a row that failed.
-    fn fail(&mut self, error: &CallError) {
+    pub(crate) fn fail(&mut self, error: &CallError) {
         self.columns.iter_mut().for_each(Column::push_null);
         self.errors.push(Some(bounded(&error.to_string()).to_owned()));
     }
 
-    fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
+    pub(crate) fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
         for row in 0..batch.rows() {
             let message =
                 errors.filter(|errors| !errors.is_null(row)).map(|errors| errors.utf8_at(row));

@@ -53,7 +53,7 @@ impl CancelFlag {
     }
 
     /// The flag itself, for workers to look at.
-    pub(crate) fn shared(&self) -> Arc<AtomicBool> {
+    pub fn shared(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Definitions are the `*.yaml` and `*.yml` files directly in the folder. A plugin is named by a path inside
 //! the folder, or as `sha256:<hex>` of a file in its `plugins/` folder. Nothing outside the folder is read:
-//! absolute paths and `..` are refused. The same reading serves the sidecar, the commands and backfills.
+//! absolute paths and `..` are refused. A plugin's certificate is the file beside it that is named after it. The same
+//! reading serves the sidecar, the commands and backfills.
 //!
 //! Limits: [`RepoLimits`], the engine's `module_bytes_max`, and those of [`source`].
 
@@ -15,7 +16,12 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use skewless_catalog::names::nearest;
-use skewless_catalog::{Catalog, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit};
+use skewless_catalog::{
+    Catalog, Certified, Diagnostic, Digest, PluginInfo, Plugins, SourceFile, limit,
+};
+use skewless_engine::certificate::{
+    self, CERTIFICATE_BYTES_MAX, CERTIFICATE_EXTENSION, ENGINE_VERSION,
+};
 use skewless_engine::{EngineConfig, PluginError, inspect};
 
 /// A checked feature repo.
@@ -182,6 +188,30 @@ fn read_at_most(path: &Path, max: u64) -> std::io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= max).then_some(bytes))
 }
 
+/// What the certificate beside a plugin file says of it.
+fn certified(plugin: &Path, digest: &Digest) -> Certified {
+    let path = plugin.with_extension(CERTIFICATE_EXTENSION);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let void = |why: String| Certified::Void(format!("{name}: {why}"));
+    let bytes = match read_at_most(&path, CERTIFICATE_BYTES_MAX as u64) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let max = CERTIFICATE_BYTES_MAX;
+            return void(format!(
+                "expected at most {max} bytes (CERTIFICATE_BYTES_MAX), came more"
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Certified::No,
+        Err(error) => return void(error.to_string()),
+    };
+    let read = certificate::read(&bytes);
+    match read.and_then(|certificate| certificate.check(digest).map(|()| certificate.engine)) {
+        Ok(engine) if engine == ENGINE_VERSION => Certified::Yes,
+        Ok(certified) => Certified::ByEngine { certified, here: ENGINE_VERSION.to_owned() },
+        Err(error) => void(error.to_string()),
+    }
+}
+
 type Found = Result<(PluginInfo, Arc<[u8]>), String>;
 
 /// The plugins of a repo, read when they are first named.
@@ -273,8 +303,8 @@ impl Shelf<'_> {
             }
             error => error.to_string(),
         })?;
-        let info =
-            PluginInfo { digest: facts.digest, signature: facts.signature, stateless: false };
+        let certified = certified(&path, &facts.digest);
+        let info = PluginInfo { digest: facts.digest, signature: facts.signature, certified };
         Ok((info, bytes.into()))
     }
 
@@ -510,5 +540,42 @@ mod tests {
             error.contains("a.yaml: expected the folder of a feature repo, came a file"),
             "{error}"
         );
+    }
+
+    /// What an examination finds is the engine's to test; here it is which file is read and what is believed.
+    #[test]
+    fn the_certificate_of_a_plugin_is_the_file_beside_it() {
+        let text = "requests: [{name: x, type: float64}]\ntransforms:\n  - name: t\n    plugin: plugins/a.b.wasm\n    inputs: {a: request.x, b: request.x}\n    require_certificate: true\n";
+        let dir = folder(&[("a.yaml", text)]);
+        let plugins = dir.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
+        let wasm = wat::parse_file(adds).unwrap();
+        std::fs::write(plugins.join("a.b.wasm"), &wasm).unwrap();
+        let limits = RepoLimits::default();
+        assert!(refused(dir.path(), limits).contains("came none"));
+        let certificate = plugins.join("a.b.certificate.json");
+        let digest = Digest::of(&wasm);
+        let form = |digest: &Digest, result: &str| {
+            format!(
+                r#"{{"certificate":1,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","checks":[]}}"#
+            )
+        };
+        for (text, expected) in [
+            ("no JSON", "a.b.certificate.json: expected a certificate"),
+            (&form(&Digest::of(b"other"), "pass"), "built anew since"),
+            (&form(&digest, "fail"), "came one that failed"),
+            (&" ".repeat(CERTIFICATE_BYTES_MAX + 1), "CERTIFICATE_BYTES_MAX"),
+        ] {
+            std::fs::write(&certificate, text).unwrap();
+            let error = refused(dir.path(), limits);
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+        std::fs::write(&certificate, form(&digest, "pass")).unwrap();
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+        // By its digest it is the same file, with the same certificate beside it.
+        let by_digest = text.replace("plugins/a.b.wasm", &format!("\"sha256:{digest}\""));
+        std::fs::write(dir.path().join("a.yaml"), by_digest).unwrap();
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
     }
 }

@@ -111,3 +111,14 @@ fn keys_that_mean_nothing_are_refused() {
         assert!(refused.starts_with(expected) && refused.contains(came), "{line}: {refused}");
     }
 }
+
+/// The engine reads golden files, too, without this crate: the lines in this file are those that both must read alike.
+#[test]
+fn a_line_is_read_as_the_engine_reads_it() {
+    for vector in include_str!("../../../vectors/golden.jsonl").lines() {
+        let vector: serde_json::Value = serde_json::from_str(vector).expect("JSON");
+        let line = vector["line"].as_str().expect("a line");
+        let says = vector["says"].as_str().map(|says| format!("golden.jsonl:1: {says}"));
+        assert_eq!(said(line).err(), says, "{line}");
+    }
+}

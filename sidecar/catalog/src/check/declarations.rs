@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use skewless_batch::Type;
 
 use super::{Checker, KnownPlugins};
-use crate::catalog::Plugins;
-use crate::definition::{ColumnDef, EntityDef, JoinKeysDef, Name, SourceDef, ViewDef};
+use crate::catalog::{Certified, Plugins};
+use crate::definition::{
+    ColumnDef, EntityDef, JoinKeysDef, Name, SourceDef, TransformDef, ViewDef,
+};
 use crate::diagnostic::Span;
 use crate::key::KEY_COLUMNS_MAX;
 use crate::limit::{DEFINITIONS_MAX, VIEW_FEATURES_MAX};
@@ -79,13 +81,7 @@ impl Checker<'_> {
                     if let Some(warning) = plugins.warning(&plugin.value) {
                         self.findings.warn(plugin.span, warning);
                     }
-                    if transform.policy == InstancePolicy::Reused && !info.stateless {
-                        let message = format!(
-                            "transform `{name}` reuses instances of a plugin that is not certified \
-                             stateless: its answers may depend on what it was called with before"
-                        );
-                        self.findings.warn(transform.name.span, message);
-                    }
+                    self.certified(transform, plugin, &info.certified);
                     let outputs = &info.signature.outputs;
                     for output in outputs.iter().filter(|output| !is_identifier(&output.name)) {
                         let message = format!(
@@ -101,6 +97,49 @@ impl Checker<'_> {
             }
         }
         known
+    }
+
+    /// Whether a transform may rely on its plugin's certificate, if it must have one. An instance that is reused must, unless
+    /// the definition says that it needn't: then what a call left behind could change an answer.
+    fn certified(&mut self, transform: &TransformDef, plugin: &Name, certified: &Certified) {
+        let reused = transform.policy == InstancePolicy::Reused;
+        let required = transform.require_certificate.unwrap_or(reused);
+        let (name, path) = (&transform.name.value, &plugin.value);
+        match certified {
+            Certified::Yes => {}
+            Certified::ByEngine { certified, here } if required => {
+                let message = format!(
+                    "plugin `{path}` was certified by engine {certified}, this is {here}: the certificate counts, but \
+                     `skewless plugin certify {path}` would renew it"
+                );
+                self.findings.warn(plugin.span, message);
+            }
+            Certified::Void(why) if !required => {
+                let message =
+                    format!("plugin `{path}` has a certificate that doesn't count: {why}");
+                self.findings.warn(plugin.span, message);
+            }
+            Certified::No | Certified::Void(_) if required => {
+                let came = match certified {
+                    Certified::Void(why) => why.clone(),
+                    _ => "came none".to_owned(),
+                };
+                let because = match transform.require_certificate {
+                    Some(_) => format!("transform `{name}` requires"),
+                    None => format!("`instance: reused` of transform `{name}` requires"),
+                };
+                let or = match transform.require_certificate {
+                    Some(_) => "",
+                    None => "; to do without, say `require_certificate: false`",
+                };
+                let message = format!(
+                    "expected a certificate of plugin `{path}`, which {because}: {came}; \
+                     `skewless plugin certify {path}` makes one{or}"
+                );
+                self.findings.error(plugin.span, message);
+            }
+            Certified::No | Certified::Void(_) | Certified::ByEngine { .. } => {}
+        }
     }
 
     /// Declares a transform's outputs under its names.

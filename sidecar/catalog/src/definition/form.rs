@@ -178,6 +178,11 @@ pub(crate) static TRANSFORM: Form = Form {
             Shape::Word(&["reset", "reused", "fresh"]),
             "How instances are treated between calls; default: reset.",
         ),
+        optional(
+            "require_certificate",
+            Shape::Flag,
+            "Whether the plugin must have a certificate that it passed; default: true if instance is reused, else false.",
+        ),
         required("inputs", Shape::Bindings(&CONSTANT), "One binding per input of the plugin."),
         optional("doc", Shape::Doc, DOC),
     ],

@@ -187,6 +187,7 @@ fn transform(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<TransformD
         Some(2) => InstancePolicy::Fresh,
         _ => InstancePolicy::Reset,
     };
+    let require_certificate = reader.word(map, "require_certificate", &["false", "true"]);
     let (inputs, inputs_broken) = inputs(reader, map);
     let plugin = reader.text(map, "plugin").filter(|plugin| {
         let hex = plugin.value.strip_prefix("sha256:").map(str::parse::<Digest>);
@@ -199,6 +200,7 @@ fn transform(reader: &mut Reader<'_, '_>, map: &Fields<'_>) -> Option<TransformD
         doc: reader.doc(map, "doc"),
         plugin,
         policy,
+        require_certificate: require_certificate.map(|word| word == 1),
         inputs,
         inputs_broken,
         name: reader.declared(map, "name")?,

@@ -103,6 +103,7 @@ fn mistakes_of_form_are_refused() {
         "transforms: [{name: t, plugin: p, inputs: [a]}]",
         "transforms: [{name: t, plugin: p, inputs: {a: [1]}}]",
         "transforms: [{name: t, plugin: p, inputs: {}, instance: pooled}]",
+        "transforms: [{name: t, plugin: p, inputs: {}, require_certificate: maybe}]",
         "services: [{name: s, features: []}]",
         "services: [{name: s, features: [{as: x}]}]",
     ] {

@@ -3,7 +3,7 @@
 use skewless_batch::Type;
 use skewless_catalog::{Constant, InstancePolicy, PlanError};
 
-use crate::{catalog, example};
+use crate::{catalog, example, refused};
 
 #[test]
 fn a_plan_holds_what_the_service_needs_once_each() {
@@ -146,16 +146,63 @@ fn definitions_without_a_service_are_warned_of_once() {
     assert_eq!(warnings, [expected]);
 }
 
+/// The example with other fields of the transform `distance`.
+fn distance_by(plugin: &str, fields: &str) -> String {
+    let changed = format!("    plugin: plugins/{plugin}.wasm{fields}");
+    example().replace("    plugin: plugins/great_circle.wasm", &changed)
+}
+
+const REUSED: &str = "\n    instance: reused";
+const REQUIRED: &str = "\n    require_certificate: true";
+const NOT_REQUIRED: &str = "\n    require_certificate: false";
+
 #[test]
-fn reusing_a_plugin_without_a_certificate_is_warned_of() {
-    let warnings = |plugin: &str| {
-        let instance = format!("    instance: reused\n    plugin: plugins/{plugin}.wasm");
-        catalog(&example().replace("    plugin: plugins/great_circle.wasm", &instance)).warnings
-    };
-    assert_eq!(warnings("great_circle"), []);
-    let uncertified = warnings("great_circle_2");
-    assert_eq!(uncertified.len(), 1);
-    assert!(uncertified[0].message.contains("not certified stateless"), "{}", uncertified[0]);
+fn a_plugin_that_is_reused_or_required_to_must_have_a_certificate_that_counts() {
+    for fields in [REUSED, REQUIRED, &[REUSED, REQUIRED].concat()] {
+        assert_eq!(catalog(&distance_by("great_circle", fields)).warnings, []);
+        for (plugin, came) in
+            [("great_circle_2", "came none"), ("great_circle_3", "it is of another file")]
+        {
+            let text = distance_by(plugin, fields);
+            let found = refused(&[("a.yaml", &text)]);
+            assert_eq!(found.len(), 1, "{found:?}");
+            let next = format!("`skewless plugin certify plugins/{plugin}.wasm` makes one");
+            let expected = format!("expected a certificate of plugin `plugins/{plugin}.wasm`");
+            for part in [&*expected, came, &*next, "transform `distance`"] {
+                assert!(found[0].contains(part), "{part}: {}", found[0]);
+            }
+            // Who asked for it in so many words isn't told how to take it back.
+            let unless = found[0].contains("say `require_certificate: false`");
+            assert_eq!(unless, fields == REUSED, "{}", found[0]);
+        }
+    }
+}
+
+#[test]
+fn an_explicit_word_does_without_a_certificate() {
+    for fields in ["", NOT_REQUIRED, &[REUSED, NOT_REQUIRED].concat()] {
+        assert_eq!(catalog(&distance_by("great_circle_2", fields)).warnings, []);
+        let warnings = catalog(&distance_by("great_circle_3", fields)).warnings;
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let message = &warnings[0].message;
+        assert!(message.contains("doesn't count: it is of another file"), "{message}");
+    }
+}
+
+#[test]
+fn a_certificate_of_another_engine_counts_with_a_warning() {
+    assert_eq!(catalog(&distance_by("great_circle_4", "")).warnings, []);
+    let warnings = catalog(&distance_by("great_circle_4", REUSED)).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let message = &warnings[0].message;
+    assert!(message.contains("by engine 0.0.9, this is 0.1.0"), "{message}");
+}
+
+/// It says what a plugin must be, not what it computes.
+#[test]
+fn requiring_a_certificate_is_no_content() {
+    let fingerprint = |fields| catalog(&distance_by("great_circle", fields)).fingerprint;
+    assert_eq!(fingerprint(""), fingerprint(REQUIRED));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Plugins the tests' definitions name: signatures without any code.
 
 use skewless_batch::{Field, Signature, Type};
-use skewless_catalog::{Digest, PluginInfo, Plugins};
+use skewless_catalog::{Certified, Digest, PluginInfo, Plugins};
 
 /// Plugins as signatures alone.
 pub(crate) struct Shelf;
@@ -11,7 +11,10 @@ impl Plugins for Shelf {
         let plain = |name: &str, ty| Field::new(name, ty, false);
         let f64s = |names: &[&str]| names.iter().map(|n| plain(n, Type::Float64)).collect();
         let (inputs, outputs): (Vec<Field>, Vec<Field>) = match plugin {
-            "plugins/great_circle.wasm" | "plugins/great_circle_2.wasm" => {
+            "plugins/great_circle.wasm"
+            | "plugins/great_circle_2.wasm"
+            | "plugins/great_circle_3.wasm"
+            | "plugins/great_circle_4.wasm" => {
                 (f64s(&["lat1", "lon1", "lat2", "lon2"]), f64s(&["km", "bearing"]))
             }
             "plugins/ratio.wasm" | "plugins/old_ratio.wasm" => {
@@ -38,7 +41,16 @@ impl Plugins for Shelf {
         Ok(PluginInfo {
             digest: Digest::of(plugin.as_bytes()),
             signature,
-            stateless: plugin != "plugins/great_circle_2.wasm",
+            certified: match plugin {
+                "plugins/great_circle_2.wasm" => Certified::No,
+                "plugins/great_circle_3.wasm" => {
+                    Certified::Void("it is of another file".to_owned())
+                }
+                "plugins/great_circle_4.wasm" => {
+                    Certified::ByEngine { certified: "0.0.9".to_owned(), here: "0.1.0".to_owned() }
+                }
+                _ => Certified::Yes,
+            },
         })
     }
 

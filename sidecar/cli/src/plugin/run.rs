@@ -46,20 +46,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;
     let inputs = &plugin.signature().inputs;
     let (rows, columns) = match &args.rows {
-        Some(path) if path.extension().is_some_and(|e| e == "parquet") => {
-            from_parquet(path, inputs)?
-        }
-        Some(path) => {
-            let bytes = std::fs::read(path)
-                .with_context(|| format!("can't read {}", path.display()))
-                .or_next(|| "give a .parquet file or one with JSON rows")?;
-            // A file says itself what it is, whatever it is called.
-            if is_parquet(&bytes) {
-                from_parquet(path, inputs)?
-            } else {
-                from_json(&text(bytes)?, inputs)?
-            }
-        }
+        Some(path) => from_file(path, inputs)?,
         None => {
             let mut bytes = Vec::new();
             std::io::stdin().read_to_end(&mut bytes)?;
@@ -87,6 +74,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
         say!("{}", Json::Object(line))?;
     }
     Ok(())
+}
+
+/// Rows of a file, Parquet or JSON, as columns of these inputs.
+pub(super) fn from_file(path: &Path, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
+    if path.extension().is_some_and(|extension| extension == "parquet") {
+        return from_parquet(path, inputs);
+    }
+    let bytes = std::fs::read(path)
+        .with_context(|| format!("can't read {}", path.display()))
+        .or_next(|| "give a .parquet file or one with JSON rows")?;
+    // A file says itself what it is, whatever it is called.
+    if is_parquet(&bytes) { from_parquet(path, inputs) } else { from_json(&text(bytes)?, inputs) }
 }
 
 /// Refuses rows of which none has an input that can't be null: all outputs would be null without a word, and it's

@@ -17,13 +17,18 @@ fn a_closed_pipe_ends_a_command_quietly() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();
     std::fs::write(repo.join("rows.json"), "{\"a\":1,\"b\":2}").unwrap();
-    let commands: [&[&str]; 10] = [
+    std::fs::write(repo.join("golden.jsonl"), "{\"in\":{},\"out\":{}}\n").unwrap();
+    let commands: [&[&str]; 14] = [
         &["check", "--schema"],
         &["check"],
         &["diff", ".", "."],
         &["plugin", "inspect", "plugins/adds.wasm"],
         &["plugin", "inspect", "--json", "plugins/adds.wasm"],
         &["plugin", "run", "plugins/adds.wasm", "rows.json"],
+        &["plugin", "test", "plugins/adds.wasm", "--golden", "golden.jsonl", "--cases", "1"],
+        &["plugin", "certify", "plugins/adds.wasm", "--cases", "16"],
+        &["plugin", "diff", "plugins/adds.wasm", "plugins/adds.wasm", "--rows", "rows.json"],
+        &["plugin", "bench", "plugins/adds.wasm", "--time", "1"],
         &["load"],
         &["backfill", "risk", "--spine", "data/orders.parquet", "--out", "out.parquet"],
         &["completions", "bash"],

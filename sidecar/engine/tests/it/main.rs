@@ -3,6 +3,8 @@
 
 mod allocations;
 mod cached;
+mod certify;
+mod golden;
 mod harness;
 mod hostile;
 mod limits;

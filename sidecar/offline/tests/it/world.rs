@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use skewless_catalog::{Catalog, Digest, PluginInfo, Plugins, SourceFile, check};
+use skewless_catalog::{Catalog, Certified, Digest, PluginInfo, Plugins, SourceFile, check};
 use skewless_engine::{Engine, EngineConfig, Plugin, Program};
 use skewless_offline::{
     BackfillOptions, BackfillReport, BackfillRequest, CancelFlag, Features, OfflineError, Progress,
@@ -196,7 +196,7 @@ impl Plugins for Known<'_> {
         let found = self.0.iter().find(|(name, _)| *name == plugin);
         let (_, found) = found.ok_or("no such plugin")?;
         let (digest, signature) = (*found.digest(), found.signature().clone());
-        Ok(PluginInfo { digest, signature, stateless: false })
+        Ok(PluginInfo { digest, signature, certified: Certified::No })
     }
 }
 

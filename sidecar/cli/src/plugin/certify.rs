@@ -1,0 +1,91 @@
+//! `skewless plugin certify`: whether a plugin file keeps its contract, and a certificate that says so.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use skewless_engine::certificate::{self, CERTIFICATE_EXTENSION};
+use skewless_engine::certify::{CASES_MAX, CASES_MIN, Property};
+
+use super::findings;
+use crate::exit::{Failure, Next, Outcome};
+use crate::output::say;
+use crate::settings::{self, Settings};
+use crate::show;
+
+/// Examine a plugin, and write a certificate of what was found
+///
+/// Tries the file with rows made for it: everyday values, the ends of each type (NaNs, infinities, denormals, -0.0, the
+/// least and the greatest numbers), empty and long texts and lists, nulls, in batches of none, one and many rows. Each
+/// row is first computed alone in a new instance. Then the same rows come in other orders and batches, again and
+/// again, into new, reset and reused instances, and from several threads: every answer must be the same to the last bit,
+/// and no row may take more than the limits of the sidecar's configuration. It finds what depends on anything else than
+/// the row itself; it can't prove that nothing does.
+///
+/// The certificate is written beside the file, where definitions with `require_certificate` look for it; it names the
+/// file's digest, so a new build needs a new one. Ends with exit code 1 if a property is broken, and shows the fewest
+/// and plainest calls that break it; the certificate then says that it failed. The same seed makes the same rows.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example:\n  skewless plugin certify plugins/great_circle.wasm   # writes plugins/great_circle.certificate.json"
+)]
+pub(crate) struct Args {
+    /// The .wasm file
+    plugin: PathBuf,
+    /// What the rows are made from; another number makes others
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many batches of rows to try; fewer than the least don't show every size of batch
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(i64::from(CASES_MIN)..=i64::from(CASES_MAX)))]
+    cases: u32,
+    /// File to write; beside the plugin, named NAME.certificate.json, when not given
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let config = settings::read(&args.settings, [])?;
+    let (engine, _ticker) = super::engine(&config)?;
+    let plugin = super::load(&engine, &args.plugin)?;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => args.plugin.with_extension(CERTIFICATE_EXTENSION),
+    };
+    let found = findings::examine(&plugin, args.seed, args.cases, (0, &[]))?;
+    write(&out, &certificate::write(&plugin, args.seed, &found))?;
+    let signature = plugin.signature();
+    say!(
+        "{} {}, sha256:{}\n{}, {}, seed {}, engine {}\n",
+        signature.name,
+        signature.version,
+        plugin.digest(),
+        show::count(u64::from(found.cases), "case", "cases"),
+        show::count(found.rows, "row", "rows"),
+        args.seed,
+        certificate::ENGINE_VERSION
+    )?;
+    findings::print(&found, &Property::ALL)?;
+    let written = show::path(&out);
+    if found.passed() {
+        return say!("\npassed; the certificate is {written}");
+    }
+    let broken = findings::broken(&found);
+    let message = format!(
+        "expected {} to keep its contract, found broken: {broken}; {written} says so",
+        show::path(&args.plugin)
+    );
+    Err(Failure::new(message, findings::next(&found)))
+}
+
+/// Puts a certificate in place when it is whole, so that nobody reads half of one.
+fn write(out: &Path, text: &str) -> Outcome {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".part");
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, out))
+        .inspect_err(|_| _ = std::fs::remove_file(&partial))
+        .with_context(|| format!("can't write {}", out.display()))
+        .or_next(|| "give another --out FILE, in a folder that is there and may be written")
+}

@@ -1,0 +1,245 @@
+//! `plugin test`, `certify`, `diff` and `bench`, and definitions that want a certificate.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{
+    DEFINITIONS, SUM, command, done, listens_to_interrupts, refused, repo_that_adds, skewless,
+};
+
+/// A machine that is busy with other tests is no reason to call a row late.
+const PATIENT: [&str; 2] = ["--set", "engine.deadline_ticks=5000"];
+const ADDS: &str = "plugins/adds.wasm";
+
+fn says(text: &str, parts: &[&str]) {
+    // Mistakes in definitions are drawn with a bar before each line that a long message is broken into.
+    let flat = text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in parts {
+        assert!(flat.contains(part), "expected `{part}` in\n{text}");
+    }
+}
+
+/// Puts a program of `tests/programs` in the place of the plugin.
+fn put(repo: &Path, program: &str, plugin: &str) {
+    let wat = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
+    let wasm = wat::parse_file(wat.join(format!("{program}.wat"))).unwrap();
+    std::fs::write(repo.join(plugin), wasm).unwrap();
+}
+
+fn certify(repo: &Path, more: &[&str]) -> std::process::Output {
+    let words = ["plugin", "certify", ADDS, "--cases", "16"];
+    skewless(repo, &[&words[..], &PATIENT, more].concat())
+}
+
+fn test(repo: &Path, more: &[&str]) -> std::process::Output {
+    let words = ["plugin", "test", ADDS, "--cases", "16"];
+    skewless(repo, &[&words[..], &PATIENT, more].concat())
+}
+
+#[test]
+fn a_certificate_lets_a_plugin_be_reused_until_it_is_built_anew() {
+    let reused = DEFINITIONS.replace("inputs: {a", "instance: reused, inputs: {a");
+    let repo = repo_that_adds(&reused, SUM);
+    let repo = repo.path();
+    let backfill = ["backfill", "risk", "--spine", "data/orders.parquet", "--out", "out.parquet"];
+    let commands: [&[&str]; 3] =
+        [&["check"], &backfill, &["serve", "--tcp", "127.0.0.1:0", "--http", ""]];
+    let refuses = |came: &str| {
+        for words in commands {
+            let complaint = refused(&skewless(repo, words), 3);
+            says(
+                &complaint,
+                &["expected a certificate of plugin", came, "skewless plugin certify"],
+            );
+        }
+    };
+    refuses("came none");
+    let said = done(&certify(repo, &[]));
+    says(&said, &["16 cases", "seed 1", "no_imports pass", "batch_split pass", "threads pass"]);
+    says(&said, &["passed; the certificate is plugins/adds.certificate.json"]);
+    done(&skewless(repo, &["check"]));
+    done(&skewless(repo, &backfill));
+
+    let certificate = repo.join("plugins/adds.certificate.json");
+    let text = std::fs::read_to_string(&certificate).unwrap();
+    let older = text.replace(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"0.0.0\"");
+    assert_ne!(text, older);
+    std::fs::write(&certificate, older).unwrap();
+    let output = skewless(repo, &["check"]);
+    done(&output);
+    says(&String::from_utf8_lossy(&output.stderr), &["was certified by engine 0.0.0"]);
+
+    std::fs::write(&certificate, text).unwrap();
+    put(repo, "fails_negative_rows", ADDS);
+    refuses("the plugin was built anew since");
+    done(&certify(repo, &[]));
+    done(&skewless(repo, &["check"]));
+    let unless = reused.replace("instance: reused", "instance: reused, require_certificate: false");
+    std::fs::write(repo.join("features.yaml"), unless).unwrap();
+    std::fs::remove_file(&certificate).unwrap();
+    done(&skewless(repo, &["check"]));
+}
+
+#[test]
+fn a_broken_plugin_gets_no_pass_and_the_calls_that_break_it_are_shown() {
+    let required = DEFINITIONS.replace("inputs: {a", "require_certificate: true, inputs: {a");
+    let repo = repo_that_adds(&required, SUM);
+    let repo = repo.path();
+    for (program, what) in [
+        ("keeps_state_in_memory", "a row's answer depends on the calls before it"),
+        ("looks_at_the_first_row", "a row's answer depends on the rows it is in a batch with"),
+        ("leaks_the_row_before", "a row's answer depends on"),
+        ("reads_what_was_left", "a row's answer depends on the calls before it"),
+    ] {
+        put(repo, program, ADDS);
+        let output = certify(repo, &[]);
+        let complaint = refused(&output, 1);
+        says(
+            &complaint,
+            &["found broken: ", "adds.certificate.json says so", "next: make each answer"],
+        );
+        let said = String::from_utf8_lossy(&output.stdout);
+        says(&said, &["FAILED", "deterministic pass", what, "call 1 with", "expected {\"out\""]);
+        says(&refused(&skewless(repo, &["check"]), 3), &["came one that failed"]);
+    }
+    put(repo, "loops_on_negative", ADDS);
+    let words = ["plugin", "certify", ADDS, "--cases", "16", "--out", "judged.json"];
+    let output = skewless(repo, &[&words[..], &["--set", "engine.deadline_ticks=20"]].concat());
+    says(&refused(&output, 1), &["found broken: limits; judged.json says so", "next: do less"]);
+    says(
+        &String::from_utf8_lossy(&output.stdout),
+        &["row_order not finished", "ran past its deadline"],
+    );
+    let judged = std::fs::read_to_string(repo.join("judged.json")).unwrap();
+    let judged: serde_json::Value = serde_json::from_str(&judged).unwrap();
+    assert_eq!(judged["result"], "fail");
+
+    put(repo, "imports_a_clock", ADDS);
+    says(&refused(&certify(repo, &[]), 1), &["expected no imports, came"]);
+    put(repo, "adds", ADDS);
+    let output = certify(repo, &["--out", "nowhere/x.json"]);
+    says(&refused(&output, 1), &["can't write nowhere/x.json", "next: give another --out FILE"]);
+}
+
+#[test]
+fn golden_rows_run_through_the_file_and_differences_name_their_line() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let output = test(repo, &[]);
+    says(&done(&output), &["row_order pass", "null_columns pass"]);
+    says(
+        &String::from_utf8_lossy(&output.stderr),
+        &["no golden rows: there is no plugins/adds/golden.jsonl"],
+    );
+
+    std::fs::create_dir(repo.join("plugins/adds")).unwrap();
+    let golden = repo.join("plugins/adds/golden.jsonl");
+    std::fs::write(&golden, "# sums\n{\"in\": {\"a\": 1, \"b\": 2}, \"out\": {\"sum\": 3.0}}\n")
+        .unwrap();
+    for plugin in [ADDS, "plugins/adds", "plugins/adds/"] {
+        let words = ["plugin", "test", plugin, "--cases", "4"];
+        let said = done(&skewless(repo, &[&words[..], &PATIENT].concat()));
+        says(&said, &["golden_rows pass 1 row of plugins/adds/golden.jsonl", "batch_split pass"]);
+    }
+    std::fs::write(&golden, "\n{\"in\": {\"a\": 1, \"b\": 2}, \"out\": {\"sum\": 4.0}}\n").unwrap();
+    let output = test(repo, &[]);
+    says(
+        &refused(&output, 1),
+        &["1 golden row came out otherwise", "next: mend the plugin or the rows"],
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    says(&said, &["golden.jsonl:2: sum came as 3.0, expected 4.0", "{\"a\":1.0,\"b\":2.0}"]);
+
+    std::fs::write(&golden, "{\"in\": {\"c\": 1}, \"out\": {}}\n").unwrap();
+    let complaint = refused(&test(repo, &[]), 1);
+    says(&complaint, &["golden.jsonl:1: expected an input of the signature (a, b), came `c`"]);
+    let complaint = refused(&test(repo, &["--golden", "none.jsonl"]), 1);
+    says(&complaint, &["can't read none.jsonl", "next: give a file of golden rows"]);
+
+    std::fs::remove_file(&golden).unwrap();
+    put(repo, "leaks_the_row_before", ADDS);
+    let output = test(repo, &[]);
+    says(&refused(&output, 1), &["found broken: "]);
+    says(&String::from_utf8_lossy(&output.stdout), &["FAILED", "came {\"out\""]);
+    std::fs::remove_file(repo.join(ADDS)).unwrap();
+    std::fs::write(repo.join("plugins/adds/Cargo.toml"), "").unwrap();
+    let complaint = refused(&skewless(repo, &["plugin", "test", "plugins/adds"]), 1);
+    says(
+        &complaint,
+        &["expected the plugin at plugins/adds.wasm", "skewless plugin build plugins/adds"],
+    );
+}
+
+#[test]
+fn two_versions_are_compared_on_the_same_rows() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    put(repo, "adds", "old.wasm");
+    put(repo, "fails_negative_rows", "new.wasm");
+    let rows = "{\"a\":1,\"b\":2}\n{\"a\":3,\"b\":4}\n";
+    std::fs::write(repo.join("rows.json"), rows).unwrap();
+    let diff =
+        || skewless(repo, &["plugin", "diff", "old.wasm", "new.wasm", "--rows", "rows.json"]);
+    says(&done(&diff()), &["no difference in 2 rows", "sum 0", "3.0 5.0 7.0"]);
+
+    std::fs::write(repo.join("rows.json"), format!("{rows}{{\"a\":-1,\"b\":2}}\n")).unwrap();
+    let output = diff();
+    says(&refused(&output, 1), &["expected the same outputs, came others: 1 of 3 rows differ"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    says(
+        &said,
+        &["errors differ in 1 of 3 rows", "row 2 {\"a\":-1.0,\"b\":2.0}", "sum: 1.0 -> null"],
+    );
+    says(&said, &["error: no error -> `negative`", "0 -> 1"]);
+
+    std::fs::write(repo.join("rows.json"), rows).unwrap();
+    put(repo, "looks_at_the_first_row", "new.wasm");
+    let output = diff();
+    refused(&output, 1);
+    let said = String::from_utf8_lossy(&output.stdout);
+    says(&said, &["row 0", "sum: 3.0 -> 4.0", "1.0 (row 0)", "2.500e-1 (row 0)", "3.0 -> 4.0"]);
+
+    // Another name is another output.
+    let adds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
+    let adds = std::fs::read_to_string(adds).unwrap();
+    let renamed = adds.replace("\\\"sum\\\"", "\\\"total\\\"");
+    assert_ne!(adds, renamed);
+    std::fs::write(repo.join("new.wasm"), wat::parse_str(renamed).unwrap()).unwrap();
+    let output = diff();
+    says(&refused(&output, 1), &["expected the same outputs, came another set of outputs"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    says(&said, &["gone: output sum (float64)", "new: output total (float64)"]);
+    std::fs::write(repo.join("rows.json"), "").unwrap();
+    says(&refused(&diff(), 1), &["expected rows in rows.json, came none"]);
+}
+
+#[test]
+fn a_bench_has_a_figure_for_each_batch_and_policy() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let said = done(&skewless(repo.path(), &["plugin", "bench", ADDS, "--time", "1"]));
+    says(&said, &["nanoseconds a row", "rows a call reused reset fresh"]);
+    for rows in ["1", "10", "100", "1,024", "8,192", "65,536"] {
+        let line = said.lines().find(|line| line.split_whitespace().next() == Some(rows));
+        let figures = line.unwrap_or_else(|| panic!("{rows}\n{said}")).split_whitespace().count();
+        assert_eq!(figures, 4, "{said}");
+    }
+}
+
+/// Ctrl-C in a long examination writes no certificate, and can't be mistaken for a pass.
+#[test]
+fn an_interrupted_examination_leaves_nothing_behind() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    let mut child = command(repo, &["plugin", "certify", ADDS, "--cases", "100000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    while !listens_to_interrupts(&id) && child.try_wait().unwrap().is_none() {}
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let left = std::fs::read_dir(repo.join("plugins")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["adds.wasm"]);
+}

@@ -1,0 +1,638 @@
+//! Whether a plugin is what its contract says: within its limits, and a function of each row alone; looked for with
+//! rows made for it, so that what isn't found may still be there.
+//!
+//! One measure serves all: what a row is alone in a new instance. Then the same rows are given again, in other orders,
+//! cut otherwise, into instances that have answered before, from several threads, and every answer is compared with
+//! that measure by its canonical bytes. A plugin that counts its calls, looks at the first row of a batch, leaks a row
+//! through a buffer or reads what an earlier call left differs somewhere. What differs is made small ([`Fault`]).
+//!
+//! Rows are a function of the seed, and no clock is read, so the same plugin gives the same findings again; only
+//! whether a row is in time depends on the machine, and a late row is tried several times.
+//!
+//! Limits: [`CASES_MAX`] cases, at most 10,000 rows and 4 MiB each; [`THREADS_MAX`] threads. The caller can end it.
+
+mod random;
+mod script;
+mod shrink;
+mod values;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value as Json;
+use skewless_batch::Column;
+use skewless_catalog::InstancePolicy;
+
+use crate::error::CallError;
+use crate::golden;
+use crate::plugin::Plugin;
+use crate::worker::PluginOutput;
+use random::Random;
+use script::{Alone, Difference, Rows, Script, Subject, is_limit};
+
+pub use values::{Values, columns};
+
+/// Fewest cases that show every size of batch, and so the fewest that a certificate should rest on.
+pub const CASES_MIN: u32 = 16;
+/// Most cases of one examination. A small plugin takes about 10 ms for one.
+pub const CASES_MAX: u32 = 100_000;
+/// Most threads; each has one instance.
+pub const THREADS_MAX: usize = 64;
+
+const POLICIES: [InstancePolicy; 3] =
+    [InstancePolicy::Reused, InstancePolicy::Reset, InstancePolicy::Fresh];
+/// Rows of a case that are given alone to an instance that goes on, and that are tried twice in new ones.
+const SAMPLE_ROWS_MAX: usize = 48;
+/// Most pieces that a batch is cut into.
+const PIECES_MAX: usize = 24;
+/// Rows of a case that are tried with columns of nulls.
+const NULL_ROWS_MAX: usize = 100;
+/// Bytes of a value in a fault; what is longer is told by its length.
+const SHOWN_BYTES_MAX: usize = 1_024;
+/// Stack of an examining thread besides the guest's, in bytes.
+const STACK_BYTES: usize = 2 << 20;
+
+/// What is examined, and how thoroughly.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// What the rows are made from.
+    pub seed: u64,
+    /// How many batches of rows are made.
+    pub cases: u32,
+    /// Threads that call at once; at most [`THREADS_MAX`] are taken.
+    pub threads: usize,
+    /// Rows that are examined before those that are made, such as golden ones: how many, and a column per input.
+    pub given: (usize, &'a [Column]),
+    /// Ends it early when it is set.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Something the contract says of every plugin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Property {
+    /// It imports nothing.
+    Imports,
+    /// No row alone takes more than the engine's limits.
+    Limits,
+    /// What it answers is a batch of its signature.
+    Answers,
+    /// The same row gives the same answer in two new instances.
+    Deterministic,
+    /// The same batch gives the same answer when it is given again.
+    RepeatedCalls,
+    /// An instance that has answered others answers as a new one.
+    ReusedInstance,
+    /// Rows in another order give the same answers.
+    RowOrder,
+    /// A batch cut anywhere gives the same answers.
+    BatchSplit,
+    /// Several threads get the same answers.
+    Threads,
+    /// Columns of nothing but nulls change no other row, and a null where none may be gives nulls.
+    NullColumns,
+}
+
+/// What was found of one property.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Check {
+    /// The property.
+    pub property: Property,
+    /// How often it was looked for: rows for [`Property::Limits`] and [`Property::Answers`], else runs of calls.
+    pub runs: u64,
+    /// The first breach, made small.
+    pub fault: Option<Fault>,
+    /// Whether all cases were tried, or a breach came first that left no use in trying more.
+    pub finished: bool,
+}
+
+/// Calls that show a breach: made one after the other of one new worker under the policy, the last one answers a row
+/// otherwise than was expected.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fault {
+    /// What is wrong, in a sentence.
+    pub what: String,
+    /// How the instance is treated between the calls.
+    pub policy: InstancePolicy,
+    /// Whether it came once only: made again, the same calls gave what was expected.
+    pub once_only: bool,
+    /// Rows of each call, as golden rows have their `in`.
+    pub calls: Vec<Vec<Json>>,
+    /// Which row of the last call, from 0.
+    pub row: usize,
+    /// What it gives alone in a new instance, as golden rows have it: `{"out": ..}` or `{"error": ..}`.
+    pub expected: Json,
+    /// What it gave.
+    pub came: Json,
+}
+
+/// What an examination found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Findings {
+    /// One per property, in the order of [`Property::ALL`].
+    pub checks: Vec<Check>,
+    /// Cases that were tried, given rows included.
+    pub cases: u32,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows that trapped alone or were refused as a batch: answers like others, but dear ones, and hard to read.
+    pub rows_broke: u64,
+    /// The first of them, as a golden row's `in`, and what the engine said.
+    pub first_broke: Option<(Json, String)>,
+}
+
+/// Why there are no findings.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CertifyError {
+    /// It was told to stop.
+    #[error("stopped before all cases were tried")]
+    Stopped,
+    /// The host couldn't make a call.
+    #[error(transparent)]
+    Host(CallError),
+    /// The host couldn't start a thread.
+    #[error("expected to start a thread, came: {0}")]
+    Thread(String),
+    /// Rows were given that are none of the plugin's.
+    #[error("expected {expected} columns of given rows, as the plugin has inputs, came {came}")]
+    Given {
+        /// Inputs of the signature.
+        expected: usize,
+        /// Columns that came.
+        came: usize,
+    },
+}
+
+impl From<CallError> for CertifyError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Stopped => Self::Stopped,
+            error => Self::Host(error),
+        }
+    }
+}
+
+impl Property {
+    /// All of them, in the order in which a reader wants them.
+    pub const ALL: [Self; 10] = [
+        Self::Imports,
+        Self::Limits,
+        Self::Answers,
+        Self::Deterministic,
+        Self::RepeatedCalls,
+        Self::ReusedInstance,
+        Self::RowOrder,
+        Self::BatchSplit,
+        Self::Threads,
+        Self::NullColumns,
+    ];
+
+    /// Its name in a certificate.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Imports => "no_imports",
+            Self::Limits => "limits",
+            Self::Answers => "well_formed",
+            Self::Deterministic => "deterministic",
+            Self::RepeatedCalls => "repeated_calls",
+            Self::ReusedInstance => "reused_instance",
+            Self::RowOrder => "row_order",
+            Self::BatchSplit => "batch_split",
+            Self::Threads => "threads",
+            Self::NullColumns => "null_columns",
+        }
+    }
+
+    /// What is so when it doesn't hold, as far as the calls that show it don't say more.
+    fn breach(self) -> &'static str {
+        match self {
+            Self::Imports => "the plugin imports something",
+            Self::Limits => "a row alone takes more than a limit allows",
+            Self::Answers => "an answer isn't a batch of the signature",
+            Self::Deterministic => "the same row gives two answers in two new instances",
+            Self::RepeatedCalls => "the same batch, given again, has another answer",
+            Self::ReusedInstance => "a row's answer depends on the calls before it",
+            Self::RowOrder => {
+                "a row's answer depends on the rows around it: another order changes it"
+            }
+            Self::BatchSplit => "a row's answer depends on the rows it is in a batch with",
+            Self::Threads => "a row's answer is another one when several threads call",
+            Self::NullColumns => "a column of nulls changes what a row gives",
+        }
+    }
+}
+
+impl Findings {
+    /// Whether every property was looked for to the end, and no breach was found.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.finished && check.fault.is_none())
+    }
+
+    /// The breaches.
+    pub fn faults(&self) -> impl Iterator<Item = (Property, &Fault)> {
+        self.checks.iter().filter_map(|check| Some((check.property, check.fault.as_ref()?)))
+    }
+}
+
+/// Examines a plugin; `progress` is told how many of the cases have been tried. Ends early when there is no use in going
+/// on: a row that reaches a limit may take seconds, again and again.
+pub fn examine(
+    plugin: &Plugin,
+    request: &Request<'_>,
+    progress: &mut dyn FnMut(u32),
+) -> Result<Findings, CertifyError> {
+    let subject = Subject { plugin, stop: &request.stop };
+    let mut examination = Examination::new(subject, request.threads);
+    let fields = &plugin.signature().inputs;
+    let (len, given) = request.given;
+    if len > 0 {
+        if given.len() != fields.len() {
+            return Err(CertifyError::Given { expected: fields.len(), came: given.len() });
+        }
+        let mut columns = given.to_vec();
+        columns.iter_mut().for_each(Column::canonicalize_nans);
+        examination.case(&Rows { len, columns }, &mut Random::new(request.seed))?;
+    }
+    let rows_max = plugin.engine().config().rows_max;
+    for case in 0..request.cases.min(CASES_MAX) {
+        if examination.is_hopeless() {
+            break;
+        }
+        let mut random = Random::of_case(request.seed, case);
+        let (len, columns) = values::case(fields, case, rows_max, &mut random);
+        examination.case(&Rows { len, columns }, &mut random)?;
+        progress(case + 1);
+    }
+    Ok(examination.end())
+}
+
+struct Examination<'a> {
+    subject: Subject<'a>,
+    threads: usize,
+    findings: Findings,
+}
+
+impl<'a> Examination<'a> {
+    fn new(subject: Subject<'a>, threads: usize) -> Self {
+        let check = |property| Check { property, runs: 0, fault: None, finished: false };
+        let mut findings = Findings {
+            checks: Property::ALL.map(check).to_vec(),
+            cases: 0,
+            rows: 0,
+            rows_broke: 0,
+            first_broke: None,
+        };
+        // A plugin that imports something isn't loaded at all, so this one doesn't.
+        findings.checks[0].runs = 1;
+        findings.checks[0].finished = true;
+        Self { subject, threads: threads.clamp(1, THREADS_MAX), findings }
+    }
+
+    fn end(mut self) -> Findings {
+        let hopeless = self.is_hopeless();
+        for check in &mut self.findings.checks {
+            check.finished |= !hopeless || check.fault.is_some();
+        }
+        self.findings
+    }
+
+    /// Whether rows alone break the contract already: then each further one may cost a deadline, and nothing can be
+    /// compared with it.
+    fn is_hopeless(&self) -> bool {
+        self.findings
+            .faults()
+            .any(|(property, _)| matches!(property, Property::Limits | Property::Answers))
+    }
+
+    fn check(&mut self, property: Property) -> &mut Check {
+        self.findings
+            .checks
+            .iter_mut()
+            .find(|check| check.property == property)
+            .expect("there is a check of every property")
+    }
+
+    /// Everything about one batch of rows.
+    fn case(&mut self, rows: &Rows, random: &mut Random) -> Result<(), CertifyError> {
+        self.findings.cases += 1;
+        self.findings.rows += rows.len as u64;
+        let Some(alone) = self.alone(rows)? else { return Ok(()) };
+        self.twice_alone(rows, &alone, random)?;
+        for (property, script) in scripts(rows.len, random) {
+            self.script(property, &script, rows, &alone)?;
+        }
+        self.together(rows, &alone, random)?;
+        self.nulls(rows, random)
+    }
+
+    /// What each row is alone; `None` if one breaks the contract, which is noted.
+    fn alone(&mut self, rows: &Rows) -> Result<Option<PluginOutput>, CertifyError> {
+        let Alone { output, broke, first_broke, at_fault } = self.subject.alone(rows)?;
+        let tried = output.errors.len() + usize::from(at_fault.is_some());
+        for property in [Property::Limits, Property::Answers] {
+            self.check(property).runs += tried as u64;
+        }
+        if let Some((row, error)) = at_fault {
+            let property = if is_limit(&error) { Property::Limits } else { Property::Answers };
+            let expected = Json::from("an answer, or an error of the row");
+            let came = serde_json::json!({ "error": error.to_string() });
+            let fault = self.fault_of_row(property, rows, row, expected, came);
+            self.check(property).fault.get_or_insert(fault);
+            return Ok(None);
+        }
+        self.findings.rows_broke += broke;
+        if let Some(error) = first_broke
+            && self.findings.first_broke.is_none()
+        {
+            let message = error.to_string();
+            let row = output
+                .errors
+                .iter()
+                .position(|e| e.as_deref() == Some(crate::error::bounded(&message)));
+            let row = row.map_or(Json::Null, |row| self.input(rows, row));
+            self.findings.first_broke = Some((row, message));
+        }
+        self.null_rule(rows, &output);
+        Ok(Some(output))
+    }
+
+    /// A null in an input that can't be null makes all outputs null, and fails nothing.
+    fn null_rule(&mut self, rows: &Rows, alone: &PluginOutput) {
+        let fields = &self.subject.plugin.signature().inputs;
+        let strict: Vec<&Column> = fields
+            .iter()
+            .zip(&rows.columns)
+            .filter(|(field, column)| !field.nullable && column.null_count() > 0)
+            .map(|(_, column)| column)
+            .collect();
+        if strict.is_empty() {
+            return;
+        }
+        let breach = |row: &usize| {
+            let null = strict.iter().any(|column| column.is_null(*row));
+            let answered = alone.columns.iter().any(|column| !column.is_null(*row));
+            null && (answered || alone.errors[*row].is_some())
+        };
+        let found = (0..rows.len).find(breach);
+        self.check(Property::NullColumns).runs += 1;
+        if let Some(row) = found {
+            let expected = Json::from("nulls, as an input is null that can't be");
+            let came = answer(self.subject.plugin, alone, row);
+            let fault = self.fault_of_row(Property::NullColumns, rows, row, expected, came);
+            self.check(Property::NullColumns).fault.get_or_insert(fault);
+        }
+    }
+
+    /// Some rows alone in new instances once more.
+    fn twice_alone(
+        &mut self,
+        rows: &Rows,
+        alone: &PluginOutput,
+        random: &mut Random,
+    ) -> Result<(), CertifyError> {
+        if self.check(Property::Deterministic).fault.is_some() {
+            return Ok(());
+        }
+        let sample = sample(rows.len, random);
+        let again = self.subject.alone(&rows.only(&sample))?;
+        self.check(Property::Deterministic).runs += 1;
+        let mut same = script::Same::default();
+        let tried = again.output.errors.len();
+        let at = (0..tried).find(|at| !same.rows(alone, sample[*at] as usize, &again.output, *at));
+        if let Some(at) = at {
+            let row = sample[at] as usize;
+            let expected = answer(self.subject.plugin, alone, row);
+            let came = answer(self.subject.plugin, &again.output, at);
+            let fault = self.fault_of_row(Property::Deterministic, rows, row, expected, came);
+            self.check(Property::Deterministic).fault = Some(fault);
+        }
+        Ok(())
+    }
+
+    /// One script, unless its property has been found broken.
+    fn script(
+        &mut self,
+        property: Property,
+        script: &Script,
+        rows: &Rows,
+        alone: &PluginOutput,
+    ) -> Result<(), CertifyError> {
+        if self.check(property).fault.is_some() {
+            return Ok(());
+        }
+        self.check(property).runs += 1;
+        if let Some(difference) = self.subject.run(script, rows, alone)? {
+            self.differs(property, script, rows, alone, &difference)?;
+        }
+        Ok(())
+    }
+
+    /// The rows from several threads at once, each in an order and in pieces of its own.
+    fn together(
+        &mut self,
+        rows: &Rows,
+        alone: &PluginOutput,
+        random: &mut Random,
+    ) -> Result<(), CertifyError> {
+        if self.check(Property::Threads).fault.is_some() {
+            return Ok(());
+        }
+        self.check(Property::Threads).runs += 1;
+        let scripts: Vec<Script> = (0..self.threads)
+            .map(|thread| {
+                let mut order = all(rows.len);
+                random.shuffle(&mut order);
+                let policy = POLICIES[thread % POLICIES.len()];
+                Script { policy, calls: pieces(&order, random) }
+            })
+            .collect();
+        let subject = self.subject;
+        // A thread's stack holds the guest's.
+        let stack_bytes = STACK_BYTES + subject.plugin.engine().config().stack_bytes_max;
+        let found: Vec<Result<Option<Difference>, CertifyError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = scripts
+                .iter()
+                .map(|script| {
+                    let thread = std::thread::Builder::new().stack_size(stack_bytes);
+                    thread.spawn_scoped(scope, move || subject.run(script, rows, alone))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| match thread {
+                    Ok(thread) => {
+                        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    }
+                    Err(error) => Err(CertifyError::Thread(error.to_string())),
+                })
+                .collect()
+        });
+        for (script, found) in scripts.iter().zip(found) {
+            if let Some(difference) = found? {
+                return self.differs(Property::Threads, script, rows, alone, &difference);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows beside themselves with one column of nulls, and with nothing but nulls.
+    fn nulls(&mut self, rows: &Rows, random: &mut Random) -> Result<(), CertifyError> {
+        let inputs = rows.columns.len();
+        if rows.len == 0 || inputs == 0 || self.is_hopeless() {
+            return Ok(());
+        }
+        let some = rows.only(&all(rows.len.min(NULL_ROWS_MAX)));
+        let one = random.below(inputs);
+        for nulled in [one..one + 1, 0..inputs] {
+            let mut both = Rows { len: some.len * 2, columns: some.columns.clone() };
+            for (index, column) in both.columns.iter_mut().enumerate() {
+                if nulled.contains(&index) {
+                    column.push_nulls(some.len);
+                } else {
+                    column.append(&some.columns[index].view(), 0..some.len);
+                }
+            }
+            let Some(alone) = self.alone(&both)? else { return Ok(()) };
+            let mut mixed = all(both.len);
+            let (whole, null) = (mixed[..some.len].to_vec(), mixed[some.len..].to_vec());
+            random.shuffle(&mut mixed);
+            for policy in POLICIES {
+                let calls = vec![whole.clone(), null.clone(), mixed.clone()];
+                let script = Script { policy, calls };
+                self.script(Property::NullColumns, &script, &both, &alone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a difference, made small.
+    fn differs(
+        &mut self,
+        property: Property,
+        script: &Script,
+        rows: &Rows,
+        alone: &PluginOutput,
+        difference: &Difference,
+    ) -> Result<(), CertifyError> {
+        let plugin = self.subject.plugin;
+        let fault = match shrink::shrink(self.subject, script, rows, alone)? {
+            Some(shown) => {
+                let (call, at) = (shown.difference.call, shown.difference.at);
+                let of = |row: &u32| self.input(&shown.rows, *row as usize);
+                let calls = shown.script.calls.iter().take(call + 1);
+                Fault {
+                    what: shape(&shown.script.calls).to_owned(),
+                    policy: shown.script.policy,
+                    once_only: false,
+                    calls: calls.map(|call| call.iter().map(of).collect()).collect(),
+                    row: at,
+                    expected: answer(plugin, &shown.alone, shown.script.calls[call][at] as usize),
+                    came: answer(plugin, &shown.difference.came, at),
+                }
+            }
+            None => {
+                let row = script.calls[difference.call][difference.at] as usize;
+                let expected = answer(plugin, alone, row);
+                let came = answer(plugin, &difference.came, difference.at);
+                let fault = self.fault_of_row(property, rows, row, expected, came);
+                Fault { policy: script.policy, once_only: true, ..fault }
+            }
+        };
+        self.check(property).fault = Some(fault);
+        Ok(())
+    }
+
+    /// A fault that one row alone in a new instance shows.
+    fn fault_of_row(
+        &self,
+        property: Property,
+        rows: &Rows,
+        row: usize,
+        expected: Json,
+        came: Json,
+    ) -> Fault {
+        Fault {
+            what: property.breach().to_owned(),
+            policy: InstancePolicy::Fresh,
+            once_only: false,
+            calls: vec![vec![self.input(rows, row)]],
+            row: 0,
+            expected,
+            came,
+        }
+    }
+
+    fn input(&self, rows: &Rows, row: usize) -> Json {
+        let fields = &self.subject.plugin.signature().inputs;
+        golden::row(fields, &rows.columns, row, SHOWN_BYTES_MAX)
+    }
+}
+
+/// What calls say that were made as few and as small as can be: it tells more than the property they were found for.
+fn shape(calls: &[Vec<u32>]) -> &'static str {
+    match calls {
+        [_, .., last] if last.len() == 1 => "a row's answer depends on the calls before it",
+        [_, _, ..] => {
+            "a row's answer depends on the calls before it and on the rows it is in a batch with"
+        }
+        [only] if only.len() > 1 => "a row's answer depends on the rows it is in a batch with",
+        _ => "the same row gives two answers",
+    }
+}
+
+/// A row's answer as a golden row has it.
+fn answer(plugin: &Plugin, output: &PluginOutput, row: usize) -> Json {
+    match &output.errors[row] {
+        Some(error) => serde_json::json!({ "error": error }),
+        None => {
+            let fields = &plugin.signature().outputs;
+            serde_json::json!({ "out": golden::row(fields, &output.columns, row, SHOWN_BYTES_MAX) })
+        }
+    }
+}
+
+/// What is tried with a batch of `len` rows, and which property a difference breaks.
+fn scripts(len: usize, random: &mut Random) -> Vec<(Property, Script)> {
+    let whole = all(len);
+    let mut scripts = Vec::new();
+    let mut add = |property, policy, calls| scripts.push((property, Script { policy, calls }));
+    for policy in POLICIES {
+        add(Property::RepeatedCalls, policy, vec![whole.clone(); 3]);
+        let mut shuffled = whole.clone();
+        random.shuffle(&mut shuffled);
+        let reversed = whole.iter().rev().copied().collect();
+        add(Property::RowOrder, policy, vec![reversed, shuffled]);
+        add(Property::BatchSplit, policy, pieces(&whole, random));
+    }
+    for policy in [InstancePolicy::Reused, InstancePolicy::Reset] {
+        let alone = |random: &mut Random| sample(len, random).into_iter().map(|row| vec![row]);
+        let mut calls: Vec<Vec<u32>> = alone(random).collect();
+        calls.push(whole.clone());
+        calls.extend(alone(random));
+        add(Property::ReusedInstance, policy, calls);
+    }
+    scripts
+}
+
+/// All rows in their order. A case has at most 10,000, and golden rows aren't more.
+fn all(len: usize) -> Vec<u32> {
+    (0..len as u32).collect()
+}
+
+/// Some rows, in any order.
+fn sample(len: usize, random: &mut Random) -> Vec<u32> {
+    let mut rows = all(len);
+    random.shuffle(&mut rows);
+    rows.truncate(SAMPLE_ROWS_MAX);
+    rows
+}
+
+/// The rows cut anywhere, now and then with nothing between two cuts.
+fn pieces(rows: &[u32], random: &mut Random) -> Vec<Vec<u32>> {
+    let cuts = random.below(PIECES_MAX);
+    let mut cuts: Vec<usize> = (0..cuts).map(|_| random.below(rows.len() + 1)).collect();
+    cuts.extend([0, rows.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].to_vec()).collect()
+}
