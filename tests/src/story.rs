@@ -99,7 +99,7 @@ const RULES: [&str; 5] = [
     "boundary: exclusive, ttl: 10m, lag: 90s",
     "boundary: inclusive",
 ];
-const POLICIES: [&str; 3] = ["reset", "reused", "fresh"];
+const POLICIES: [&str; 3] = ["reset", "reused, require_certificate: false", "fresh"];
 
 /// How many entities of each kind have rows; questions are asked about more.
 const ENTITIES_WITH_ROWS: u64 = 24;

@@ -119,7 +119,7 @@ async fn what_is_no_single_message_is_refused_and_costs_no_place() {
     until("it is in work", || harness.metric("skewless_requests_in_flight ") == 1).await;
     given_up.cancel();
     until("its place is free", || harness.metric("skewless_requests_in_flight ") == 0).await;
+    // Answered before a message comes.
     let unknown = client.begin("FeatureService/Nonsense", None).await;
-    let unknown = unknown.finish(&question()).await;
-    unknown.refused(Code::Unimplemented, &["expected a method of the service"]);
+    unknown.ended().await.refused(Code::Unimplemented, &["expected a method of the service"]);
 }
