@@ -28,7 +28,11 @@ pub struct Worker {
     engine: Engine,
     /// Ends its calls when it is set, see [`Worker::stoppable`].
     stop: Option<Arc<AtomicBool>>,
-    warm: Vec<Warm>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a call takes one out and puts it back: moves of hundreds of bytes"
+    )]
+    warm: Vec<Box<Warm>>,
     /// Counts uses, to find the least recent one.
     uses: u64,
     pub(crate) steps: Vec<StepReport>,
@@ -99,7 +103,7 @@ impl Worker {
 
     /// Restores the instances that the last calls left used, so that the next calls needn't.
     pub fn tidy(&mut self) {
-        self.warm.retain_mut(Warm::clean);
+        self.warm.retain_mut(|warm| warm.clean());
     }
 
     /// Makes an instance ready for this plugin and policy, if the policy can keep one. Costs what a fresh
@@ -219,12 +223,12 @@ impl Worker {
         plugin: &Plugin,
         policy: InstancePolicy,
         ticks: u64,
-    ) -> Result<(Warm, bool), CallError> {
+    ) -> Result<(Box<Warm>, bool), CallError> {
         if !plugin.engine().is(&self.engine) {
             return Err(CallError::OtherEngine);
         }
         let mine = |warm: &Warm| warm.plugin.id() == plugin.id() && warm.policy == policy;
-        if let Some(found) = self.warm.iter().position(mine) {
+        if let Some(found) = self.warm.iter().position(|warm| mine(warm)) {
             let mut warm = self.warm.swap_remove(found);
             if warm.clean() {
                 return Ok((warm, false));
@@ -236,11 +240,11 @@ impl Worker {
             plugin.set_image(|| instance.image(self.engine.config().reset_bytes_max));
         }
         let plugin = plugin.clone();
-        Ok((Warm { plugin, policy, used: 0, dirty: false, instance }, true))
+        Ok((Box::new(Warm { plugin, policy, used: 0, dirty: false, instance }), true))
     }
 
     /// Keeps the instance if its policy lets it live.
-    fn give_back(&mut self, mut warm: Warm) {
+    fn give_back(&mut self, mut warm: Box<Warm>) {
         warm.dirty = match warm.plugin.treatment(warm.policy) {
             Treatment::Drop => return,
             Treatment::Keep => false,

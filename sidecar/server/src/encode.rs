@@ -9,6 +9,8 @@
 //! embedding columns are one copy each.
 
 use bytes::{Buf, Bytes};
+use std::ops::Range;
+
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use skewless_batch::{Column, ColumnView, Type};
@@ -33,6 +35,8 @@ pub(crate) struct Layout {
     /// The features that are a [`Single`], as they are in an answer, with zeros for their values. Asking for one
     /// entity is the commonest question, and then this is one copy for many features and a store for each.
     row: Vec<u8>,
+    /// Neighbouring features, those of a run either all a [`Single`] or none.
+    runs: Vec<Run>,
     /// Numbers per row of the float32 block, or the feature that is no number.
     width: Result<usize, String>,
 }
@@ -49,9 +53,18 @@ struct Head {
     single: Option<Single>,
 }
 
+/// Some of [`Layout::heads`].
+#[derive(Debug)]
+struct Run {
+    heads: Range<usize>,
+    /// Of each of them; empty if they have none.
+    singles: Vec<Single>,
+}
+
 /// A feature of one row whose encoded length is always the same: where it is in [`Layout::row`]. Its value is last.
 #[derive(Clone, Copy, Debug)]
 struct Single {
+    slot: usize,
     start: usize,
     end: usize,
     /// Bytes of the value.
@@ -60,7 +73,7 @@ struct Single {
 
 impl Single {
     /// `head` is the encoded name and type.
-    fn new(ty: Type, head: &[u8], row: &mut Vec<u8>) -> Option<Self> {
+    fn new(slot: usize, ty: Type, head: &[u8], row: &mut Vec<u8>) -> Option<Self> {
         let (field, width) = match ty {
             Type::Bool => (5, 1),
             Type::Float32 => (8, 4),
@@ -76,7 +89,7 @@ impl Single {
         row.extend_from_slice(head);
         put_length(field, width, row);
         row.resize(row.len() + width, 0);
-        Some(Self { start, end: row.len(), width })
+        Some(Self { slot, start, end: row.len(), width })
     }
 
     fn len(&self) -> usize {
@@ -102,6 +115,33 @@ impl Framed {
     }
 }
 
+impl Run {
+    fn of(heads: &[Head]) -> Vec<Self> {
+        let mut start = 0;
+        let alike = heads.chunk_by(|one, next| one.single.is_some() == next.single.is_some());
+        let run = |heads: &[Head]| {
+            let run = start..start + heads.len();
+            start = run.end;
+            Self { heads: run, singles: heads.iter().filter_map(|head| head.single).collect() }
+        };
+        alike.map(run).collect()
+    }
+
+    /// Whether each of its features is written by its [`Single`], as nearly always when one entity is asked for.
+    fn is_whole(&self, frame: &Frame) -> bool {
+        let present = |single: &Single| frame.slots[single.slot].status.all(Status::Present);
+        frame.rows == 1 && !self.singles.is_empty() && self.singles.iter().all(present)
+    }
+
+    /// Bytes of its features if it is whole.
+    fn len(&self) -> usize {
+        match (self.singles.first(), self.singles.last()) {
+            (Some(first), Some(last)) => last.end - first.start,
+            _ => 0,
+        }
+    }
+}
+
 /// What the caller asked to be in the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -113,7 +153,9 @@ pub(crate) struct Wanted {
 /// Lengths measured in the first pass; reused.
 #[derive(Default, Debug)]
 pub(crate) struct Sizes {
-    /// None: the feature is written by its [`Single`].
+    /// Per run whether each of its features is written by its [`Single`].
+    whole: Vec<bool>,
+    /// Per feature of the other runs; None: it is written by its [`Single`].
     columns: Vec<Option<ColumnSize>>,
 }
 
@@ -144,7 +186,7 @@ impl Layout {
                 ..pb::Column::default()
             };
             let bytes = head.encode_to_vec();
-            let single = Single::new(output.ty, &bytes, &mut row);
+            let single = Single::new(output.slot, output.ty, &bytes, &mut row);
             heads.push(Head { slot: output.slot, ty: output.ty, bytes, offset, single });
             match numbers(output.ty) {
                 Some(numbers) => offset += numbers,
@@ -154,7 +196,8 @@ impl Layout {
                 None => {}
             }
         }
-        Self { heads, row, width: width.map(|()| offset) }
+        let runs = Run::of(&heads);
+        Self { heads, row, runs, width: width.map(|()| offset) }
     }
 
     /// Numbers per row of the float32 block; an error names the feature that is no number.
@@ -188,16 +231,8 @@ pub(crate) fn encode(
     let head = pb::GetFeaturesResponse { rows: frame.rows as u32, ..Default::default() };
     let tail = tail(plan, frame, rest);
     let mut len = head.encoded_len() + tail.encoded_len();
-    sizes.columns.clear();
     if wanted.columns {
-        for head in &layout.heads {
-            let size = measure(head, frame);
-            len += match (&size, &head.single) {
-                (None, Some(single)) => single.len(),
-                (size, _) => size.map_or(0, |size| 1 + delimited(size.feature)),
-            };
-            sizes.columns.push(size);
-        }
+        len += measure_features(layout, frame, sizes);
     }
     let block = wanted.float32_rows.then(|| block_len(width, frame.rows));
     len += block.map_or(0, |block| 1 + delimited(block));
@@ -214,7 +249,7 @@ pub(crate) fn encode(
     out.extend_from_slice(&(len as u32).to_be_bytes());
     head.encode_raw_into(&mut out);
     if wanted.columns {
-        put_features(layout, &sizes.columns, frame, &mut out);
+        put_features(layout, sizes, frame, &mut out);
     }
     if let Some(block) = block {
         put_block(layout, width, block, frame, &mut out);
@@ -274,32 +309,63 @@ fn measure(head: &Head, frame: &Frame) -> Option<ColumnSize> {
     Some(ColumnSize { column, feature: 1 + delimited(column) + statuses, present })
 }
 
-fn put_features(layout: &Layout, sizes: &[Option<ColumnSize>], frame: &Frame, out: &mut Vec<u8>) {
-    let mut heads = layout.heads.as_slice();
-    for sizes in sizes.chunk_by(|one, next| one.is_none() == next.is_none()) {
-        let (these, rest) = heads.split_at(sizes.len());
-        heads = rest;
-        if sizes[0].is_none() {
-            put_singles(&layout.row, these, frame, out);
+/// Measures every feature; gives their length in the answer.
+fn measure_features(layout: &Layout, frame: &Frame, sizes: &mut Sizes) -> usize {
+    sizes.whole.clear();
+    sizes.columns.clear();
+    let mut len = 0;
+    for run in &layout.runs {
+        let whole = run.is_whole(frame);
+        sizes.whole.push(whole);
+        if whole {
+            len += run.len();
+            continue;
         }
-        for (head, size) in these.iter().zip(sizes) {
-            size.iter().for_each(|size| put_feature(head, *size, frame, out));
+        for head in &layout.heads[run.heads.clone()] {
+            let size = measure(head, frame);
+            len += match (&size, &head.single) {
+                (None, Some(single)) => single.len(),
+                (size, _) => size.map_or(0, |size| 1 + delimited(size.feature)),
+            };
+            sizes.columns.push(size);
+        }
+    }
+    len
+}
+
+fn put_features(layout: &Layout, sizes: &Sizes, frame: &Frame, out: &mut Vec<u8>) {
+    let mut columns = sizes.columns.as_slice();
+    for (run, whole) in layout.runs.iter().zip(&sizes.whole) {
+        if *whole {
+            put_singles(&layout.row, &run.singles, frame, out);
+            continue;
+        }
+        let (these, rest) = columns.split_at(run.heads.len());
+        columns = rest;
+        let mut at = 0;
+        for alike in these.chunk_by(|one, next| one.is_none() == next.is_none()) {
+            let part = at..at + alike.len();
+            at = part.end;
+            if alike[0].is_none() {
+                put_singles(&layout.row, &run.singles[part], frame, out);
+                continue;
+            }
+            for (head, size) in layout.heads[run.heads.clone()][part].iter().zip(alike) {
+                size.iter().for_each(|size| put_feature(head, *size, frame, out));
+            }
         }
     }
 }
 
-/// Writes neighbouring features, each of which is a [`Single`].
-fn put_singles(row: &[u8], heads: &[Head], frame: &Frame, out: &mut Vec<u8>) {
-    let single = |head: Option<&Head>| head.and_then(|head| head.single);
-    let (Some(first), Some(last)) = (single(heads.first()), single(heads.last())) else { return };
+/// Writes neighbouring features of one row.
+fn put_singles(row: &[u8], singles: &[Single], frame: &Frame, out: &mut Vec<u8>) {
+    let (Some(first), Some(last)) = (singles.first(), singles.last()) else { return };
     let start = out.len();
     out.extend_from_slice(&row[first.start..last.end]);
     let out = &mut out[start..];
-    for head in heads {
-        if let Some(single) = &head.single {
-            let end = single.end - first.start;
-            put_single(&frame.slots[head.slot].column, &mut out[end - single.width..end]);
-        }
+    for single in singles {
+        let end = single.end - first.start;
+        put_single(&frame.slots[single.slot].column, &mut out[end - single.width..end]);
     }
 }
 

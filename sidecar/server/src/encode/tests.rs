@@ -118,8 +118,10 @@ fn one_row_is_the_same_bytes_by_either_way() {
     let known = Layout::new(&plan);
     let mut measured = Layout::new(&plan);
     measured.heads.iter_mut().for_each(|head| head.single = None);
+    measured.runs = Run::of(&measured.heads);
     let is_single: Vec<bool> = known.heads.iter().map(|head| head.single.is_some()).collect();
     assert_eq!(is_single.iter().filter(|is| **is).count(), 8, "{is_single:?}");
+    let mut whole = 0;
     for mask in 0..64_usize {
         let mut frame = frame(&plan, 1, 0);
         for (at, slot) in frame.slots.iter_mut().enumerate() {
@@ -133,10 +135,13 @@ fn one_row_is_the_same_bytes_by_either_way() {
         }
         let [known, measured] = [&known, &measured].map(|layout| {
             let mut sizes = Sizes::default();
+            measure_features(layout, &frame, &mut sizes);
+            whole += sizes.whole.iter().filter(|whole| **whole).count();
             encode(layout, &plan, &frame, ALL, &rest(), &mut sizes, 1 << 20).unwrap()
         });
         assert_eq!(known, measured, "nulls: {mask:b}");
     }
+    assert!(whole > 0, "some runs are written at once");
 }
 
 #[test]
