@@ -15,7 +15,7 @@ use crate::definition::{Definitions, Spanned, read};
 use crate::diagnostic::{Diagnostic, Findings, Severity, Span};
 use crate::limit::{FILE_BYTES_MAX, FILES_MAX, REPO_BYTES_MAX};
 use crate::reference::{Binding, Parts, Reference};
-use crate::scope::{Resolved, Scope};
+use crate::scope::{Resolved, Scope, Unresolved};
 use crate::yaml;
 
 /// Checks the definitions of one feature repo.
@@ -82,12 +82,26 @@ impl Checker<'_> {
 
     /// What a reference means; reports it if it means nothing.
     fn resolve(&mut self, reference: &Spanned<String>) -> Option<Resolved> {
+        self.resolve_or(reference, |_| None)
+    }
+
+    /// As [`Checker::resolve`]; `hint` may add to what is said of a text that means nothing, and resembles nothing.
+    fn resolve_or(
+        &mut self,
+        reference: &Spanned<String>,
+        hint: impl FnOnce(&Unresolved) -> Option<String>,
+    ) -> Option<Resolved> {
         if self.findings.is_full() {
             return None;
         }
         match self.scope.resolve(&reference.value) {
             Ok(resolved) => resolved,
-            Err(wrong) => {
+            Err(mut wrong) => {
+                if wrong.meant.is_none()
+                    && let Some(hint) = hint(&wrong)
+                {
+                    wrong.message = format!("{}; {hint}", wrong.message);
+                }
                 let at = reference.span.part(&reference.value, wrong.from, wrong.name.len());
                 let plugin =
                     if wrong.kind == "output" { self.plugin_of(&reference.value) } else { None };

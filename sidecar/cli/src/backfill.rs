@@ -1,6 +1,6 @@
 //! `skewless backfill`: training data that equals what serving would have answered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use crate::{data, interrupt, show};
 /// spine row, in the same order. The output appears when it is whole and says in its footer what it was made of.
 ///
 /// A value whose transform fails is null, as it is served; how many did, and of what, is told at the end. If a transform
-/// failed for every row, the output is written and the exit code is 1. A row without a time finds no stored feature,
-/// and is counted.
+/// failed for every row, the output is written and the exit code is 1. A row without a time finds no stored feature, and
+/// one without a key none of that key; both are counted. Messages count rows from 0.
 ///
 /// Plugins run under the limits of the sidecar (engine.memory_bytes_max and so on), so a row that reaches one fails
 /// here as it does served: give the sidecar's configuration as `serve` gets it, with --config, SKEWLESS_CONFIG or
@@ -70,6 +70,12 @@ Example (in the folder that `skewless init` made):
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let cancel = interrupt::flag()?;
+    if let Some(ending) = other_format(&args.out) {
+        let out = args.out.display();
+        complain!(
+            "warning: {out} will hold Parquet, not {ending}: a name that ends in .parquet says so"
+        );
+    }
     let misplaced = |failure| repo::misplaced(failure, "backfill", [args.service.as_str()]);
     let (repo, config) =
         Repo::open_with(&args.settings, args.repo.as_deref(), []).map_err(misplaced)?;
@@ -102,6 +108,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
     print(&report, started.elapsed())?;
     say!("written to {}", args.out.display())?;
     worth_having(&report)
+}
+
+/// How a file's name ends that promises another format than Parquet.
+fn other_format(out: &Path) -> Option<&str> {
+    const OTHERS: [&str; 12] = [
+        "csv", "tsv", "txt", "json", "jsonl", "ndjson", "arrow", "feather", "avro", "orc", "xlsx",
+        "gz",
+    ];
+    let ending = out.extension()?.to_str()?;
+    OTHERS.iter().any(|other| other.eq_ignore_ascii_case(ending)).then_some(ending)
 }
 
 /// Refuses to call it done when a transform gave no value at all.
@@ -215,7 +231,7 @@ fn print_failures(report: &BackfillReport) -> Outcome {
     for transform in report.transforms.iter().filter(|transform| transform.failed > 0) {
         let failed = show::thousands(transform.failed);
         let rows = show::count(report.rows, "row", "rows");
-        say!("  transform {} failed for {failed} of {rows}:", transform.transform)?;
+        say!("  transform {} failed for {failed} of {rows}, counted from 0:", transform.transform)?;
         let mut kept = 0;
         let of_it = |failure: &&skewless_offline::TransformFailure| {
             failure.transform == transform.transform
@@ -252,6 +268,13 @@ fn warn(report: &BackfillReport) {
         let rows = show::count(report.rows_without_time, "row has", "rows have");
         let column = &report.provenance.event_timestamp;
         complain!("warning: {rows} no time in `{column}`: no stored feature is found there");
+    }
+    for null in report.null_keys.iter().filter(|null| null.rows > 0) {
+        let rows = show::count(null.rows, "row has", "rows have");
+        let key = &null.key;
+        complain!(
+            "warning: {rows} no key in `{key}`: no stored feature of that key is found there"
+        );
     }
 }
 

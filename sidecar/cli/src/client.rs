@@ -5,10 +5,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use skewless_proto::v1;
+use skewless_proto::v1::admin_service_client::AdminServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::bench::code_name;
 use crate::exit::{Failure, Next, Outcome};
+use crate::show;
 
 /// Bytes of one answer this command takes: what a sidecar sends at most by default.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -119,6 +122,28 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
     };
     let (message, code) = (status.message(), code_name(status.code()));
     Failure::new(format!("the sidecar at {address} refused: {message} ({code})"), next)
+}
+
+/// As [`refused`], of a call that names a feature service: if there is none of that name, with those that there are.
+pub(crate) async fn refused_service(
+    address: &str,
+    status: &tonic::Status,
+    channel: Channel,
+) -> Failure {
+    let failure = refused(address, status);
+    if status.code() != tonic::Code::NotFound {
+        return failure;
+    }
+    // A hint only: if it can't be had, the refusal stands for itself.
+    let listed = AdminServiceClient::new(channel).list(v1::ListRequest {}).await;
+    match (failure, listed) {
+        (Failure::Failed { error, .. }, Ok(listed)) => {
+            let services = listed.into_inner().services;
+            let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+            Failure::Failed { error, next: Some(show::all("the sidecar", "services", &names)) }
+        }
+        (failure, _) => failure,
+    }
 }
 
 /// Something listens at `address`, but the call broke below gRPC.

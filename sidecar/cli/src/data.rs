@@ -14,6 +14,20 @@ pub(crate) fn failure(error: OfflineError) -> Failure {
     Failure::Failed { error: error.into(), next }
 }
 
+/// What a load refused of a history, with what to do: there, rows that can't be taken can be left out.
+pub(crate) fn refused_load(error: OfflineError) -> Failure {
+    use OfflineError as E;
+    let skip = "or leave out all such rows with --skip-bad-rows";
+    let next = match &error {
+        E::BadValue { .. } | E::TimeOutOfRange { .. } => {
+            format!("mend the row, or the column's declared type, {skip}")
+        }
+        E::NullValue { .. } => format!("give the row a value, {skip}"),
+        _ => return failure(error),
+    };
+    Failure::Failed { error: error.into(), next: Some(next) }
+}
+
 /// `None` where the message itself says what to do.
 fn advice(error: &OfflineError) -> Option<String> {
     use OfflineError as E;
@@ -42,10 +56,10 @@ fn advice(error: &OfflineError) -> Option<String> {
             ));
         }
         E::BadValue { .. } | E::TimeOutOfRange { .. } => {
-            "mend the row, or the column's declared type (`load --skip-bad-rows` leaves such rows out)"
+            "mend the row, or the column's declared type"
         }
         E::NullValue { .. } => {
-            "give the row a value, or leave it out (`load --skip-bad-rows` does so with a history's)"
+            "give the row a value, or leave it out; a request value that may be null is declared with `nullable: true`"
         }
         E::SpineSchemasDiffer { .. } => {
             "write the spine's files with the same columns, or backfill them one by one"
@@ -53,6 +67,10 @@ fn advice(error: &OfflineError) -> Option<String> {
         E::OutputExists { .. } => "give another --out, or --overwrite to replace it",
         E::NoFolder { folder, .. } => {
             return Some(format!("make it with `mkdir -p {folder}`, or mend --out"));
+        }
+        E::OutputIsFolder { path } => {
+            let folder = path.trim_end_matches('/');
+            return Some(format!("give a file, such as --out {folder}/training.parquet"));
         }
         E::OutputIsInput { .. } => "give another --out",
         E::OutputBusy { .. } => "wait for it to end, or give another --out",
@@ -79,4 +97,29 @@ fn advice(error: &OfflineError) -> Option<String> {
         | E::Refused => return None,
     };
     Some(next.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_left_out_where_that_can_be_asked_for() {
+        let null = || OfflineError::NullValue {
+            file: "a.parquet".to_owned(),
+            column: "a".to_owned(),
+            row: 0,
+            expected: "a value".to_owned(),
+        };
+        let bad = || OfflineError::BadValue {
+            file: "a.parquet".to_owned(),
+            column: "a".to_owned(),
+            row: 0,
+            expected: "int64".to_owned(),
+            found: "1.5".to_owned(),
+        };
+        let skips = |failure: Failure| format!("{failure:?}").contains("--skip-bad-rows");
+        assert!(skips(refused_load(null())) && skips(refused_load(bad())));
+        assert!(!skips(failure(null())) && !skips(failure(bad())));
+    }
 }

@@ -13,7 +13,7 @@ use skewless_proto::v1::feature_service_client::FeatureServiceClient;
 use skewless_server::wire;
 use tonic::transport::Channel;
 
-use crate::client::{ANSWER_BYTES_MAX, Address, refused};
+use crate::client::{ANSWER_BYTES_MAX, Address, refused, refused_service};
 use crate::exit::{Failure, Next, Outcome};
 use crate::output::{complain, say};
 use crate::{show, typed};
@@ -98,9 +98,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 async fn describe(args: &Args, channel: Channel) -> Outcome<v1::ServiceDescription> {
     let of = v1::describe_request::Of::Service(args.service.clone());
-    let mut client = AdminServiceClient::new(channel);
-    let answer = client.describe(v1::DescribeRequest { of: Some(of) }).await;
-    let answer = answer.map_err(|status| refused(&args.address.at, &status))?;
+    let mut client = AdminServiceClient::new(channel.clone());
+    let answer = match client.describe(v1::DescribeRequest { of: Some(of) }).await {
+        Ok(answer) => answer,
+        Err(status) => return Err(refused_service(&args.address.at, &status, channel).await),
+    };
     match answer.into_inner().described {
         Some(v1::describe_response::Described::Service(service)) => Ok(service),
         _ => Err(Failure::new("the sidecar described no service", VERSIONS)),

@@ -44,6 +44,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let message = format!("{} is not empty", folder.display());
         return Err(Failure::new(message, "give a folder that doesn't exist yet"));
     }
+    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+        let message = format!(
+            "expected a folder to make, came {}: {} is a file",
+            folder.display(),
+            file.display()
+        );
+        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
+    }
     let sdk = args.sdk.clone().unwrap_or_else(|| PathBuf::from(SDK));
     let sdk = sdk
         .canonicalize()
@@ -73,9 +81,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 fn write(path: &Path, content: &[u8]) -> Outcome {
     let name = || format!("can't write {}", path.display());
+    let next = || "give a folder where you may write, on a disk with room";
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(name)?;
+        std::fs::create_dir_all(folder).with_context(name).or_next(next)?;
     }
-    std::fs::write(path, content).with_context(name)?;
-    Ok(())
+    std::fs::write(path, content).with_context(name).or_next(next)
 }

@@ -162,7 +162,7 @@ fn into_folder(
             progress: bar.clone(),
             cancel: cancel.clone(),
         });
-        let report = report.map_err(data::failure)?;
+        let report = report.map_err(data::refused_load)?;
         bar.clear();
         if said.is_ok() {
             said = print(view, &report.read, report.commit.keys, report.commit.pending);

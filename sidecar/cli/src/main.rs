@@ -10,6 +10,7 @@ mod backfill;
 mod bench;
 mod check;
 mod client;
+mod command_line;
 mod completions;
 mod data;
 mod demo;
@@ -32,7 +33,7 @@ mod typed;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::Outcome;
 
@@ -71,7 +72,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        command_line::explained(error, &Cli::command(), std::env::args_os().skip(1)).exit()
+    });
+    let command = cli.command;
     let undone = command.undone();
     exit::code(run(command), undone)
 }

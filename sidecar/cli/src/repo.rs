@@ -35,6 +35,14 @@ pub(crate) fn refused(error: RepoError, dir: &Path) -> Failure {
             let folder = folder.unwrap_or(Path::new("."));
             Failure::new(error, format!("give the folder that it is in: {}", folder.display()))
         }
+        RepoError::Read { path, detail } if path != dir && path.is_file() => {
+            match std::fs::File::open(&path) {
+                Ok(_) => report::no_definitions(&path, detail, dir),
+                Err(_) => {
+                    Failure::new(RepoError::Read { path, detail }, "see that the file may be read")
+                }
+            }
+        }
         error @ (RepoError::Empty { .. } | RepoError::Read { .. }) => {
             Failure::new(error, "give the folder of a feature repo; `skewless init` makes one")
         }

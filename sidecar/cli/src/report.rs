@@ -32,6 +32,22 @@ pub(crate) fn failure(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path)
     Failure::Definitions { mistakes: mistakes.len(), dir: dir.to_owned(), next }
 }
 
+/// Prints what is wrong with a file of definitions as a whole, and says how the command ends for it.
+pub(crate) fn no_definitions(file: &Path, detail: String, dir: &Path) -> Failure {
+    let mistake = Diagnostic {
+        severity: Severity::Error,
+        file: file.strip_prefix(dir).unwrap_or(file).display().to_string(),
+        line: 0,
+        column: 0,
+        offset: 0,
+        len: 0,
+        message: detail,
+        suggestion: None,
+        plugin: None,
+    };
+    failure(&[mistake], &[], dir)
+}
+
 /// How to get the plugins that the definitions name and that aren't there: a plugin that wasn't built yet is
 /// the commonest mistake in a new feature repo, and none of the definitions.
 fn missing_plugins(mistakes: &[Diagnostic], files: &[SourceFile], dir: &Path) -> Option<String> {

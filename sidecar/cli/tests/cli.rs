@@ -11,6 +11,7 @@ mod cli {
     mod pipes;
     mod plugin;
     pub(crate) mod python;
+    pub(crate) mod readme;
     mod repos;
     mod salvage;
 }
@@ -133,6 +134,24 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
+fn a_flag_that_is_none_is_answered_with_the_one_that_was_meant() {
+    let asked: [(&[&str], &str); 5] = [
+        (&["serve", "--prot", "3"], "'--tcp'"),
+        (&["serve", "--port=3"], "'--tcp'"),
+        (&["get", "risk", "--port", "3"], "'--at'"),
+        (&["backfill", "risk", "--spin", "a.parquet"], "'--spine'"),
+        (&["plugin", "diff", "--row", "a.parquet"], "'--rows'"),
+    ];
+    for (words, meant) in asked {
+        let complaint = refused(&skewless(Path::new("."), words), 2);
+        assert!(complaint.contains(&format!("argument exists: {meant}")), "{complaint}");
+        assert!(!complaint.contains("as a value"), "{complaint}");
+    }
+    let complaint = refused(&skewless(Path::new("."), &["serve", "--quite-another"]), 2);
+    assert!(!complaint.contains("tip: "), "{complaint}");
+}
+
+#[test]
 fn completions_name_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = done(&skewless(Path::new("."), &["completions", shell]));
@@ -178,6 +197,20 @@ fn init_leaves_a_folder_that_is_not_empty_alone() {
     let complaint = refused(&skewless(folder.path(), &["init", "."]), 1);
     assert!(complaint.contains("not empty"), "{complaint}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn init_below_a_file_says_what_is_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine"), "precious").unwrap();
+    for path in ["mine", "mine/shop"] {
+        let complaint = refused(&skewless(folder.path(), &["init", path]), 1);
+        let expected = format!(
+            "error: expected a folder to make, came {path}: mine is a file\n next: give a folder that doesn't exist yet\n"
+        );
+        assert_eq!(complaint, expected);
+    }
+    assert_eq!(std::fs::read(folder.path().join("mine")).unwrap(), b"precious");
 }
 
 #[test]
@@ -257,6 +290,7 @@ fn a_new_feature_repo_goes_all_the_way() {
         "{checked}"
     );
     same_but_for_the_ttl(above.path());
+    cli::readme::says_how_a_change_is_seen(&repo);
 
     let loaded = done(&skewless(&repo, &["load"]));
     assert!(loaded.contains("customer_orders: 1,300 rows read, 50 keys"), "{loaded}");

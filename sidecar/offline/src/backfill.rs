@@ -109,6 +109,8 @@ pub struct BackfillReport {
     pub history_rows: u64,
     /// Rows of the spine without a time, for which no stored feature is found.
     pub rows_without_time: u64,
+    /// Per key of the service in how many rows of the spine it is null: no stored feature of that key is found there.
+    pub null_keys: Vec<NullKey>,
     /// Per feature column how many rows have which status.
     pub features: Vec<FeatureCounts>,
     /// Per transform, in the order they ran, for how many rows it failed.
@@ -121,6 +123,15 @@ pub struct BackfillReport {
     pub sorts: SortStats,
     /// What the footer says.
     pub provenance: Provenance,
+}
+
+/// In how many rows of the spine a key is null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NullKey {
+    /// The key's column.
+    pub key: String,
+    /// Rows.
+    pub rows: u64,
 }
 
 /// How many rows of a feature have which status.
@@ -409,11 +420,15 @@ fn finish(
         reason: error.to_string(),
     })?;
     let bytes = computed.output.finish(vec![(provenance::KEY.to_owned(), json)])?;
+    let keys = request.program.plan().keys.iter().map(|key| key.name.clone());
+    let null_keys =
+        keys.zip(computed.lacking.keys).map(|(key, rows)| NullKey { key, rows }).collect();
     Ok(BackfillReport {
         rows,
         bytes,
         history_rows,
-        rows_without_time: computed.rows_without_time,
+        rows_without_time: computed.lacking.time,
+        null_keys,
         features: computed.features,
         transforms: computed.failures.transforms,
         failures_total: computed.failures_total,

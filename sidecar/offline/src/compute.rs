@@ -26,7 +26,7 @@ use crate::memory::{ChunkBudget, Flight, Seat};
 use crate::parquet_out::Output;
 use crate::progress::Phase;
 use crate::sort::Job;
-use crate::spine::{Chunks, ReadMost, Spine, SpineRows};
+use crate::spine::{Chunks, Lacking, ReadMost, Spine, SpineRows};
 
 /// What the last pass needs.
 pub(crate) struct Run<'a> {
@@ -53,8 +53,8 @@ pub(crate) struct ViewFound {
 /// What the last pass gives.
 pub(crate) struct Computed {
     pub(crate) output: Output,
-    /// Rows of the spine without a time.
-    pub(crate) rows_without_time: u64,
+    /// Which rows of the spine lack what stored features are found by.
+    pub(crate) lacking: Lacking,
     pub(crate) features: Vec<FeatureCounts>,
     pub(crate) failures_total: u64,
     pub(crate) failures: Failures,
@@ -130,7 +130,7 @@ pub(crate) fn run(
         let computed = written.map_err(|_| stopped("the writer"))?;
         match (computed, read) {
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(computed), Ok(rows_without_time)) => Ok(Computed { rows_without_time, ..computed }),
+            (Ok(computed), Ok(lacking)) => Ok(Computed { lacking, ..computed }),
         }
     })
 }
@@ -148,7 +148,7 @@ impl Drop for Closes<'_> {
     }
 }
 
-/// Reads the spine and fills frames until either ends; how many rows had no time. When it is sent away before the end,
+/// Reads the spine and fills frames until either ends; how many rows lack what. When it is sent away before the end,
 /// the writer has the error.
 fn read(
     run: &Run<'_>,
@@ -157,31 +157,31 @@ fn read(
     flight: &Arc<Flight>,
     tasks: Sender<Task>,
     frames: &Receiver<Frame>,
-) -> Result<u64, OfflineError> {
+) -> Result<Lacking, OfflineError> {
     let plan = run.program.plan();
     let most = ReadMost { rows: run.chunk_rows, bytes: run.budget.read };
     let mut chunks = run.spine.chunks(plan, most, &run.job.ledger);
     let cutter = Cutter { run, outputs };
-    let (mut number, mut without_time) = (0, 0);
+    let (mut number, mut lacking) = (0, Lacking::none(plan.keys.len()));
     while let Some((first, sizes)) = chunks.peek()? {
         run.job.cancel.check()?;
-        let Ok(mut frame) = frames.recv() else { return Ok(without_time) };
+        let Ok(mut frame) = frames.recv() else { return Ok(lacking) };
         if !outputs.known() {
             // One at a time, until it shows how large a plugin's outputs are.
             flight.wait_until_empty();
         }
         let cut = cutter.cut(first, sizes, views)?;
-        let Some(mut seat) = flight.board(cut.bytes) else { return Ok(without_time) };
+        let Some(mut seat) = flight.board(cut.bytes) else { return Ok(lacking) };
         let rows = chunks.take(cut.rows)?;
-        without_time += rows.without_time;
+        lacking.add(&rows.lacking);
         fill(run, plan, &chunks, &rows, views, &mut frame)?;
         seat.set(cut.bytes.max(rows.carried.get_array_memory_size() + frame_bytes(&frame)));
         if tasks.send(Task { number, rows, frame, seat }).is_err() {
-            return Ok(without_time);
+            return Ok(lacking);
         }
         number += 1;
     }
-    Ok(without_time)
+    Ok(lacking)
 }
 
 /// A frame in the state in which the store would have left it.
@@ -280,8 +280,8 @@ impl<'a> Writer<'a> {
             .collect();
         let steps = run.program.plan().steps.iter();
         let failures = Failures::of(steps.map(|step| step.transform.as_str()));
-        let computed =
-            Computed { output, rows_without_time: 0, features, failures_total: 0, failures };
+        let lacking = Lacking::none(run.program.plan().keys.len());
+        let computed = Computed { output, lacking, features, failures_total: 0, failures };
         Writer { run, computed, total: run.spine.rows() }
     }
 

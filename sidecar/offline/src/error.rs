@@ -83,7 +83,9 @@ pub enum OfflineError {
         found: String,
     },
     /// One value can't be represented in the declared type.
-    #[error("`{file}`, column `{column}`, row {row}: expected {expected}, came {found}")]
+    #[error(
+        "`{file}`, column `{column}`, row {row} (counted from 0): expected {expected}, came {found}"
+    )]
     BadValue {
         /// The file.
         file: String,
@@ -98,8 +100,8 @@ pub enum OfflineError {
     },
     /// A timestamp outside the years -9999 to 9999.
     #[error(
-        "`{file}`, column `{column}`, row {row}: timestamp {found} is out of range, expected one \
-         between the years -9999 and 9999"
+        "`{file}`, column `{column}`, row {row} (counted from 0): timestamp {found} is out of range, \
+         expected one between the years -9999 and 9999"
     )]
     TimeOutOfRange {
         /// The file.
@@ -113,7 +115,9 @@ pub enum OfflineError {
     },
     /// A null where a value is required (an event timestamp, a history row's key, a request
     /// column that is declared as not nullable).
-    #[error("`{file}`, column `{column}`, row {row}: expected {expected}, came null")]
+    #[error(
+        "`{file}`, column `{column}`, row {row} (counted from 0): expected {expected}, came null"
+    )]
     NullValue {
         /// The file.
         file: String,
@@ -168,6 +172,12 @@ pub enum OfflineError {
         path: String,
         /// Its folder.
         folder: String,
+    },
+    /// The output is a folder.
+    #[error("`{path}` can't be written: expected a file, came a folder")]
+    OutputIsFolder {
+        /// The output.
+        path: String,
     },
     /// The output is one of the files that are read.
     #[error("`{path}` is read by this backfill, it can't be its output as well")]

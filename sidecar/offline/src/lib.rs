@@ -34,7 +34,8 @@ mod sort;
 mod spine;
 
 pub use backfill::{
-    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, backfill, status_column,
+    BackfillOptions, BackfillReport, BackfillRequest, FeatureCounts, NullKey, backfill,
+    status_column,
 };
 pub use error::OfflineError;
 pub use failures::{TransformCounts, TransformFailure};

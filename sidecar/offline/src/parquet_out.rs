@@ -41,7 +41,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Reserves `path`: fails if its folder doesn't exist, if it exists and `overwrite` is not set,
+    /// Reserves `path`: fails if it is a folder or its folder doesn't exist, if it exists and `overwrite` is not set,
     /// or if another process is writing it. What a killed process left of an earlier attempt is discarded.
     pub(crate) fn create(
         path: &Path,
@@ -49,6 +49,10 @@ impl Output {
         schema: SchemaRef,
         ledger: &Arc<Ledger>,
     ) -> Result<Output, OfflineError> {
+        // Of one that isn't there, a name that ends as a folder's would show only when all is computed.
+        if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(OfflineError::OutputIsFolder { path: path.display().to_string() });
+        }
         if !overwrite && path.exists() {
             return Err(OfflineError::OutputExists { path: path.display().to_string() });
         }

@@ -2,8 +2,8 @@
 //! more, chunk by chunk, when the answers are put together; its own order is the output's order.
 //!
 //! A row without a time or with a null in a key stays in the output like any other; nothing is found
-//! for it, since no row is due at an unknown time and no key is unknown. Those without a time are counted
-//! for the report: a null there is mostly a mistake.
+//! for it, since no row is due at an unknown time and no key is unknown. Both are counted for the report: a
+//! null there is mostly a mistake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,14 +45,36 @@ pub(crate) struct Spine {
 pub(crate) struct SpineRows {
     /// Spine row number of the first row here, over all files.
     pub(crate) first: u64,
-    /// How many of them have no time.
-    pub(crate) without_time: u64,
+    /// Which of them lack what stored features are found by.
+    pub(crate) lacking: Lacking,
     /// All columns as the file has them.
     pub(crate) carried: RecordBatch,
     /// Per plan key its values.
     pub(crate) keys: Vec<ArrayRef>,
     /// Per request column its values; `None` if the spine doesn't have it.
     pub(crate) request: Vec<Option<ArrayRef>>,
+}
+
+/// How many rows lack what stored features are found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    /// Rows without a time.
+    pub(crate) time: u64,
+    /// Per plan key the rows in which it is null.
+    pub(crate) keys: Vec<u64>,
+}
+
+impl Lacking {
+    /// None of no rows, for a plan of `keys` keys.
+    pub(crate) fn none(keys: usize) -> Lacking {
+        Lacking { time: 0, keys: vec![0; keys] }
+    }
+
+    /// With the rows of the next chunk.
+    pub(crate) fn add(&mut self, more: &Lacking) {
+        self.time += more.time;
+        self.keys.iter_mut().zip(&more.keys).for_each(|(rows, more)| *rows += more);
+    }
 }
 
 impl Spine {
@@ -220,10 +242,13 @@ impl Chunks {
 
     fn spine_rows(&self, first: u64, carried: RecordBatch, columns: &[ArrayRef]) -> SpineRows {
         let request = |place: &Option<usize>| place.map(|place| Arc::clone(&columns[place]));
+        let keys = columns[1..=self.keys].to_vec();
+        let nulls = |column: &ArrayRef| column.null_count() as u64;
+        let lacking = Lacking { time: nulls(&columns[0]), keys: keys.iter().map(nulls).collect() };
         SpineRows {
             first,
-            without_time: columns[0].null_count() as u64,
-            keys: columns[1..=self.keys].to_vec(),
+            lacking,
+            keys,
             request: self.request.iter().map(request).collect(),
             carried,
         }

@@ -10,6 +10,7 @@ use crate::definition::{Bound, InputDef, Literal, Spanned, TransformDef};
 use crate::names::nearest;
 use crate::plan::Constant;
 use crate::reference::{Binding, Reference};
+use crate::scope::Unresolved;
 
 impl Checker<'_> {
     /// Binds every input of every transform; gives each transform its rank.
@@ -45,11 +46,12 @@ impl Checker<'_> {
     ) -> Vec<Option<Binding>> {
         let mut bindings: Vec<Option<Binding>> = Vec::new();
         bindings.resize_with(fields.map_or(0, <[Field]>::len), || None);
+        let renamed = fields.and_then(|fields| renamed(transform, fields));
         for input in &transform.inputs {
             let index = fields
                 .and_then(|fields| fields.iter().position(|field| field.name == input.name.value));
             if let (Some(fields), None) = (fields, index) {
-                self.extra(transform, input, fields);
+                self.extra(transform, input, fields, renamed);
             }
             let field = index.and_then(|index| fields.map(|fields| &fields[index]));
             let binding = input.bound.as_ref().and_then(|bound| self.binding(bound, field));
@@ -64,6 +66,7 @@ impl Checker<'_> {
                 nearest(&input.name.value, [field.name.as_str()]).is_some()
                     && fields.into_iter().flatten().all(|field| field.name != input.name.value)
             });
+            let mistyped = mistyped || renamed == Some(field.name.as_str());
             if !given && !mistyped && !transform.inputs_broken {
                 let message = format!(
                     "expected a binding of input `{}` ({}) of transform `{}`, came none",
@@ -76,7 +79,13 @@ impl Checker<'_> {
         bindings
     }
 
-    fn extra(&mut self, transform: &TransformDef, input: &InputDef, fields: &[Field]) {
+    fn extra(
+        &mut self,
+        transform: &TransformDef,
+        input: &InputDef,
+        fields: &[Field],
+        renamed: Option<&str>,
+    ) {
         let known = fields.iter().map(|field| field.name.as_str());
         let message = format!(
             "expected an input of the plugin of transform `{}` ({}), came `{}`",
@@ -84,7 +93,7 @@ impl Checker<'_> {
             known.clone().collect::<Vec<_>>().join(", "),
             input.name.value
         );
-        let meant = nearest(&input.name.value, known);
+        let meant = nearest(&input.name.value, known).or_else(|| renamed.map(str::to_owned));
         let plugin = transform.plugin_name();
         self.findings.error_of_plugin(input.name.span, message, meant, plugin);
     }
@@ -100,7 +109,8 @@ impl Checker<'_> {
             },
             Bound::Reference(text) => {
                 let reference = Spanned { value: text.clone(), span: bound.span };
-                let resolved = self.resolve(&reference)?;
+                let ty = field.map(|field| field.ty);
+                let resolved = self.resolve_or(&reference, |wrong| as_constant(wrong, text, ty))?;
                 if let (Some(ty), Some(field)) = (resolved.ty, field)
                     && ty != field.ty
                 {
@@ -178,6 +188,46 @@ impl Checker<'_> {
             path.push(next);
         }
         path.iter().for_each(|name| _ = left.remove(name));
+    }
+}
+
+/// The plugin's input that is meant by the one name that it doesn't have, if it is the only one without a binding.
+fn renamed<'f>(transform: &TransformDef, fields: &'f [Field]) -> Option<&'f str> {
+    let inputs = || transform.inputs.iter().map(|input| input.name.value.as_str());
+    let unknown = inputs().filter(|name| fields.iter().all(|field| field.name != *name)).count();
+    let mut unbound = fields.iter().filter(|field| inputs().all(|name| field.name != name));
+    let meant = unbound.next()?;
+    (unknown == 1 && unbound.next().is_none()).then_some(meant.name.as_str())
+}
+
+/// How a text is written that was meant as a constant and taken for a reference; `None` where the input's type takes
+/// no such constant. Without a type it may be any.
+fn as_constant(wrong: &Unresolved, text: &str, ty: Option<Type>) -> Option<String> {
+    let number = text.parse::<f64>().is_ok_and(f64::is_finite);
+    let takes = |types: &[Type]| ty.is_none_or(|ty| types.contains(&ty));
+    let numbers = [Type::Int32, Type::Int64, Type::Float32, Type::Float64];
+    let bare =
+        (number && takes(&numbers)) || (matches!(text, "true" | "false") && takes(&[Type::Bool]));
+    // Of two names with a dot between them, one is just not declared.
+    let text_like = wrong.kind == "reference" || number;
+    if bare {
+        Some(format!("a constant is written without quotes: {text}"))
+    } else if text_like && takes(&[Type::Utf8]) && !text.is_empty() {
+        Some(format!("a constant text is written {{constant: {}}}", yaml_text(text)))
+    } else {
+        None
+    }
+}
+
+/// A text as it stands in YAML: in quotes if it could be anything else.
+fn yaml_text(text: &str) -> String {
+    const SHOWN_MAX: usize = 40;
+    let word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let bare = word && text.starts_with(|c: char| c.is_ascii_alphabetic());
+    match text.len() {
+        SHOWN_MAX.. => "..".to_owned(),
+        _ if bare && !matches!(text, "true" | "false" | "null") => text.to_owned(),
+        _ => format!("{text:?}"),
     }
 }
 

@@ -17,7 +17,7 @@ use super::open_loop::{self, Load, Measured, Target};
 use super::requests::{self, Look, Needs};
 use super::summary::Summary;
 use super::{hgrm, keys};
-use crate::client::{self, Address, refused};
+use crate::client::{self, Address, refused_service};
 use crate::exit::{Failure, Next, Outcome};
 use crate::interrupt;
 use crate::output::{complain, say};
@@ -173,9 +173,12 @@ async fn describe(
     service: &str,
 ) -> Outcome<v1::ServiceDescription> {
     let of = v1::describe_request::Of::Service(service.to_owned());
-    let mut client = AdminServiceClient::new(channel);
-    let answer = client.describe(v1::DescribeRequest { of: Some(of) }).await;
-    match answer.map_err(|status| refused(address, &status))?.into_inner().described {
+    let mut client = AdminServiceClient::new(channel.clone());
+    let answer = match client.describe(v1::DescribeRequest { of: Some(of) }).await {
+        Ok(answer) => answer,
+        Err(status) => return Err(refused_service(address, &status, channel).await),
+    };
+    match answer.into_inner().described {
         Some(v1::describe_response::Described::Service(service)) => Ok(service),
         _ => Err(Failure::new(
             format!("expected a description of `{service}`, came another answer"),

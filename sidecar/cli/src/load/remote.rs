@@ -114,7 +114,7 @@ pub(super) fn load(
             call.abort();
             let _ = runtime.block_on(call);
             drop(sender);
-            Err(data::failure(error))
+            Err(data::refused_load(error))
         }
     }
 }

@@ -53,12 +53,18 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
     let built = build(&request, &mut |line| bar.set_message(line.trim().to_owned()));
     bar.finish_and_clear();
     built.map_err(|error| {
-        let next = match &error {
-            BuildError::NoCrate { .. } => crate_instead_of(crate_dir),
-            _ => format!("try `cargo check` in {}", crate_dir.display()),
-        };
-        Failure::Failed { error: error.into(), next: Some(next) }
+        let next = next(&error, crate_dir);
+        Failure::Failed { error: error.into(), next }
     })
+}
+
+/// What to do about a crate that wasn't built; none where the error itself says it.
+fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
+    match error {
+        BuildError::NoCrate { .. } => Some(crate_instead_of(crate_dir)),
+        BuildError::NotOnPath { .. } | BuildError::NoToolchain => None,
+        _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
+    }
 }
 
 /// What to build when the folder is no crate: the crates in it, if it is a feature repo or its folder of plugins.
@@ -76,5 +82,19 @@ fn crate_instead_of(folder: &Path) -> String {
         }
         None => "give the folder of a plugin's crate, such as plugins/basket, which `skewless init` makes"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_advised_only_where_there_may_be_one() {
+        let of = |error| next(&error, Path::new("a"));
+        assert_eq!(of(BuildError::NotOnPath { program: "cargo" }), None);
+        assert_eq!(of(BuildError::NoToolchain), None);
+        let refused = BuildError::Cargo { output: String::new() };
+        assert_eq!(of(refused).as_deref(), Some("try `cargo check` in a"));
     }
 }

@@ -19,7 +19,8 @@ use crate::show;
 ///
 /// Rows come from a Parquet file, or as JSON, as for `skewless plugin run`; each version takes the inputs it has. Outputs
 /// are compared by name, to the last bit. Shows for each how many rows differ and by how much at most, the first of
-/// them, and how the values of both are spread. Ends with 0 if every output of every row is the same, with 1 if not.
+/// them, counted from 0, and how the values of both are spread. Ends with 0 if every output of every row is the same,
+/// with 1 if not.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  skewless plugin diff old/basket.wasm plugins/basket.wasm --rows data/orders.parquet"

@@ -1,10 +1,13 @@
 //! `skewless plugin run`: rows through a plugin, by the engine that serves; for trying it out.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Deserializer as _;
+use serde::de::{SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 use skewless_batch::{Column, Field};
 use skewless_engine::{Engine, Ticker, Worker};
@@ -19,7 +22,8 @@ use crate::{data, show, typed};
 /// Rows come from a Parquet file, or as JSON: an array of objects, or one object a line. What a row lacks is null; an
 /// input that all rows lack is refused unless it may be null. Floats that JSON has no number for are strings: "NaN",
 /// "inf" and "-inf". Prints one JSON object a row: the plugin's outputs, or "error" with its message. A row fails only if
-/// it fails alone, as when it is served, and under the limits of the sidecar's configuration.
+/// it fails alone, as when it is served, and under the limits of the sidecar's configuration. In messages the
+/// first row is row 0.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  echo '{\"lat1\":40.69,\"lon1\":-74.17,\"lat2\":29.98,\"lon2\":-95.34}' \\\n    | skewless plugin run plugins/great_circle.wasm"
@@ -157,29 +161,60 @@ fn has_bare_float(text: &str) -> bool {
     bare.any(|word| ["nan", "inf", "infinity"].contains(&word.as_str()))
 }
 
+/// The objects of an array, or those that stand one after the other.
+fn objects(text: &str) -> anyhow::Result<Vec<Map<String, Json>>> {
+    let mut rows = Vec::new();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = if text.trim_start().starts_with('[') {
+        let read = json.deserialize_seq(Objects(&mut rows));
+        if read.is_ok() {
+            json.end()?;
+        }
+        read
+    } else {
+        json.into_iter().try_for_each(|row| row.map(|row| rows.push(row)))
+    };
+    read.with_context(|| format!("expected JSON in row {} (counted from 0)", rows.len()))?;
+    Ok(rows)
+}
+
+/// Takes the objects of an array, so that those before one that can't be read are known.
+struct Objects<'a>(&'a mut Vec<Map<String, Json>>);
+
+impl<'de> Visitor<'de> for Objects<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
+        while let Some(row) = rows.next_element()? {
+            self.0.push(row);
+        }
+        Ok(())
+    }
+}
+
 fn from_json(text: &str, inputs: &[Field]) -> Outcome<(usize, Vec<Column>)> {
     let next = || if has_bare_float(text) { FLOATS } else { ROWS };
-    let rows: Vec<Map<String, Json>> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).or_next(next)?
-    } else {
-        serde_json::Deserializer::from_str(text)
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .or_next(next)?
-    };
+    let rows = objects(text).or_next(next)?;
     let mut columns: Vec<Column> = inputs.iter().map(|field| Column::new(field.ty)).collect();
     for (number, row) in rows.iter().enumerate() {
         if let Some(unknown) =
             row.keys().find(|name| !inputs.iter().any(|field| &field.name == *name))
         {
             let names: Vec<_> = inputs.iter().map(|field| field.name.as_str()).collect();
-            let message = format!("row {number}: the plugin has no input `{unknown}`");
+            let message =
+                format!("row {number} (counted from 0): the plugin has no input `{unknown}`");
             return Err(Failure::new(message, format!("its inputs are {}", names.join(", "))));
         }
         for (field, column) in inputs.iter().zip(&mut columns) {
             let cell = row.get(&field.name).unwrap_or(&Json::Null);
             typed::push_json(column, cell).map_err(|error| {
-                Failure::new(format!("row {number}, `{}`: {error}", field.name), "mend the row")
+                let name = &field.name;
+                let message = format!("row {number} (counted from 0), `{name}`: {error}");
+                Failure::new(message, "mend the row")
             })?;
         }
     }
@@ -241,8 +276,12 @@ mod tests {
     fn a_wrong_row_is_named() {
         for (text, part) in [
             ("{\"c\":1}", "no input `c`"),
-            ("{\"a\":1}{\"a\":\"x\"}", "row 1, `a`: expected int64"),
-            ("{\"a\":\"12\"}", "row 0, `a`: expected int64, came `\"12\"`"),
+            ("{\"a\":1}{\"a\":\"x\"}", "row 1 (counted from 0), `a`: expected int64"),
+            ("{\"a\":\"12\"}", "row 0 (counted from 0), `a`: expected int64, came `\"12\"`"),
+            ("{\"a\":1} {\"a\":\n", "expected JSON in row 1 (counted from 0)"),
+            ("[{\"a\":1},{\"a\":2},{\"a\":]", "expected JSON in row 2 (counted from 0)"),
+            ("[{\"a\":1},7]", "expected JSON in row 1 (counted from 0)"),
+            ("[{\"a\":1}] x", "trailing characters"),
             ("{\"a\": NaN}", "as strings"),
             ("[{\"b\":\"x\",\"a\":-Infinity}]", "as strings"),
             ("{\"b\":\"NaN\", a}", "give a JSON array of objects"),

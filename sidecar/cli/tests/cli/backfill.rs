@@ -45,7 +45,8 @@ fn a_backfill_runs_under_the_limits_that_serve_would_have() {
         "{warned}"
     );
     let less = done(&output);
-    assert!(less.contains("  transform grows failed for ") && less.contains(" of 1,000 rows:\n"));
+    assert!(less.contains("  transform grows failed for "));
+    assert!(less.contains(" of 1,000 rows, counted from 0:\n"), "{less}");
     assert!(less.contains("grows.sum: ") && less.contains(" failed"), "{less}");
     assert!(less.contains("may have 2097152 (memory_bytes_max)"), "{less}");
     let less = written();
@@ -138,7 +139,7 @@ fn a_transform_that_fails_for_every_row_ends_with_1_and_is_told_once() {
     let said = String::from_utf8_lossy(&output.stdout);
     for part in [
         "grows.sum: 1,000 failed",
-        "transform grows failed for 1,000 of 1,000 rows:",
+        "transform grows failed for 1,000 of 1,000 rows, counted from 0:",
         "written to out.parquet",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
@@ -167,4 +168,80 @@ fn a_spine_whose_times_are_none_says_how_to_make_them() {
         );
         assert!(complaint.contains(next), "{next}\n{complaint}");
     }
+}
+
+#[test]
+fn an_output_that_is_a_folder_is_refused_and_one_of_another_name_is_warned_of() {
+    let repo = repo_that_adds(DEFINITIONS, GROWS);
+    let repo = repo.path();
+    let to = |out: &str, more: &[&str]| {
+        let words = ["backfill", "growing", "--spine", "data/orders.parquet", "--out", out];
+        skewless(repo, &[&words[..], more].concat())
+    };
+    let (without, with): (&[&str], &[&str]) = (&[], &["--overwrite"]);
+    for more in [without, with] {
+        let complaint = refused(&to("data/", more), 1);
+        for part in [
+            "`data/` can't be written: expected a file, came a folder\n",
+            " next: give a file, such as --out data/training.parquet\n",
+        ] {
+            assert!(complaint.contains(part), "{part}\n{complaint}");
+        }
+    }
+    let warned = |out: &str| {
+        let output = to(out, &[]);
+        done(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let expected = "warning: training.csv will hold Parquet, not csv: ";
+    assert!(warned("training.csv").starts_with(expected));
+    assert!(!warned("training.2024").contains("will hold Parquet"));
+}
+
+/// A feature that isn't found is null: such an output is a spine with nulls.
+#[test]
+fn nulls_of_a_spine_are_warned_of_in_keys_and_refused_in_requests() {
+    let view = "\
+views:
+  - name: customer_orders
+    entity: customer
+    ttl: 1us
+    boundary: exclusive
+    features: [{name: spent, type: float64}, {name: orders, type: int64}]
+    source: {path: data/customer_orders.parquet, event_timestamp: event_timestamp}
+";
+    let entity = |more: &str| {
+        format!(
+            "entities: [{{name: customer, keys: [{{name: customer_id, type: int64}}]{more}}}]\n"
+        )
+    };
+    let gaps = "services: [{name: gaps, features: [{feature: customer_orders.orders, as: shop_id}, \
+                {feature: customer_orders.spent, as: worth}]}]\n";
+    let repo = repo_that_adds(&format!("{}{view}{gaps}", entity("")), GROWS);
+    let repo = repo.path();
+    let backfill = |service: &str, spine: &str, out: &str| {
+        skewless(repo, &["backfill", service, "--spine", spine, "--out", out])
+    };
+    let output = backfill("gaps", "data/orders.parquet", "gaps.parquet");
+    done(&output);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("no key in"));
+    let asked = "requests: [{name: worth, type: float64}]
+services: [{name: stored, features: [customer_orders.orders]}, {name: asked, features: [request.worth]}]
+";
+    let definitions = format!("{}{view}{asked}", entity(", as: [shop_id]"));
+    std::fs::write(repo.join("features.yaml"), definitions).unwrap();
+    let output = backfill("stored", "gaps.parquet", "stored.parquet");
+    let said = done(&output);
+    assert!(said.contains("customer_orders.orders: 1,000 not found"), "{said}");
+    let warned = String::from_utf8_lossy(&output.stderr);
+    let expected = "warning: 1,000 rows have no key in `shop_id`: no stored feature of that key is found there\n";
+    assert!(warned.contains(expected), "{warned}");
+    let complaint = refused(&backfill("asked", "gaps.parquet", "asked.parquet"), 1);
+    for part in [
+        "`gaps.parquet`, column `worth`, row 0 (counted from 0): expected a value",
+        " next: give the row a value, or leave it out; a request value that may be null",
+    ] {
+        assert!(complaint.contains(part), "{part}\n{complaint}");
+    }
+    assert!(!complaint.contains("--skip-bad-rows"), "that is of a load\n{complaint}");
 }

@@ -376,7 +376,11 @@ fn what_a_request_lacks_is_told_as_it_is_typed() {
             "expected a request value of stored, came `amount`",
             "next: it has no request values\n",
         ),
-        (&["rusk"], "did you mean `risk`?", "(NOT_FOUND)"),
+        (
+            &["rusk"],
+            "did you mean `risk`?",
+            "(NOT_FOUND)\n next: the sidecar's services are: risk, stored\n",
+        ),
     ];
     for (words, what, next) in asked {
         says(&refused(&get(words), 1), &[what, next]);

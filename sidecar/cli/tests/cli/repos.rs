@@ -81,6 +81,20 @@ fn a_file_instead_of_its_folder_is_answered_with_the_folder() {
     says(&complaint, &["\n  repo_dir: expected a folder with definitions", "which is a file"]);
 }
 
+/// Such as one that `>` of a shell wrote over.
+#[test]
+fn a_file_of_definitions_that_holds_none_is_a_mistake_in_them() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    std::fs::write(repo.join("features.yaml"), b"PAR1\xff\xfe").unwrap();
+    for words in [&["check"][..], &["serve", "--tcp", "127.0.0.1:0", "--http", ""]] {
+        let complaint = refused(&skewless(repo, words), 3);
+        says(&complaint, &["features.yaml: expected UTF-8 text, came "]);
+        says(&complaint, &["1 mistake in the definitions in this folder"]);
+        assert!(!complaint.contains("skewless init"), "{complaint}");
+    }
+}
+
 #[test]
 fn a_repo_with_nothing_in_it_is_no_silence() {
     let repo = repo_that_adds("# nothing yet\n", SUM);

@@ -86,3 +86,18 @@ fn rows_of_a_group_are_a_power_of_two_within_bounds() {
 fn arrow_embedding(dim: u32) -> DataType {
     crate::cast::arrow_type(skewless_batch::Type::Embedding(dim))
 }
+
+#[test]
+fn an_output_that_is_a_folder_or_named_as_one_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("there");
+    std::fs::create_dir(&there).expect("made");
+    for path in [there, folder.path().join("new/")] {
+        for overwrite in [false, true] {
+            let came = Output::create(&path, overwrite, schema(), &Arc::default()).map(|_| ());
+            assert!(matches!(came, Err(OfflineError::OutputIsFolder { .. })), "{came:?}");
+        }
+    }
+    let left = std::fs::read_dir(folder.path()).expect("listed").count();
+    assert_eq!(left, 1, "the folder that was there");
+}

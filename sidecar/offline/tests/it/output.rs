@@ -1,5 +1,6 @@
 //! What a backfill's output looks like: rows, columns, statuses, provenance.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -124,6 +125,30 @@ fn rows_of_a_spine_without_a_time_are_counted_and_find_nothing() {
         let report = world.backfill("plain", options).unwrap();
         assert_eq!((report.rows, report.rows_without_time), (5, 3), "{chunk_rows} rows a chunk");
         assert_eq!((report.features[0].present, report.features[0].not_found), (2, 3));
+    }
+}
+
+#[test]
+fn nulls_in_keys_of_a_spine_are_counted_for_each_key_of_the_service() {
+    let world = World::empty();
+    world.places("a/0.parquet", &[place("p", S, 1.5)]);
+    let nowhere = || crate::world::SpineRow { place: None, ..ask("p", 9 * S) };
+    let without_u = crate::world::SpineRow { u: None, ..ask("p", 9 * S) };
+    let rows = [nowhere(), ask("p", 9 * S), nowhere(), without_u, nowhere()];
+    world.spine("spine.parquet", &rows);
+    let nulls = |service: &str, chunk_rows| {
+        let options = BackfillOptions { chunk_rows, overwrite: true, ..Default::default() };
+        let report = world.backfill(service, options).unwrap();
+        let keys = report.null_keys.iter().map(|null| (null.key.clone(), null.rows));
+        (keys.collect::<BTreeMap<_, _>>(), report.features[0].not_found)
+    };
+    let of = |keys: &[(&str, u64)]| {
+        keys.iter().map(|(key, rows)| ((*key).to_owned(), *rows)).collect::<BTreeMap<_, _>>()
+    };
+    for chunk_rows in [8192, 2] {
+        assert_eq!(nulls("plain", chunk_rows), (of(&[("place", 3)]), 3), "{chunk_rows} a chunk");
+        let all = of(&[("place", 3), ("dest", 0), ("u", 1), ("k", 0)]);
+        assert_eq!(nulls("all", chunk_rows), (all, 3), "{chunk_rows} a chunk");
     }
 }
 
