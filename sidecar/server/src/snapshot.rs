@@ -12,6 +12,7 @@ use skewless_catalog::{Catalog, Digest, Frame, Plan};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
 use skewless_store::{ReadScratch, SchemaChange, Store, StoreError, StorePlan, ViewSet};
 
+use crate::breaks::Breaks;
 use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     ad_hoc_max: usize,
     threads: usize,
     pub(crate) workers: Pool<Scratch>,
+    /// What the log has told of the plugins' breaks.
+    pub(crate) breaks: Breaks,
 }
 
 /// One plan, bound to everything it needs.
@@ -251,6 +254,7 @@ impl Prepared {
             ad_hoc_max: parts.ad_hoc_max,
             threads: parts.threads,
             workers,
+            breaks: Breaks::default(),
         })
     }
 }
