@@ -17,7 +17,7 @@ use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
-use crate::repo::Repo;
+use crate::repo::{self, Repo};
 use crate::status::ServeError;
 use crate::warm::{self, Room};
 
@@ -141,7 +141,7 @@ pub(crate) fn prepare(
     room: Room,
 ) -> Result<Prepared, SnapshotError> {
     if repo.catalog.services.is_empty() {
-        let (dir, feature) = (repo.dir.clone(), any_feature(&repo.catalog));
+        let (dir, feature) = (repo::named(&repo.dir), any_feature(&repo.catalog));
         return Err(SnapshotError::NoService { dir, feature });
     }
     let mut plugins = BTreeMap::new();

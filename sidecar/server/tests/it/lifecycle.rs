@@ -118,6 +118,32 @@ async fn the_log_says_what_a_reload_took_away_or_why_it_was_refused() {
     process.log.wait_for(&["INFO", "reloaded snapshot=3 "]);
 }
 
+/// It would start, and its log hold not even errors.
+#[test]
+fn a_log_that_can_not_be_meant_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    process::repo(dir.path());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_skewless-sidecar"));
+    command.arg(dir.path().join("repo")).arg("--store").arg(dir.path().join("store"));
+    let ended = command.env("SKEWLESS_LOG", "debgu").output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("SKEWLESS_LOG: expected error, warn, info, "), "{told}");
+    assert!(told.contains("came `debgu` (did you mean `debug`?)"), "{told}");
+    assert!(!dir.path().join("store").exists());
+}
+
+/// As `${LOG:-}` of a Docker Compose file may leave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_log_variable_says_nothing_and_so_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    process::repo(dir.path());
+    // It waits for a line of the log.
+    Process::start(dir.path(), &["store.cache_bytes=8388608"], |command| {
+        command.env("SKEWLESS_LOG", "");
+    });
+}
+
 /// Once for each snapshot: a plugin that breaks, breaks for every request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_tells_of_a_plugin_s_first_break_and_of_no_other() {
