@@ -75,6 +75,7 @@ fn advice(error: &OfflineError) -> Option<String> {
         E::OutputIsInput { .. } => "give another --out",
         E::OutputBusy { .. } => "wait for it to end, or give another --out",
         E::SpillBusy { .. } => "wait for it to end",
+        E::SpillTaken { .. } => "move what is in it elsewhere, or remove it if nothing needs it",
         E::MemoryTooSmall { .. } => "give --memory 64M or more",
         E::BadSetting { name: "engine.instances_max", .. } => {
             "give fewer --workers, or raise engine.instances_max"

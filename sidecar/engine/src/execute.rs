@@ -96,6 +96,7 @@ impl Worker {
         watch: &mut dyn FnMut(usize, Phase),
     ) -> &[StepReport] {
         self.steps.clear();
+        self.breaks.clear();
         for &slot in &program.float_slots {
             frame.slots[slot].column.canonicalize_nans();
         }
@@ -110,6 +111,18 @@ impl Worker {
             watch(number, Phase::End);
         }
         &self.steps
+    }
+
+    /// What [`Worker::execute`] gave last.
+    #[must_use]
+    pub fn reports(&self) -> &[StepReport] {
+        &self.steps
+    }
+
+    /// The error of which a step's report has the kind, see [`StepReport::broke`].
+    #[must_use]
+    pub fn last_break(&self, step: usize) -> Option<&CallError> {
+        self.breaks.iter().find(|(number, _)| *number == step).map(|(_, error)| error)
     }
 
     fn step(
@@ -208,7 +221,7 @@ impl Run<'_> {
             };
             Ok(match tried {
                 Err(error) if may_halve(range, &error) => {
-                    self.report.broke = Some(error.word());
+                    self.broke(&error);
                     Tried::Broke
                 }
                 Err(error) => {
@@ -243,8 +256,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn failed(&mut self, range: Range<usize>, error: &CallError) {
+    fn broke(&mut self, error: &CallError) {
         self.report.broke = Some(error.word());
+        // The report of the step under way comes next.
+        let number = self.worker.steps.len();
+        match self.worker.breaks.last_mut() {
+            Some((step, last)) if *step == number => *last = error.clone(),
+            _ => self.worker.breaks.push((number, error.clone())),
+        }
+    }
+
+    fn failed(&mut self, range: Range<usize>, error: &CallError) {
+        self.broke(error);
         self.report.undecided = error.undecided().or(self.report.undecided);
         self.report.rows_failed += range.len();
         self.outputs.failed(self.given, range, error);

@@ -36,6 +36,8 @@ pub struct Worker {
     /// Counts uses, to find the least recent one.
     uses: u64,
     pub(crate) steps: Vec<StepReport>,
+    /// The last error of each step that broke, by the step's number.
+    pub(crate) breaks: Vec<(usize, CallError)>,
     /// The rows a step is given when it isn't given all; kept for its memory.
     pub(crate) given: Vec<u32>,
     /// Where a step's outputs are while it runs; between steps placeholders of any type.
@@ -77,6 +79,7 @@ impl Worker {
             warm: Vec::new(),
             uses: 0,
             steps: Vec::new(),
+            breaks: Vec::new(),
             given: Vec::new(),
             taken: Vec::new(),
         }

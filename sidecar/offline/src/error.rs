@@ -197,6 +197,16 @@ pub enum OfflineError {
         /// The folder.
         path: String,
     },
+    /// The folder for spill files holds something that no job left there; nothing in it was changed.
+    #[error(
+        "expected no folder `{path}`, or one with nothing but a killed job's spill files, came one with `{came}`; the job would empty it"
+    )]
+    SpillTaken {
+        /// The folder.
+        path: String,
+        /// What is in it.
+        came: String,
+    },
     /// The memory limit is below what the fixed costs need.
     #[error("a memory limit of {given} bytes is too small, at least {minimum} are needed")]
     MemoryTooSmall {

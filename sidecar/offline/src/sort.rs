@@ -6,6 +6,7 @@
 //! Every sort has a fixed share of the job's memory limit and a pool of its own that enforces it;
 //! the job's [`Ledger`] adds up what all of them hold at the same moment.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -227,6 +228,8 @@ pub(crate) fn pieces(
 
 /// The file in a spill folder whose lock says that it is in use.
 const SPILL_LOCK: &str = "lock";
+/// How DataFusion names the folders that it spills into.
+const SPILL_NAMES: &str = "datafusion-";
 /// Threads that sort runs while another reads: the sort itself is the largest piece of work.
 const SORT_THREADS: usize = 2;
 /// A batch is at most this part of its sort's budget: dozens must fit at once to be merged.
@@ -325,9 +328,20 @@ struct SpillDir {
 }
 
 impl SpillDir {
-    /// Takes over `path`: what a killed job left there is removed first.
+    /// Takes over `path`: what a killed job left there is removed first. A folder with anything else in it is somebody's,
+    /// and refused as it is.
     fn create(path: &Path) -> Result<SpillDir, OfflineError> {
         std::fs::create_dir_all(path).map_err(|e| OfflineError::io("create", path, e))?;
+        let is_left = |name: &OsStr| {
+            name == SPILL_LOCK || name.as_encoded_bytes().starts_with(SPILL_NAMES.as_bytes())
+        };
+        for entry in std::fs::read_dir(path).map_err(|e| OfflineError::io("list", path, e))? {
+            let name = entry.map_err(|e| OfflineError::io("list", path, e))?.file_name();
+            if !is_left(&name) {
+                let came = name.to_string_lossy().into_owned();
+                return Err(OfflineError::SpillTaken { path: path.display().to_string(), came });
+            }
+        }
         let lock = path.join(SPILL_LOCK);
         let lock = File::create(&lock).map_err(|e| OfflineError::io("create", &lock, e))?;
         let busy = || OfflineError::SpillBusy { path: path.display().to_string() };

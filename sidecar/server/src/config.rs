@@ -19,6 +19,7 @@ use skewless_catalog::limit;
 use skewless_engine::EngineConfig;
 use skewless_store::StoreConfig;
 
+pub(crate) use parse::shown;
 pub use parse::{ConfigError, Mistake, Override};
 
 /// Everything a sidecar needs to know to start.

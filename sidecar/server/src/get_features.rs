@@ -212,17 +212,19 @@ impl Call<'_> {
         let left_us = u64::try_from(self.deadline.left().as_micros()).unwrap_or(u64::MAX);
         let budget = Budget::online((left_us / tick_us).max(1));
         let mut started = Instant::now();
-        let reports =
-            worker.execute(&self.served.program, frame, budget, &mut |step, phase| match phase {
-                Phase::Start => started = Instant::now(),
-                Phase::End => metrics.steps[step].time.observe(started.elapsed().as_secs_f64()),
-            });
-        for (report, step) in reports.iter().zip(&metrics.steps) {
+        worker.execute(&self.served.program, frame, budget, &mut |step, phase| match phase {
+            Phase::Start => started = Instant::now(),
+            Phase::End => metrics.steps[step].time.observe(started.elapsed().as_secs_f64()),
+        });
+        let reports = worker.reports();
+        for (number, (report, step)) in reports.iter().zip(&metrics.steps).enumerate() {
             if report.rows_failed > 0 {
                 step.rows_failed.inc_by(report.rows_failed as u64);
             }
             if let Some(word) = report.broke {
                 step.broke(word);
+                let of = &self.served.plan().steps[number];
+                self.snapshot.breaks.tell(of, word, worker.last_break(number));
             }
         }
         match reports.iter().find_map(|report| report.undecided) {

@@ -16,6 +16,7 @@ pub mod wire;
 mod admin;
 mod admission;
 mod blocking;
+mod breaks;
 mod clock;
 mod cost;
 mod encode;

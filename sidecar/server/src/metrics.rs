@@ -194,7 +194,7 @@ fn broke_by(transform: &[(&'static str, String)], reason: &str) -> Labels {
 }
 
 /// The first 12 digits of a digest: enough to tell plugins apart in a label.
-fn short(digest: &Digest) -> String {
+pub(crate) fn short(digest: &Digest) -> String {
     digest.to_string().chars().take(12).collect()
 }
 

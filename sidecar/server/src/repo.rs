@@ -144,7 +144,7 @@ pub fn definitions(dir: &Path, limits: RepoLimits) -> Result<Vec<SourceFile>, Re
     if dir.is_file() {
         return Err(failed(dir, "expected the folder of a feature repo, came a file".to_owned()));
     }
-    let entries = std::fs::read_dir(dir).map_err(|error| failed(dir, error.to_string()))?;
+    let entries = std::fs::read_dir(dir).map_err(|error| failed(&named(dir), error.to_string()))?;
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| failed(dir, error.to_string()))?.path();
@@ -155,17 +155,22 @@ pub fn definitions(dir: &Path, limits: RepoLimits) -> Result<Vec<SourceFile>, Re
         }
     }
     if paths.is_empty() {
-        return Err(RepoError::Empty { dir: dir.to_owned() });
+        return Err(RepoError::Empty { dir: named(dir) });
     }
     if paths.len() > limits.definition_files_max {
         let (max, came) = (limits.definition_files_max, paths.len());
         let detail = format!(
             "expected at most {max} definition files (limits.definition_files_max), came {came}"
         );
-        return Err(failed(dir, detail));
+        return Err(failed(&named(dir), detail));
     }
     paths.sort();
     paths.iter().map(|path| definition(path, limits)).collect()
+}
+
+/// A folder by its whole path: `.` names none to who reads it in a log.
+pub(crate) fn named(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
 fn definition(path: &Path, limits: RepoLimits) -> Result<SourceFile, RepoError> {
@@ -427,6 +432,9 @@ mod tests {
     #[test]
     fn an_empty_folder_and_files_over_a_limit_are_refused() {
         assert!(refused(folder(&[]).path(), RepoLimits::default()).contains("came none"));
+        // The working folder of this test has none either; `.` would not say which it is.
+        let here = format!("in {}, came none", std::env::current_dir().unwrap().display());
+        assert!(refused(Path::new("."), RepoLimits::default()).contains(&here));
         let dir = folder(&[("a.yaml", "# 123"), ("b.yaml", "#")]);
         let limits = RepoLimits { definition_bytes_max: 4, ..RepoLimits::default() };
         assert!(refused(dir.path(), limits).contains("limits.definition_bytes_max"));

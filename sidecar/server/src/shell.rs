@@ -1,11 +1,21 @@
 //! What the sidecar's two shells, `skewless-sidecar` and `skewless serve`, have in common: flags, where settings are
 //! found, and the log; not what the settings mean, nor how a failure is told.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use skewless_catalog::names::nearest;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
 
-use crate::config::{Config, ConfigError, Override};
+use crate::config::{Config, ConfigError, Mistake, Override, shown};
+
+/// The variable that says what is logged.
+const LOG: &str = "SKEWLESS_LOG";
+/// What is logged when it says nothing.
+const LOG_DEFAULT: &str = "info";
+/// What it may say.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// The flags of a shell.
 #[derive(clap::Args, Clone, Debug)]
@@ -63,7 +73,7 @@ pub enum SettingsError {
 }
 
 impl Flags {
-    /// The configuration that they mean.
+    /// The configuration that they mean. What is wrong with `SKEWLESS_LOG` is told with the rest.
     pub fn read(&self) -> Result<Config, SettingsError> {
         let repo = self.folder.clone().or_else(|| self.repo.clone());
         let paths = [
@@ -78,13 +88,14 @@ impl Flags {
         let addresses = addresses.into_iter().filter_map(|(flag, key, address)| {
             address.as_ref().map(|address| Override::new(flag, key, address))
         });
-        self.settings.read(paths.chain(addresses))
+        let read = self.settings.read(paths.chain(addresses));
+        with_log(read, std::env::var_os(LOG).as_deref())
     }
 
-    /// Begins to log to standard error, once a process. `SKEWLESS_LOG` says what.
+    /// Begins to log to standard error, once a process. `SKEWLESS_LOG` says what; if it can't, [`Flags::read`] refuses it.
     pub fn log(&self) {
-        let filter =
-            EnvFilter::try_from_env("SKEWLESS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        let said = filter(std::env::var_os(LOG).as_deref());
+        let filter = said.unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -94,6 +105,58 @@ impl Flags {
             .log_internal_errors(false);
         if self.log_json { log.json().init() } else { log.init() }
     }
+}
+
+/// Settings that were read, refused as well if what is to be logged can't be.
+fn with_log(
+    read: Result<Config, SettingsError>,
+    value: Option<&OsStr>,
+) -> Result<Config, SettingsError> {
+    let Err(message) = filter(value) else { return read };
+    let mut mistakes = vec![Mistake { place: LOG.to_owned(), message }];
+    match read {
+        Err(error @ SettingsError::Read { .. }) => return Err(error),
+        Err(SettingsError::Config(error)) => mistakes.extend(error.mistakes),
+        Ok(_) => {}
+    }
+    Err(ConfigError { mistakes }.into())
+}
+
+/// What is logged, by what the variable says; an empty one says nothing, as a file of Docker Compose may leave it.
+fn filter(value: Option<&OsStr>) -> Result<EnvFilter, String> {
+    let text = value.unwrap_or_default();
+    let text = text.to_str().ok_or("expected text in UTF-8, came other bytes")?;
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return Ok(EnvFilter::new(LOG_DEFAULT));
+    }
+    if let Some(part) = parts.iter().find(|part| !is_directive(part)) {
+        return Err(no_directive(part));
+    }
+    EnvFilter::builder().parse(parts.join(",")).map_err(|_| no_directive(text))
+}
+
+/// Whether it says what to log. A word that is no level would be the name of a target: all others would be silent.
+fn is_directive(part: &str) -> bool {
+    if part.contains(['=', '[']) {
+        !part.ends_with('=') && part.parse::<Directive>().is_ok()
+    } else {
+        part.parse::<LevelFilter>().is_ok()
+    }
+}
+
+fn no_directive(part: &str) -> String {
+    let (target, word) = part.rfind('=').map_or(("", part), |at| part.split_at(at + 1));
+    let word = word.to_lowercase();
+    let longer = LEVELS.into_iter().find(|level| word.starts_with(level)).map(str::to_owned);
+    let meant = longer.or_else(|| nearest(&word, LEVELS));
+    let meant = meant.map(|level| format!(" (did you mean `{target}{level}`?)"));
+    format!(
+        "expected error, warn, info, debug, trace or off, or a list with levels of targets such as \
+         `info,skewless_server=debug`, came `{}`{}",
+        shown(part),
+        meant.unwrap_or_default()
+    )
 }
 
 impl Settings {
@@ -128,6 +191,52 @@ mod tests {
     struct Shell {
         #[command(flatten)]
         flags: Flags,
+    }
+
+    #[test]
+    fn what_is_logged_is_said_by_levels_or_refused() {
+        let filter = |text: &str| filter(Some(text.as_ref()));
+        for (text, logged) in [("", "info"), (" , ", "info"), ("debug", "debug"), ("OFF", "off")] {
+            assert_eq!(filter(text).unwrap().to_string(), logged, "{text}");
+        }
+        assert_eq!(super::filter(None).unwrap().to_string(), "info");
+        let lists =
+            ["info, skewless_server=trace", "skewless_server=2", "warn,[call{method=x}]=debug"];
+        for text in lists {
+            assert!(filter(text).is_ok(), "{text}");
+        }
+        for (text, ends) in [
+            ("debgu", "came `debgu` (did you mean `debug`?)"),
+            ("warning", "came `warning` (did you mean `warn`?)"),
+            ("Trce", "came `Trce` (did you mean `trace`?)"),
+            ("skewless_server", "came `skewless_server`"),
+            ("info,skewless_server=trce", "(did you mean `skewless_server=trace`?)"),
+            ("skewless_server=", "came `skewless_server=`"),
+            ("a b=info=x", "came `a b=info=x`"),
+        ] {
+            let refused = filter(text).unwrap_err();
+            assert!(refused.starts_with("expected error, warn, info, "), "{refused}");
+            assert!(refused.ends_with(ends), "{ends}: {refused}");
+        }
+        assert!(filter(&"x".repeat(1_000)).unwrap_err().len() < 250);
+    }
+
+    #[test]
+    fn a_wrong_log_is_refused_with_all_other_mistakes() {
+        let said = |words: &[&str], log: &str| {
+            let shell = Shell::parse_from([&["shell"][..], words].concat());
+            with_log(shell.flags.read(), Some(log.as_ref())).map_err(|error| error.to_string())
+        };
+        assert!(said(&[], "debug").is_ok());
+        let refused = said(&[], "debgu").unwrap_err();
+        assert!(
+            refused.starts_with("1 mistake in the configuration:\n  SKEWLESS_LOG: "),
+            "{refused}"
+        );
+        let refused = said(&["--set", "store.sync=yes"], "debgu").unwrap_err();
+        assert!(refused.starts_with("2 mistakes") && refused.contains("store.sync"), "{refused}");
+        let refused = said(&["--config", "nowhere.toml"], "debgu").unwrap_err();
+        assert!(refused.contains("nowhere.toml"), "{refused}");
     }
 
     #[test]

@@ -12,11 +12,12 @@ use skewless_catalog::{Catalog, Digest, Frame, Plan};
 use skewless_engine::{CompileCache, Engine, Plugin, PluginError, Program, Worker};
 use skewless_store::{ReadScratch, SchemaChange, Store, StoreError, StorePlan, ViewSet};
 
+use crate::breaks::Breaks;
 use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
-use crate::repo::Repo;
+use crate::repo::{self, Repo};
 use crate::status::ServeError;
 use crate::warm::{self, Room};
 
@@ -38,6 +39,8 @@ pub(crate) struct Snapshot {
     ad_hoc_max: usize,
     threads: usize,
     pub(crate) workers: Pool<Scratch>,
+    /// What the log has told of the plugins' breaks.
+    pub(crate) breaks: Breaks,
 }
 
 /// One plan, bound to everything it needs.
@@ -138,7 +141,7 @@ pub(crate) fn prepare(
     room: Room,
 ) -> Result<Prepared, SnapshotError> {
     if repo.catalog.services.is_empty() {
-        let (dir, feature) = (repo.dir.clone(), any_feature(&repo.catalog));
+        let (dir, feature) = (repo::named(&repo.dir), any_feature(&repo.catalog));
         return Err(SnapshotError::NoService { dir, feature });
     }
     let mut plugins = BTreeMap::new();
@@ -251,6 +254,7 @@ impl Prepared {
             ad_hoc_max: parts.ad_hoc_max,
             threads: parts.threads,
             workers,
+            breaks: Breaks::default(),
         })
     }
 }

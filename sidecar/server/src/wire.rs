@@ -212,10 +212,16 @@ fn check(column: &pb::Column, ty: Type, rows: usize) -> Result<(), WireError> {
 /// told by counts alone, it would be a riddle.
 fn misplaced(column: &pb::Column, ty: Type) -> Option<WireError> {
     let used = field_of(ty);
-    let filled = lists(column).map(|(field, came)| (came > 0).then_some(field));
-    let came = filled.into_iter().flatten().next()?;
-    let detail = format!("its values are expected in {used}, came in {came}");
-    (!filled.contains(&Some(used))).then(|| wrong(column, detail))
+    let filled = lists(column).into_iter().filter_map(|(field, came)| (came > 0).then_some(field));
+    let (own, others): (Vec<_>, Vec<_>) = filled.partition(|field| *field == used);
+    let came = others.first()?;
+    let detail = match own.is_empty() {
+        true => format!("its values are expected in {used}, came in {came}"),
+        false => {
+            format!("its values are expected in {used} only, came in {}, too", others.join(", "))
+        }
+    };
+    Some(wrong(column, detail))
 }
 
 /// The lists that values may come in, with how many are in each.

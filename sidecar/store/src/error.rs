@@ -29,11 +29,21 @@ pub enum StoreError {
     },
     /// The folder holds a RocksDB that is no store of ours.
     #[error(
-        "expected a skewless store or an empty folder in {dir}, came another RocksDB database; give the store its own folder"
+        "expected a skewless store or an empty folder in {dir}, came another RocksDB database; nothing in it was changed; give the store a folder of its own with store_dir or --store"
     )]
     NotAStore {
         /// The folder.
         dir: PathBuf,
+    },
+    /// The folder holds files of somebody's; none of them was touched.
+    #[error(
+        "expected a store's folder or an empty one, came {dir}, a folder with other files ({files}); nothing in it was changed; give the store a folder of its own with store_dir or --store"
+    )]
+    OtherFiles {
+        /// The folder.
+        dir: PathBuf,
+        /// The first few names of what is in it.
+        files: String,
     },
     /// A file of the store doesn't hold what was written.
     #[error("corrupt store in {dir}: {file}: {detail}; {advice}")]
@@ -205,6 +215,10 @@ pub enum StoreError {
 
 /// What to do about a damaged file of data.
 pub(crate) const RELOAD: &str = "nothing was served from it: restore the folder from a copy, or load the views into a new folder";
+
+/// What to do about a folder that may be a damaged store or not a store at all: what would tell them apart can't be read.
+pub(crate) const MAYBE_OURS: &str = "nothing was served from it and nothing in it was changed: if it is your store, restore the folder from a copy, or load the views \
+     into a new folder; if it is another program's, give the store a folder of its own with store_dir or --store";
 
 /// What to do about a damaged log.
 pub(crate) const SALVAGE: &str = "the data before the damage is whole: `skewless salvage` keeps a copy of the log, cuts it at \

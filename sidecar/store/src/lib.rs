@@ -29,6 +29,7 @@ mod changes;
 mod commit;
 mod error;
 mod fault;
+mod folder;
 mod generation;
 mod hot;
 mod info;

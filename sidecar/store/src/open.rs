@@ -1,7 +1,7 @@
-//! Opening a store's folder; not creating views, which applying definitions does, and not what to do about damage
-//! (`salvage.rs`).
+//! Opening a store's folder; not whose it is (`folder.rs`), not creating views, which applying definitions does, and not
+//! what to do about damage (`salvage.rs`).
 //!
-//! Open refuses what it can't trust and says what to do: a held LOCK, another format, another database, a
+//! Open refuses what it can't trust and says what to do: a held LOCK, another format, another's folder, a
 //! damaged file. It finishes what a kill interrupted: column families nobody points at are dropped, staging
 //! folders are removed.
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwapOption;
-use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, Options, WriteBatch};
+use rocksdb::{Cache, ColumnFamilyDescriptor, DBRecoveryMode, IteratorMode, WriteBatch};
 
 use crate::changes::Changes;
 use crate::config::StoreConfig;
@@ -23,7 +23,7 @@ use crate::loader::STAGING;
 use crate::meta::{self, Meta, rows_family, wait_family};
 use crate::promotion::Promotions;
 use crate::ttl::NO_TTL;
-use crate::{info, options, pending};
+use crate::{folder, info, options, pending};
 
 /// What opening found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,15 +102,10 @@ pub(crate) fn connect(
     recovery: DBRecoveryMode,
 ) -> Result<Opened, StoreError> {
     std::fs::create_dir_all(dir).map_err(|error| no_folder(dir, &error))?;
-    let created = !dir.join("CURRENT").exists();
-    if created {
-        refuse_remains(dir)?;
-    }
     let database = options::database(config, recovery);
-    let mut families = if created { Vec::new() } else { families(dir, &database)? };
-    if !created && !families.iter().any(|name| name == meta::FAMILY) && families.len() > 1 {
-        return Err(StoreError::NotAStore { dir: dir.to_owned() });
-    }
+    let found = folder::recognize(dir, &database)?;
+    let created = found.is_none();
+    let mut families = found.unwrap_or_default();
     for name in [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, meta::FAMILY] {
         if !families.iter().any(|of| of == name) {
             families.push(name.to_owned());
@@ -149,36 +144,6 @@ fn no_folder(dir: &Path, error: &std::io::Error) -> StoreError {
         }
         full => full,
     }
-}
-
-/// A folder without CURRENT but with data is a damaged store, not an empty one: RocksDB would start anew.
-fn refuse_remains(dir: &Path) -> Result<(), StoreError> {
-    for entry in std::fs::read_dir(dir).map_err(|error| StoreError::io(dir, &error))? {
-        let entry = entry.map_err(|error| StoreError::io(dir, &error))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let bytes = entry.metadata().map_or(0, |data| data.len());
-        if name.ends_with(".sst") || name.ends_with(".log") && bytes > 0 {
-            return Err(StoreError::Corrupt {
-                dir: dir.to_owned(),
-                file: "CURRENT".to_owned(),
-                detail: format!("it is missing, but data are there ({name})"),
-                advice: RELOAD,
-            });
-        }
-    }
-    Ok(())
-}
-
-fn families(dir: &Path, options: &Options) -> Result<Vec<String>, StoreError> {
-    Db::list_cf(options, dir).map_err(|error| {
-        let manifest = std::fs::read_to_string(dir.join("CURRENT")).unwrap_or_default();
-        let file = match manifest.trim() {
-            name if name.starts_with("MANIFEST-") => name.to_owned(),
-            _ => "CURRENT".to_owned(),
-        };
-        let (dir, detail) = (dir.to_owned(), error.to_string());
-        StoreError::Corrupt { dir, file, detail, advice: RELOAD }
-    })
 }
 
 /// RocksDB names no file when a log is damaged; an open reads manifest, tables and logs, and names the first two.
@@ -270,14 +235,25 @@ fn new_from(
     Ok(StoredView::new(index, view, record.about(), keys, record.rule(), ttl_us, columns))
 }
 
+/// Removes what unfinished loads left. Only now, as the folder is known to hold a store of ours; and only what has a
+/// load's name, as nobody else's is ours to remove there either.
 fn remove_stagings(dir: &Path) -> Result<usize, StoreError> {
     let staging = dir.join(STAGING);
-    if !staging.exists() {
-        return Ok(0);
+    let entries = match std::fs::read_dir(&staging) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(|error| StoreError::io(&staging, &error))?,
+    };
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.map_err(|error| StoreError::io(&staging, &error))?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok());
+        if number.is_some() && path.is_dir() {
+            std::fs::remove_dir_all(&path).map_err(|error| StoreError::io(&path, &error))?;
+            count += 1;
+        }
     }
-    let count = std::fs::read_dir(&staging).map_err(|error| StoreError::io(&staging, &error))?;
-    let count = count.count();
-    std::fs::remove_dir_all(&staging).map_err(|error| StoreError::io(&staging, &error))?;
+    // It stays if something else is in it.
+    let _ = std::fs::remove_dir(&staging);
     Ok(count)
 }
 

@@ -13,7 +13,10 @@ use crate::error::{RELOAD, StoreError};
 use crate::live::Family;
 use crate::meta::Meta;
 use crate::open::{connect, logs};
-use crate::options;
+use crate::{folder, options};
+
+/// How the folders with copies of logs begin, inside the store's.
+pub(crate) const COPIES: &str = "salvaged-";
 
 /// What a salvage kept and where the rest is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +36,14 @@ pub struct SalvageReport {
 /// Opens a folder whose log is damaged up to the damage; keeps copies of the logs.
 pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, StoreError> {
     config.check()?;
+    let recovery = DBRecoveryMode::PointInTime;
     let logs = logs(dir)?;
+    // Before the copies are made: nothing is put into another's folder.
+    folder::recognize(dir, &options::database(&config, recovery))?;
     let copies = copy_logs(dir, &logs)?;
     let cache = options::cache(&config);
     let clock_us = Arc::new(AtomicI64::new(i64::MIN));
-    let opened = connect(dir, &config, &cache, &clock_us, DBRecoveryMode::PointInTime);
+    let opened = connect(dir, &config, &cache, &clock_us, recovery);
     // What salvage can't open, no second salvage can.
     let opened = opened.map_err(|error| match error {
         StoreError::Corrupt { dir, file, detail, .. } => {
@@ -71,7 +77,7 @@ pub(crate) fn salvage(dir: &Path, config: StoreConfig) -> Result<SalvageReport, 
 }
 
 fn copy_logs(dir: &Path, logs: &[(String, u64)]) -> Result<PathBuf, StoreError> {
-    let free = (1..).map(|number| dir.join(format!("salvaged-{number}")));
+    let free = (1..).map(|number| dir.join(format!("{COPIES}{number}")));
     let copies =
         free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| dir.join("salvaged"));
     std::fs::create_dir_all(&copies).map_err(|error| StoreError::io(&copies, &error))?;

@@ -199,6 +199,18 @@ fn plugin_run_knows_parquet_by_its_content() {
 }
 
 #[test]
+fn serve_refuses_a_log_that_can_not_be_meant() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let serve = ["serve", "--tcp", "127.0.0.1:0", "--http", ""];
+    let complaint =
+        refused(&command(repo.path(), &serve).env("SKEWLESS_LOG", "debgu").output().unwrap(), 1);
+    says(
+        &complaint,
+        &["SKEWLESS_LOG: expected error, warn, ", "(did you mean `debug`?)", "next: mend"],
+    );
+}
+
+#[test]
 fn a_damaged_store_says_what_to_do_and_a_store_in_use_something_else() {
     let repo = repo_that_adds(DEFINITIONS, SUM);
     let repo = repo.path();

@@ -47,12 +47,20 @@ fn a_batch_that_is_too_much_is_halved_until_it_passes_and_no_row_fails() {
     let program = program(&[(&plugin, Reset, [0, 1])]);
     let rows: Vec<_> = (0..21).map(|row| (Some(f64::from(row)), Some(0.5))).collect();
     let mut frame = frame(&program, &rows);
-    let report = run(&mut Worker::new(&engine), &program, &mut frame)[0];
+    let mut worker = Worker::new(&engine);
+    let report = run(&mut worker, &program, &mut frame)[0];
     assert_eq!(
         cells(&frame, 2),
         (0..21).map(|row| value(f64::from(row) + 0.5)).collect::<Vec<_>>()
     );
     assert_eq!((report.rows_failed, frame.failures_total, report.broke), (0, 0, Some("trap")));
+    // No failure tells why: the worker does, of its last run only.
+    assert_eq!(worker.reports(), [report]);
+    assert_eq!(worker.last_break(0).map(CallError::word), Some("trap"));
+    assert!(worker.last_break(1).is_none());
+    let mut one = self::frame(&program, &[(Some(1.0), Some(0.5))]);
+    run(&mut worker, &program, &mut one);
+    assert!(worker.last_break(0).is_none());
 }
 
 #[test]

@@ -118,3 +118,15 @@ fn a_spill_folder_in_use_is_not_taken() {
     drop(first);
     assert!(Job::new(&path, u64::MAX, Arc::default(), CancelFlag::new(), Arc::new(Silent)).is_ok());
 }
+
+#[test]
+fn a_spill_folder_with_somebody_s_files_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("spill");
+    std::fs::create_dir_all(path.join("mine")).expect("made");
+    std::fs::create_dir_all(path.join("datafusion-1")).expect("made");
+    let refused = Job::new(&path, u64::MAX, Arc::default(), CancelFlag::new(), Arc::new(Silent));
+    assert!(matches!(refused, Err(OfflineError::SpillTaken { came, .. }) if came == "mine"));
+    assert!(path.join("mine").exists() && path.join("datafusion-1").exists());
+    assert!(!path.join("lock").exists());
+}

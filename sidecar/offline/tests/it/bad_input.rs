@@ -7,9 +7,10 @@ use arrow::array::{
     TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::{Int8Type, Int32Type};
+use skewless_batch::{Type, Value};
 use skewless_offline::{
     BackfillOptions, BackfillRequest, CancelFlag, OfflineError, Silent, backfill, provenance,
-    read_features,
+    read_columns, read_features,
 };
 
 use crate::world::{S, World, ask, place, place_columns, spine_columns, write};
@@ -253,4 +254,32 @@ fn a_file_without_provenance_is_no_output_of_ours() {
     assert!(matches!(came, Err(OfflineError::NoProvenance { .. })), "{came:?}");
     let came = read_features(&world.path("spine.parquet")).map(|_| ());
     assert!(matches!(came, Err(OfflineError::NoProvenance { .. })), "{came:?}");
+}
+
+/// A file with one page of the int64s 0x1122334455667788, 2 and 3, as pyarrow writes it with `write_page_checksum`: our own
+/// writer has no checksums.
+const CHECKSUMMED: &[u8] =
+    b"PAR1\x15\x00\x15<\x15<\x15\x9a\x9f\xcb\xb0\x04\x1c\x15\x06\x15\x00\x15\x06\x15\
+    \x06\x1c\x00\x00\x00\x02\x00\x00\x00\x06\x01\x88wfUD3\x22\x11\x02\x00\x00\x00\x00\
+    \x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x15\x04\x19,5\x00\x18\x06schem\
+    a\x15\x02\x00\x15\x04%\x02\x18\x01n\x00\x16\x06\x19\x1c\x19\x1c&\x00\x1c\x15\x04\x19\
+    %\x06\x00\x19\x18\x01n\x15\x00\x16\x06\x16n\x16n&\x08I\x1c\x15\x00\x15\x00\x15\
+    \x02\x00<)\x06\x19&\x00\x06\x00\x00\x00\x16n\x16\x06&\x08\x16n\x00( p\
+    arquet-cpp-arrow version\
+    \x2026.0.1\x19\x1c\x1c\x00\x00\x00z\x00\x00\x00PAR1";
+
+#[test]
+fn a_page_that_does_not_have_its_checksum_is_refused() {
+    let world = World::empty();
+    let path = world.path("n.parquet");
+    let columns = [("n".to_owned(), Type::Int64)];
+    std::fs::write(&path, CHECKSUMMED).unwrap();
+    let whole = read_columns(&path, &columns).unwrap();
+    assert_eq!(whole[0].value(0), Value::Int64(0x1122_3344_5566_7788));
+    let mut damaged = CHECKSUMMED.to_vec();
+    let value = damaged.windows(2).position(|bytes| bytes == [0x88, 0x77]).unwrap();
+    damaged[value] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let error = read_columns(&path, &columns).unwrap_err();
+    says(&error.to_string(), &["n.parquet", "checksum"]);
 }

@@ -14,9 +14,15 @@ use super::{Config, Reach};
 /// Bytes of a Unix socket's path: the system's address holds 108 with its end mark, less on other systems.
 const UNIX_PATH_BYTES_MAX: usize = 100;
 
+/// Characters of a wrong value that a message shows: enough to find it, and a file given as a value fills no screen.
+const SHOWN_CHARS_MAX: usize = 64;
+
 /// How the names of all our environment variables begin.
 const VARIABLE: &str = "SKEWLESS_";
-/// Of those that aren't settings, the one whose name is also a setting's: the folder that `./dev` keeps what it builds in.
+/// Those that aren't settings, by what follows: where a client asks (`skewless get`), the file of settings, the log.
+const OTHERS: [&str; 3] = ["AT", "CONFIG", "LOG"];
+/// Of those that somebody else reads, the one whose name is also a setting's: the folder that `./dev` keeps what it builds
+/// in.
 const DEV_FOLDER: &str = "SKEWLESS_CACHE_DIR";
 
 /// A value given beside the file: `--set key=value` or an environment variable.
@@ -165,20 +171,32 @@ impl Config {
 fn unknown_key(key: &str, known: &[&str]) -> String {
     let meant = names::nearest(key, known.iter().copied());
     let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-    format!("expected a known key, came `{key}`{meant}")
+    format!("expected a known key, came `{}`{meant}", shown(key))
 }
 
-/// What is wrong with a variable that begins with [`VARIABLE`] only; `name` is what follows.
+/// What is wrong with a variable that is no setting's; `name` is what follows [`VARIABLE`].
 fn misspelt_variable(name: &str, known: &[&str]) -> String {
-    let plain: Vec<String> = known.iter().map(|key| key.replace('.', "_")).collect();
-    let meant = names::nearest(&plain_name(name), plain.iter().map(String::as_str));
-    let meant =
-        meant.and_then(|meant| known.iter().zip(&plain).find(|(_, plain)| **plain == meant));
+    let meant = meant_by(name, known);
+    if !begins_like_a_setting(name, known) {
+        let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+        return format!("expected a variable that is read, came one that isn't{meant}");
+    }
     let meant = match meant {
-        Some((key, _)) => format!("did you mean `{}`?", variable_of(key)),
+        Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("`limits.rows_max` is `{}`", variable_of("limits.rows_max")),
     };
     format!("expected two underscores before each part of a setting's variable, came one ({meant})")
+}
+
+/// The variable that one is nearly called like; `name` is what follows [`VARIABLE`]. The beginning that all share counts
+/// for nothing: with it, every short name would be near to every other.
+fn meant_by(name: &str, known: &[&str]) -> Option<String> {
+    let settings = known.iter().map(|key| (key.replace('.', "_"), variable_of(key)));
+    let others = OTHERS.map(|other| (other.to_lowercase(), format!("{VARIABLE}{other}")));
+    let all: Vec<(String, String)> = settings.chain(others).collect();
+    let plain = plain_name(name);
+    let meant = names::nearest(&plain, all.iter().map(|(plain, _)| plain.as_str()))?;
+    all.into_iter().find(|(plain, _)| *plain == meant).map(|(_, variable)| variable)
 }
 
 fn assign(target: Target<'_>, value: &DeValue<'_>, base: &Path) -> Result<(), String> {
@@ -236,7 +254,8 @@ fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let parsed = text.parse();
     parsed.map(Some).map_err(|_| {
-        format!("expected an address and port such as 127.0.0.1:7667 or [::1]:7667, came `{text}`")
+        let came = shown(text);
+        format!("expected an address and port such as 127.0.0.1:7667 or [::1]:7667, came `{came}`")
     })
 }
 
@@ -245,12 +264,30 @@ fn reach(text: &str) -> Result<Reach, String> {
         "off" => Ok(Reach::Off),
         "local" => Ok(Reach::Local),
         "everywhere" => Ok(Reach::Everywhere),
-        _ => Err(format!("expected off, local or everywhere, came `{text}`")),
+        _ => Err(format!("expected off, local or everywhere, came `{}`", shown(text))),
     }
 }
 
 fn unexpected(expected: &str, came: &DeValue<'_>) -> String {
-    format!("expected {expected}, came a value of type {}", came.type_str())
+    let text = match came {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) | DeValue::Table(_) => {
+            return format!("expected {expected}, came a value of type {}", came.type_str());
+        }
+    };
+    format!("expected {expected}, came the {} `{}`", came.type_str(), shown(&text))
+}
+
+/// The beginning of what came, for a message.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}..", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 struct Leaf<'a, 'i> {
@@ -305,21 +342,31 @@ fn variable_of(key: &str) -> String {
 
 /// A variable's name, [`VARIABLE`] taken off, as a key would be in it if one underscore stood everywhere.
 fn plain_name(name: &str) -> String {
-    name.to_lowercase().replace("__", "_")
+    name.to_lowercase().replace("__", "_").trim_start_matches('_').to_owned()
 }
 
-/// Whether a variable is meant as a setting though it has only one underscore behind [`VARIABLE`]: its first word is a
-/// section, or all of it a key without one.
-fn means_a_setting(variable: &str) -> bool {
+/// Whether what follows [`VARIABLE`] begins as a setting's does: its first word is a section, or all of it a key without
+/// one.
+fn begins_like_a_setting(name: &str, known: &[&str]) -> bool {
+    let plain = plain_name(name);
+    let first = plain.split('_').next().unwrap_or_default();
+    known
+        .iter()
+        .any(|key| key.split_once('.').map_or(*key == plain, |(section, _)| section == first))
+}
+
+/// Whether a variable that is none of ours is meant as one: as a setting, but has only one underscore behind
+/// [`VARIABLE`], or as one that has nearly its name.
+fn is_slip(variable: &str) -> bool {
     let Some(name) = variable.strip_prefix(VARIABLE).filter(|_| variable != DEV_FOLDER) else {
         return false;
     };
-    let plain = plain_name(name);
-    let first = plain.split('_').next().unwrap_or_default();
+    if OTHERS.contains(&name) || is_of_kubernetes(name) {
+        return false;
+    }
     let mut defaults = Config::default();
-    let mut keys = defaults.fields().into_iter().map(|(key, _)| key);
-    !is_of_kubernetes(name)
-        && keys.any(|key| key.split_once('.').map_or(key == plain, |(section, _)| section == first))
+    let known: Vec<&str> = defaults.fields().into_iter().map(|(key, _)| key).collect();
+    begins_like_a_setting(name, &known) || meant_by(name, &known).is_some()
 }
 
 /// Whether Kubernetes sets such a variable for a service called `skewless-store`, say.
@@ -331,14 +378,15 @@ fn is_of_kubernetes(name: &str) -> bool {
 /// The overrides among environment variables: `SKEWLESS__LIMITS__ROWS_MAX=10` is `limits.rows_max`.
 ///
 /// Two underscores begin a name, as Kubernetes sets `SKEWLESS_PORT` and the like for a service of that name. What is
-/// meant as one, but has only one there, keeps its whole name as its key: no setting has such a key, so it is refused
-/// with all other mistakes.
+/// meant as one of ours and isn't keeps its whole name as its key: no setting has such a key, so it is refused with all
+/// other mistakes. Whatever else begins like ours is somebody's.
 pub(crate) fn of_environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Override> {
     let mut overrides: Vec<_> = variables
         .filter_map(|(origin, value)| {
             let key = match origin.strip_prefix("SKEWLESS__") {
-                Some(name) => name.to_lowercase().replace("__", "."),
-                None => means_a_setting(&origin).then(|| origin.clone())?,
+                Some(name) if !OTHERS.contains(&name) => name.to_lowercase().replace("__", "."),
+                Some(_) => origin.clone(),
+                None => is_slip(&origin).then(|| origin.clone())?,
             };
             Some(Override { origin, key, value })
         })

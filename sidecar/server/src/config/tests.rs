@@ -49,8 +49,8 @@ fn every_mistake_is_reported_at_once_with_its_line() {
         "conf.toml:4: listen.admin: expected off, local or everywhere, came `all`",
         "conf.toml:6: expected a known key, came `limits.rows_mx` (did you mean `limits.rows_max`?)",
         "conf.toml:7: limits.rows_max: expected a whole number from 1 to 1048576, came 0",
-        "conf.toml:8: limits.columns_max: expected a whole number from 1 to 4096, came a value of type string",
-        "conf.toml:11: store.sync: expected true or false, came a value of type integer",
+        "conf.toml:8: limits.columns_max: expected a whole number from 1 to 4096, came the string `many`",
+        "conf.toml:11: store.sync: expected true or false, came the integer `1`",
         "conf.toml: store: expected cache_bytes of at least 1048576, came 1",
         "conf.toml: store: expected hot_bytes of at least 1048576, or 0 for none, came 1",
         "conf.toml: engine.deadline_ticks: expected at least 2, as the first may be cut short",
@@ -58,6 +58,29 @@ fn every_mistake_is_reported_at_once_with_its_line() {
         "conf.toml: repo_dir: expected a folder with definitions, came nowhere, which is none",
     ];
     assert_eq!(mistakes(text), expected);
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_shown_as_far_as_it_is_of_use() {
+    let told = |key: &str, value: &str| {
+        let wrong = [Override::from_flag(&format!("{key}={value}")).unwrap()];
+        let error = Config::parse("", Path::new(""), &wrong).unwrap_err();
+        error.mistakes[0].message.rsplit_once(", ").unwrap().1.to_owned()
+    };
+    let (shown, longer) = ("y".repeat(64), "y".repeat(65));
+    for (key, value, expected) in [
+        ("store.sync", "yes", "came the string `yes`"),
+        ("store.sync", "0x10", "came the integer `0x10`"),
+        ("limits.rows_max", "1.5", "came the float `1.5`"),
+        ("limits.rows_max", "true", "came the boolean `true`"),
+        ("repo_dir", "2026-01-01", "came the datetime `2026-01-01`"),
+        ("repo_dir", "[1]", "came a value of type array"),
+        ("store.sync", shown.as_str(), format!("came the string `{shown}`").as_str()),
+        ("store.sync", longer.as_str(), format!("came the string `{shown}..`").as_str()),
+        ("listen.admin", longer.as_str(), format!("came `{shown}..`").as_str()),
+    ] {
+        assert_eq!(told(key, value), expected);
+    }
 }
 
 #[test]
@@ -105,8 +128,7 @@ fn overrides_win_over_the_file_and_name_their_origin() {
     assert_eq!(config.store_dir, Path::new("a \"b\""));
     let wrong = [Override::from_flag("limits.rows_max=x").unwrap()];
     let error = Config::parse("", Path::new("conf.toml"), &wrong).unwrap_err();
-    let message =
-        "limits.rows_max: expected a whole number from 1 to 1048576, came a value of type string";
+    let message = "limits.rows_max: expected a whole number from 1 to 1048576, came the string `x`";
     assert_eq!(error.mistakes[0].to_string(), format!("--set limits.rows_max: {message}"));
     assert!(Override::from_flag("nonsense").is_err());
 }
@@ -166,6 +188,30 @@ fn variables_that_read_like_settings_but_are_none_are_refused_all_at_once() {
             "SKEWLESS__LIMITS_ROWS_MAX: expected a known key, came `limits_rows_max` (did you mean `limits.rows_max`?)".to_owned(),
         ]
     );
+    // What is read and isn't a setting, nearly.
+    let near = |name: &str, meant: &str| {
+        format!(
+            "{name}: expected a variable that is read, came one that isn't (did you mean `{meant}`?)"
+        )
+    };
+    assert_eq!(
+        refused(&[
+            "SKEWLESS_CONFG",
+            "SKEWLESS_LOGG",
+            "SKEWLESS_ATT",
+            "SKEWLESS__LOG",
+            "SKEWLESS_LIMTS_ROWS_MAX",
+            "SKEWLESS_STOR_DIR",
+        ]),
+        [
+            near("SKEWLESS_ATT", "SKEWLESS_AT"),
+            near("SKEWLESS_CONFG", "SKEWLESS_CONFIG"),
+            near("SKEWLESS_LIMTS_ROWS_MAX", "SKEWLESS__LIMITS__ROWS_MAX"),
+            near("SKEWLESS_LOGG", "SKEWLESS_LOG"),
+            near("SKEWLESS_STOR_DIR", "SKEWLESS__STORE_DIR"),
+            near("SKEWLESS__LOG", "SKEWLESS_LOG"),
+        ]
+    );
     // What others read, and what Kubernetes sets for services called skewless and skewless-store.
     let others = [
         "SKEWLESS_AT",
@@ -173,7 +219,11 @@ fn variables_that_read_like_settings_but_are_none_are_refused_all_at_once() {
         "SKEWLESS_CACHE_DIR",
         "SKEWLESS_CONFIG",
         "SKEWLESS_LOG",
+        "SKEWLESS_LOG_SERVICE_HOST",
+        "SKEWLESS_LOGS_PORT",
+        "SKEWLESS_PEER_FEAST",
         "SKEWLESS_PORT",
+        "SKEWLESS_SEED",
         "SKEWLESS_SERVICE_HOST",
         "SKEWLESS_STORE_SERVICE_HOST",
         "SKEWLESS_STORE_SERVICE_PORT_GRPC",

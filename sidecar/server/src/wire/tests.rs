@@ -93,7 +93,7 @@ fn contradictions_are_refused_naming_column_and_field() {
         ),
         (
             refused(|c| c.bools.push(true), Type::Int64),
-            "column `c`: expected 0 bools for 3 rows of int64, came 1",
+            "column `c`: its values are expected in int64s only, came in bools, too",
         ),
         (
             refused(|c| c.validity = vec![0, 0].into(), Type::Int64),
@@ -147,6 +147,13 @@ fn values_in_another_list_than_their_type_s_are_told_which_it_is() {
     assert_eq!(
         error.unwrap_err().to_string(),
         "column `k`: its values are expected in strings, came in binaries"
+    );
+    let both = |c: &mut pb::Column| {
+        (c.bools, c.strings) = (vec![true], c.int64s.iter().map(ToString::to_string).collect());
+    };
+    assert_eq!(
+        refused(both, Type::Int64),
+        "column `c`: its values are expected in int64s only, came in bools, strings, too"
     );
     // Where nothing came it may be that none was meant to.
     let none = refused(|c| c.int64s.clear(), Type::Int64);

@@ -118,6 +118,57 @@ async fn the_log_says_what_a_reload_took_away_or_why_it_was_refused() {
     process.log.wait_for(&["INFO", "reloaded snapshot=3 "]);
 }
 
+/// It would start, and its log hold not even errors.
+#[test]
+fn a_log_that_can_not_be_meant_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    process::repo(dir.path());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_skewless-sidecar"));
+    command.arg(dir.path().join("repo")).arg("--store").arg(dir.path().join("store"));
+    let ended = command.env("SKEWLESS_LOG", "debgu").output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("SKEWLESS_LOG: expected error, warn, info, "), "{told}");
+    assert!(told.contains("came `debgu` (did you mean `debug`?)"), "{told}");
+    assert!(!dir.path().join("store").exists());
+}
+
+/// As `${LOG:-}` of a Docker Compose file may leave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_log_variable_says_nothing_and_so_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    process::repo(dir.path());
+    // It waits for a line of the log.
+    Process::start(dir.path(), &["store.cache_bytes=8388608"], |command| {
+        command.env("SKEWLESS_LOG", "");
+    });
+}
+
+/// Once for each snapshot: a plugin that breaks, breaks for every request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_of_a_plugin_s_first_break_and_of_no_other() {
+    let dir = crate::folder();
+    let set = ["store.cache_bytes=8388608", "engine.deadline_ticks=5"];
+    let process = Process::start(dir.path(), &set, |_| {});
+    let mut client = FeatureServiceClient::new(process.channel().await);
+    let told = "a transform broke";
+    for snapshot in [1, 2] {
+        for _ in 0..3 {
+            let request = pb::GetFeaturesRequest { keys: vec![], ..ask("stuck", &[None]) };
+            client.get_features(request).await.unwrap();
+        }
+        // What comes later in the log is there: so is all before it.
+        process.hang_up();
+        process.log.wait_for(&["INFO", &format!("reloaded snapshot={} ", snapshot + 1)]);
+        assert_eq!(process.log.count(told), snapshot);
+    }
+    let line = process.log.wait_for(&["WARN", told]);
+    let says = ["transform=stuck ", "plugin=", "reason=\"deadline\"", "deadline of 5 ms"];
+    for part in says.into_iter().chain(["skewless_transform_breaks_total"]) {
+        assert!(line.contains(part), "expected `{part}` in {line}");
+    }
+}
+
 /// A `rate()` doesn't see the rise of a counter that begins with its first event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_that_someone_is_woken_by_are_there_before_their_first_event() {

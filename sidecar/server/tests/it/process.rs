@@ -53,6 +53,11 @@ impl Log {
         found(&lines).unwrap_or_else(|| panic!("expected {parts:?} in {lines:#?}"))
     }
 
+    /// How many lines have this part.
+    pub(crate) fn count(&self, part: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+    }
+
     pub(crate) fn has(&self, part: &str) -> bool {
         self.lines.lock().unwrap().iter().any(|line| line.contains(part))
     }

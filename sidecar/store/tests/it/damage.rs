@@ -163,6 +163,14 @@ fn a_lost_pointer_to_the_manifest_is_no_empty_store() {
     let refused = Store::open(dir.path(), config()).err().unwrap();
     assert!(matches!(&refused, StoreError::Corrupt { file, .. } if file == "CURRENT"), "{refused}");
     assert!(!refused.is_salvageable());
+    // Nothing tells it from another program's file of this name.
+    std::fs::write(dir.path().join("CURRENT"), "hi\n").unwrap();
+    let unreadable = Store::open(dir.path(), config()).err().unwrap();
+    for told in [refused.to_string(), unreadable.to_string()] {
+        for part in ["CURRENT", "if it is your store, restore the folder", "another program's"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 }
 
 #[test]
