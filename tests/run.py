@@ -15,6 +15,7 @@ keep to the disk nonetheless, beside what cargo builds.
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,10 @@ SECONDS_MAX = 20 * 60
 
 # The tests use a GiB at once at most.
 IN_MEMORY_BYTES_MIN = 4 << 30
+
+
+# Each leads a group of its own, of what it starts.
+RUNNING = set()
 
 
 def main():
@@ -67,7 +72,9 @@ def run_all(programs, seconds, environment):
                 if code != 0:
                     failed.append(f"{program.source} ended with {code}")
         except KeyboardInterrupt:
-            # The keyboard has interrupted those that run; the others are not begun.
+            # Those that run are interrupted, too; the others are not begun.
+            for group in list(RUNNING):
+                end(group, signal.SIGINT)
             pool.shutdown(cancel_futures=True)
             raise
     return failed
@@ -99,15 +106,26 @@ def run(program, environment):
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
         running = subprocess.Popen(program.command, cwd=program.folder, env=dict(environment, **program.environment),
-                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+        RUNNING.add(running.pid)
         try:
             code = running.wait(SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            running.kill()
+            end(running.pid, signal.SIGKILL)
             code = running.wait()
             said.write(f"\nended after {SECONDS_MAX} s: the test that is missing above hangs\n".encode())
+        finally:
+            RUNNING.discard(running.pid)
         said.seek(0)
         return code, said.read(), time.monotonic() - started
+
+
+def end(group, by):
+    """Ends a program with all that it started."""
+    try:
+        os.killpg(group, by)
+    except ProcessLookupError:
+        pass
 
 
 def memory():

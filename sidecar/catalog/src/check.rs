@@ -49,7 +49,8 @@ pub fn check(files: &[SourceFile], plugins: &dyn Plugins) -> Result<Catalog, Vec
 const NOTHING: &str =
     "nothing is defined: expected entities, views, requests, transforms or services, came none";
 
-const NO_SERVICE: &str = "no feature service is declared, and a sidecar serves nothing without one";
+const NO_SERVICE: &str =
+    "no feature service is declared: a sidecar answers ad hoc lists of features only";
 
 /// What the checks share.
 struct Checker<'a> {

@@ -122,7 +122,7 @@ fn other_format(out: &Path) -> Option<&str> {
 
 /// Refuses to call it done when a transform gave no value at all.
 fn worth_having(report: &BackfillReport) -> Outcome {
-    let nothing = report.transforms.iter().filter(|transform| transform.gave_nothing(report.rows));
+    let nothing = report.transforms.iter().filter(|transform| transform.gave_nothing());
     let nothing: Vec<String> =
         nothing.map(|transform| format!("`{}`", transform.transform)).collect();
     if nothing.is_empty() {
@@ -131,7 +131,7 @@ fn worth_having(report: &BackfillReport) -> Outcome {
     let transforms = if nothing.len() == 1 { "transform" } else { "transforms" };
     Err(Failure::new(
         format!(
-            "{transforms} {} failed for every row; the output has nulls there",
+            "{transforms} {} failed and gave no row a value; the output has nulls there",
             nothing.join(", ")
         ),
         "see the messages above; `skewless plugin run` tries single rows",

@@ -330,7 +330,10 @@ impl<'a> Writer<'a> {
             }
         }
         self.computed.failures_total += frame.failures_total as u64;
-        self.computed.failures.count(&chunk.reports);
+        let steps = &self.run.program.plan().steps;
+        let present = |slot: usize| frame.slots[slot].status.contains(Status::Present);
+        let gave = |step: usize| steps[step].outputs.iter().any(|&(_, slot)| present(slot));
+        self.computed.failures.count(&chunk.reports, gave);
         for failure in &frame.failures {
             let row = failure.row.map(|row| chunk.first + row as u64);
             self.computed.failures.keep(failure.step, row, &failure.message);

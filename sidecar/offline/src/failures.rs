@@ -14,13 +14,15 @@ pub struct TransformCounts {
     pub failed: u64,
     /// Rows it wasn't called for, as another transform had failed that it takes from.
     pub left_out: u64,
+    /// Whether any of its outputs has a value in any row.
+    pub gave_any: bool,
 }
 
 impl TransformCounts {
-    /// Whether it gave no row of `rows` a value, by a doing of its own.
+    /// Whether no row has a value of it, and not only for others' failures or for want of inputs: it failed, too.
     #[must_use]
-    pub fn gave_nothing(&self, rows: u64) -> bool {
-        self.failed > 0 && self.failed + self.left_out == rows
+    pub fn gave_nothing(&self) -> bool {
+        self.failed > 0 && !self.gave_any
     }
 }
 
@@ -55,11 +57,12 @@ impl Failures {
         Failures { transforms: transforms.map(none).collect(), kept: Vec::new() }
     }
 
-    /// Counts a chunk's rows, one report a step.
-    pub(crate) fn count(&mut self, reports: &[StepReport]) {
-        for (counts, report) in self.transforms.iter_mut().zip(reports) {
+    /// Counts a chunk's rows, one report a step; `gave` says whether a step gave any of them a value.
+    pub(crate) fn count(&mut self, reports: &[StepReport], gave: impl Fn(usize) -> bool) {
+        for (step, (counts, report)) in self.transforms.iter_mut().zip(reports).enumerate() {
             counts.failed += report.rows_failed as u64;
             counts.left_out += report.rows_left_out as u64;
+            counts.gave_any = counts.gave_any || gave(step);
         }
     }
 
@@ -110,18 +113,23 @@ mod tests {
         assert_eq!(failures.kept.len(), FAILURES_KEPT_MAX);
         assert_eq!((failures.kept[0].row, failures.kept[0].count), (Some(0), 2));
         let report = StepReport { rows_failed: 30, rows_left_out: 2, ..StepReport::default() };
-        failures.count(&[report]);
-        failures.count(&[report]);
+        failures.count(&[report], |_| false);
+        failures.count(&[report], |_| false);
         assert_eq!((failures.transforms[0].failed, failures.transforms[0].left_out), (60, 4));
+        assert!(failures.transforms[0].gave_nothing());
+        failures.count(&[report], |_| true);
+        failures.count(&[report], |_| false);
+        assert!(!failures.transforms[0].gave_nothing());
     }
 
     #[test]
-    fn a_transform_gave_nothing_if_every_row_failed_and_not_only_for_anothers_failures() {
-        let counts = |failed, left_out| TransformCounts { failed, left_out, ..Default::default() };
-        assert!(counts(5, 0).gave_nothing(5));
-        assert!(counts(2, 3).gave_nothing(5));
-        assert!(!counts(4, 0).gave_nothing(5));
-        assert!(!counts(0, 5).gave_nothing(5), "it is the other's doing");
-        assert!(!counts(0, 0).gave_nothing(0), "an empty spine");
+    fn a_transform_gave_nothing_if_it_failed_and_no_row_has_a_value() {
+        let counts = |failed, gave_any| TransformCounts { failed, gave_any, ..Default::default() };
+        assert!(counts(5, false).gave_nothing());
+        assert!(!counts(4, true).gave_nothing());
+        assert!(
+            !counts(0, false).gave_nothing(),
+            "others failed, or nothing was there to compute with"
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::repo::{self, Repo, RepoError, RepoLimits};
-use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError};
+use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError, no_service};
 use crate::warm::Room;
 
 /// Everything one running sidecar holds.
@@ -210,8 +210,11 @@ impl Sidecar {
             let next = error.next_step(&self.config.repo_dir);
             ReloadError::Repo { error, next }
         })?;
-        let prepared = self.foundation.prepare(&self.config, &repo, Room::Shared)?;
         let old = self.current.load_full();
+        if repo.catalog.services.is_empty() && !old.catalog.services.is_empty() {
+            return Err(no_service(&repo).into());
+        }
+        let prepared = self.foundation.prepare(&self.config, &repo, Room::Shared)?;
         if dry_run {
             return Ok(Reloaded { new: Arc::clone(&old), old, repo });
         }

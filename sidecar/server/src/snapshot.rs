@@ -72,7 +72,8 @@ struct AdHoc {
 /// Why a snapshot couldn't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The definitions declare nothing to be served: more likely a file was emptied or forgotten than that it is meant.
+    /// The definitions declare nothing to be served, or no service any more: more likely a file was emptied or forgotten
+    /// than that it is meant.
     #[error(
         "expected at least one feature service in the definitions in {dir}, came none; declare one there, such as `services: [{{name: my_model, features: [{feature}]}}]`"
     )]
@@ -140,9 +141,10 @@ pub(crate) fn prepare(
     parts: &Parts<'_>,
     room: Room,
 ) -> Result<Prepared, SnapshotError> {
-    if repo.catalog.services.is_empty() {
-        let (dir, feature) = (repo::named(&repo.dir), any_feature(&repo.catalog));
-        return Err(SnapshotError::NoService { dir, feature });
+    let Catalog { services, views, transforms, .. } = &*repo.catalog;
+    // Views can be ingested into, and lists of features asked for, without a service.
+    if services.is_empty() && views.is_empty() && transforms.is_empty() {
+        return Err(no_service(repo));
     }
     let mut plugins = BTreeMap::new();
     for (digest, bytes) in &repo.plugins {
@@ -159,6 +161,11 @@ pub(crate) fn prepare(
     let programs = programs.collect::<Result<_, _>>()?;
     let workers = warm::workers(&repo.catalog, &plugins, parts, room)?;
     Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, programs, workers })
+}
+
+/// Refuses definitions that have no service.
+pub(crate) fn no_service(repo: &Repo) -> SnapshotError {
+    SnapshotError::NoService { dir: repo::named(&repo.dir), feature: any_feature(&repo.catalog) }
 }
 
 fn program(plan: &Arc<Plan>, plugins: &BTreeMap<Digest, Plugin>) -> Result<Program, ServeError> {

@@ -142,7 +142,7 @@ fn definitions_without_a_service_are_warned_of_once() {
     let (text, _) = text.split_once("services:").unwrap();
     let warnings: Vec<_> = catalog(text).warnings.iter().map(ToString::to_string).collect();
     let expected =
-        "warning: no feature service is declared, and a sidecar serves nothing without one";
+        "warning: no feature service is declared: a sidecar answers ad hoc lists of features only";
     assert_eq!(warnings, [expected]);
 }
 

@@ -131,7 +131,7 @@ fn a_transform_that_fails_for_every_row_ends_with_1_and_is_told_once() {
     let complaint = refused(&output, 1);
     for part in [
         "warning: 1,000 of 1,000 values failed (100.0 %) and are null in the output",
-        "error: transform `grows` failed for every row",
+        "error: transform `grows` failed and gave no row a value",
         " next: see the messages above",
     ] {
         assert!(complaint.contains(part), "{part}\n{complaint}");

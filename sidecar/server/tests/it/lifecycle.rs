@@ -50,7 +50,7 @@ async fn a_good_reload_is_served_and_a_bad_one_is_refused_whole() {
 
 /// What declares nothing to serve is more likely a file that was emptied than that it is meant.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn definitions_without_a_service_are_refused_at_reload_and_at_start() {
+async fn a_reload_without_any_service_is_refused_and_so_is_a_start_with_nothing() {
     let harness = Harness::start();
     let mut admin = harness.admin().await;
     let (without, _) = DEFINITIONS.split_once("services:").unwrap();
@@ -77,6 +77,13 @@ async fn definitions_without_a_service_are_refused_at_reload_and_at_start() {
     let told = error.to_string();
     assert!(told.contains("at least one feature service") && told.contains("repo"), "{told}");
     assert!(!harness.dir.path().join("other").exists(), "no store is made for nothing");
+    // Lists of features may be all that is wanted, and rows may come before the first service.
+    write(without);
+    let mut config = crate::config(harness.dir.path());
+    (config.listen.unix, config.store_dir) = (None, harness.dir.path().join("other"));
+    let running = Server::start(config, Clock::manual(NOON)).unwrap();
+    running.reload().unwrap();
+    running.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

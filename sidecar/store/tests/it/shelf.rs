@@ -149,6 +149,8 @@ fn a_store_whose_making_was_cut_off_is_made() {
         assert!(!report.created && report.views == 0);
     }
     std::fs::rename(whole.path().join("CURRENT"), whole.path().join("000001.dbtmp")).unwrap();
+    // RocksDB makes its first log after that.
+    std::fs::remove_file(whole.path().join("000004.log")).unwrap();
     let (_, report) = Store::open(whole.path(), config()).unwrap();
     assert!(report.created);
 }
