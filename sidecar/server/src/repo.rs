@@ -406,6 +406,8 @@ mod tests {
 
     use std::time::{Duration, SystemTime};
 
+    use skewless_engine::certify::Property;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -550,6 +552,17 @@ mod tests {
         );
     }
 
+    /// A certificate that says the same of every property.
+    fn form(digest: &Digest, result: &str) -> String {
+        let check = |property: Property| {
+            format!(r#"{{"name":"{}","result":"{result}","runs":1}}"#, property.word())
+        };
+        let checks = Property::ALL.map(check).join(",");
+        format!(
+            r#"{{"certificate":2,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","cases":16,"checks":[{checks}]}}"#
+        )
+    }
+
     /// What an examination finds is the engine's to test; here it is which file is read and what is believed.
     #[test]
     fn the_certificate_of_a_plugin_is_the_file_beside_it() {
@@ -564,11 +577,6 @@ mod tests {
         assert!(refused(dir.path(), limits).contains("came none"));
         let certificate = plugins.join("a.b.certificate.json");
         let digest = Digest::of(&wasm);
-        let form = |digest: &Digest, result: &str| {
-            format!(
-                r#"{{"certificate":1,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","checks":[]}}"#
-            )
-        };
         for (text, expected) in [
             ("no JSON", "a.b.certificate.json: expected a certificate"),
             (&form(&Digest::of(b"other"), "pass"), "built anew since"),
