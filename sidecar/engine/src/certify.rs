@@ -406,6 +406,13 @@ impl<'a> Examination<'a> {
             let came = answer(self.subject.plugin, &again.output, at);
             let fault = self.fault_of_row(Property::Deterministic, rows, row, expected, came);
             self.check(Property::Deterministic).fault = Some(fault);
+        } else if let Some((at, error)) = again.at_fault {
+            // The first time it broke no limit and told no lie.
+            let row = sample[at] as usize;
+            let expected = answer(self.subject.plugin, alone, row);
+            let came = serde_json::json!({ "error": error.to_string() });
+            let fault = self.fault_of_row(Property::Deterministic, rows, row, expected, came);
+            self.check(Property::Deterministic).fault = Some(fault);
         }
         Ok(())
     }
