@@ -187,6 +187,7 @@ fn counterexample(fault: &Fault) -> Json {
         "what": fault.what,
         "instance": fault.policy.word(),
         "once_only": fault.once_only,
+        "calls_before": fault.calls_before,
         "calls": fault.calls,
         "row": fault.row,
         "expected": fault.expected,

@@ -45,6 +45,16 @@ const POLICIES: [InstancePolicy; 3] =
 const SAMPLE_ROWS_MAX: usize = 48;
 /// Most pieces that a batch is cut into.
 const PIECES_MAX: usize = 24;
+/// Calls of the longest life that an instance is given: one that leaves 16 KiB behind in each fills the 64 MiB that it may
+/// have unless configured. They are less than a tenth of the work of the fewest cases, so a slow plugin needs no other
+/// bound.
+const LONG_CALLS: usize = 4_096;
+/// Different rows of those calls. They are small, so that only what is left behind can fill a memory.
+const LONG_ROWS_MAX: usize = 8;
+/// Bytes of those rows together, roughly.
+const LONG_ROWS_BYTES_MAX: usize = 64 << 10;
+/// Calls that a fault tells, the last ones. Only the long run has more.
+const CALLS_TOLD_MAX: usize = 100;
 /// Rows of a case that are tried with columns of nulls.
 const NULL_ROWS_MAX: usize = 100;
 /// Bytes of a value in a fault; what is longer is told by its length.
@@ -115,6 +125,8 @@ pub struct Fault {
     pub policy: InstancePolicy,
     /// Whether it came once only: made again, the same calls gave what was expected.
     pub once_only: bool,
+    /// How many calls of a row each come before those that are told: what takes a thousand calls isn't read call by call.
+    pub calls_before: usize,
     /// Rows of each call, as golden rows have their `in`.
     pub calls: Vec<Vec<Json>>,
     /// Which row of the last call, from 0.
@@ -263,6 +275,11 @@ pub fn examine(
         let (len, columns) = values::case(fields, case, rows_max, &mut random);
         examination.case(&Rows { len, columns }, &mut random)?;
         progress(case + 1);
+    }
+    if !examination.is_hopeless() {
+        let (seed, bytes_max) = (request.seed, LONG_ROWS_BYTES_MAX);
+        let (len, columns) = columns(fields, LONG_ROWS_MAX, Values::Everyday, seed, bytes_max);
+        examination.long(&Rows { len, columns })?;
     }
     Ok(examination.end())
 }
@@ -435,6 +452,20 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
+    /// One instance that answers row after row for long: what each call leaves behind adds up.
+    fn long(&mut self, rows: &Rows) -> Result<(), CertifyError> {
+        let Some(alone) = self.alone(rows)? else { return Ok(()) };
+        // A row that traps would end the instance, and with it what it has gathered.
+        let mut lasting = all(rows.len);
+        lasting.retain(|row| alone.errors[*row as usize].is_none());
+        if lasting.is_empty() {
+            lasting = all(rows.len);
+        }
+        let calls = lasting.iter().cycle().take(LONG_CALLS).map(|row| vec![*row]).collect();
+        let script = Script { policy: InstancePolicy::Reused, calls };
+        self.script(Property::ReusedInstance, &script, rows, &alone)
+    }
+
     /// The rows from several threads at once, each in an order and in pieces of its own.
     fn together(
         &mut self,
@@ -527,11 +558,13 @@ impl<'a> Examination<'a> {
             Some(shown) => {
                 let (call, at) = (shown.difference.call, shown.difference.at);
                 let of = |row: &u32| self.input(&shown.rows, *row as usize);
-                let calls = shown.script.calls.iter().take(call + 1);
+                let calls_before = (call + 1).saturating_sub(CALLS_TOLD_MAX);
+                let calls = shown.script.calls.iter().take(call + 1).skip(calls_before);
                 Fault {
                     what: shape(&shown.script.calls).to_owned(),
                     policy: shown.script.policy,
                     once_only: false,
+                    calls_before,
                     calls: calls.map(|call| call.iter().map(of).collect()).collect(),
                     row: at,
                     expected: answer(plugin, &shown.alone, shown.script.calls[call][at] as usize),
@@ -563,6 +596,7 @@ impl<'a> Examination<'a> {
             what: property.breach().to_owned(),
             policy: InstancePolicy::Fresh,
             once_only: false,
+            calls_before: 0,
             calls: vec![vec![self.input(rows, row)]],
             row: 0,
             expected,
