@@ -82,7 +82,8 @@ pub(super) fn broken(findings: &Findings) -> String {
 pub(super) fn next(findings: &Findings) -> &'static str {
     match smallest(findings) {
         Some((Property::Limits, _)) => {
-            "do less for such a row, or refuse it with an error; the limits are the sidecar's settings (engine.*)"
+            "do less for such a row, or refuse it with an error; the limits are the sidecar's settings (engine.*), \
+             for a certificate no laxer than their defaults"
         }
         Some((Property::Answers, _)) => {
             "build the plugin with the SDK, or see sdk/wit/CORE.md for what an answer must be"

@@ -102,6 +102,11 @@ fn a_broken_plugin_gets_no_pass_and_the_calls_that_break_it_are_shown() {
         says(&said, &["FAILED", "deterministic pass", what, "call 1 with", "expected {\"out\""]);
         says(&refused(&skewless(repo, &["check"]), 3), &["came one that failed"]);
     }
+    // No setting keeps rows from having neighbours.
+    put(repo, "looks_at_the_first_row", ADDS);
+    let output = certify(repo, &["--set", "engine.rows_max=1"]);
+    says(&refused(&output, 1), &["found broken: ", "batch_split"]);
+
     put(repo, "grows_a_page_a_call", ADDS);
     let output = certify(repo, &[]);
     says(&refused(&output, 1), &["found broken: reused_instance; "]);
