@@ -262,6 +262,14 @@ impl Plugins for Shelf<'_> {
         Some(meant.display().to_string())
     }
 
+    fn file(&self, plugin: &str) -> String {
+        let path = match plugin.strip_prefix("sha256:") {
+            Some(hex) => self.path_of(hex),
+            None => self.inside(plugin),
+        };
+        path.map_or_else(|_| plugin.to_owned(), |path| shown(&path))
+    }
+
     fn warning(&self, plugin: &str) -> Option<String> {
         let path = self.inside(plugin).ok()?;
         let krate = source::newer(&path)?;
@@ -583,7 +591,11 @@ mod tests {
         let wasm = wat::parse_file(adds).unwrap();
         std::fs::write(plugins.join("a.b.wasm"), &wasm).unwrap();
         let limits = RepoLimits::default();
-        assert!(refused(dir.path(), limits).contains("came none"));
+        let error = refused(dir.path(), limits);
+        let certify = |file: &str| {
+            format!("`skewless plugin certify {}` makes one", plugins.join(file).display())
+        };
+        assert!(error.contains("came none; ") && error.contains(&certify("a.b.wasm")), "{error}");
         let certificate = plugins.join("a.b.certificate.json");
         let digest = Digest::of(&wasm);
         for (text, expected) in [
@@ -619,5 +631,6 @@ mod tests {
             error.contains("0.certificate.json: expected a certificate that passed"),
             "{error}"
         );
+        assert!(error.contains(&certify("0.wasm")), "{error}");
     }
 }
