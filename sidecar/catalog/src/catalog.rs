@@ -70,6 +70,12 @@ pub trait Plugins {
         None
     }
 
+    /// The file of a plugin that was found, as a person would type it in a command. A definition names it from the repo's
+    /// folder, which needn't be the working folder, or by its digest.
+    fn file(&self, plugin: &str) -> String {
+        plugin.to_owned()
+    }
+
     /// What a person should know about a plugin that was found, such as that its source was changed since.
     fn warning(&self, _plugin: &str) -> Option<String> {
         None

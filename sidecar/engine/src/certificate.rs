@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use skewless_batch::abi::ABI_VERSION;
 use skewless_catalog::Digest;
 
-use crate::certify::{Check, Fault, Findings};
+use crate::certify::{CASES_MIN, Check, Fault, Findings, Property};
 use crate::error::bounded;
 use crate::plugin::Plugin;
 
@@ -21,8 +21,9 @@ pub const CERTIFICATE_BYTES_MAX: usize = 4 << 20;
 /// The version of this engine, which a certificate names.
 pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version of the document's form; [`CertificateError::Version`] says it, too.
-const FORM: u32 = 1;
+/// The version of the document's form and of what is examined: a certificate of fewer checks, or of ones that looked for
+/// less, is of another form. [`CertificateError::Version`] says it, too.
+const FORM: u32 = 2;
 
 /// What a certificate says, as far as whoever relies on it must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,7 +47,7 @@ pub enum CertificateError {
     #[error("expected a certificate, came: {0}")]
     Form(String),
     /// Another version of Skewless wrote it in another form.
-    #[error("expected a certificate of form 1, came {came}")]
+    #[error("expected a certificate of form 2, came {came}: another version examined it")]
     Version {
         /// Its form.
         came: u32,
@@ -61,6 +62,9 @@ pub enum CertificateError {
         /// What was examined.
         came: Digest,
     },
+    /// It says less than an examination finds: a check is missing, or there were too few cases.
+    #[error("expected a certificate of a whole examination, came one {0}")]
+    Incomplete(String),
     /// It was held to another contract.
     #[error("expected a certificate for abi {expected}, came {came}")]
     Abi {
@@ -106,6 +110,9 @@ pub fn read(bytes: &[u8]) -> Result<Certificate, CertificateError> {
         return Err(CertificateError::Version { came: form.certificate });
     }
     let json: JsonCertificate = serde_json::from_slice(bytes).map_err(|e| wrong(&e.to_string()))?;
+    if let Some(lack) = lack(&json) {
+        return Err(CertificateError::Incomplete(lack));
+    }
     let failed = json.checks.into_iter().filter(|check| check.result != word(true));
     let failed: Vec<String> = failed.map(|check| bounded(&check.name).to_owned()).collect();
     Ok(Certificate {
@@ -134,6 +141,26 @@ impl Certificate {
     }
 }
 
+/// What keeps a certificate from being that of a whole examination, if anything does. One that says that the plugin failed
+/// may have ended early.
+fn lack(certificate: &JsonCertificate) -> Option<String> {
+    let JsonCertificate { checks, cases, .. } = certificate;
+    for property in Property::ALL {
+        let word = property.word();
+        let times = checks.iter().filter(|check| check.name == word).count();
+        if times != 1 {
+            return Some(format!("with {times} checks of {word} instead of 1"));
+        }
+    }
+    if let Some(check) =
+        checks.iter().find(|check| Property::ALL.iter().all(|known| known.word() != check.name))
+    {
+        return Some(format!("with a check that is none: {}", bounded(&check.name)));
+    }
+    let short = certificate.result == word(true) && *cases < CASES_MIN;
+    short.then(|| format!("of {cases} cases, which should be at least {CASES_MIN}"))
+}
+
 fn word(passed: bool) -> &'static str {
     if passed { "pass" } else { "fail" }
 }
@@ -160,6 +187,7 @@ fn counterexample(fault: &Fault) -> Json {
         "what": fault.what,
         "instance": fault.policy.word(),
         "once_only": fault.once_only,
+        "calls_before": fault.calls_before,
         "calls": fault.calls,
         "row": fault.row,
         "expected": fault.expected,
@@ -178,6 +206,7 @@ struct JsonCertificate {
     engine: String,
     abi: u32,
     result: String,
+    cases: u32,
     checks: Vec<JsonCheck>,
 }
 
@@ -189,12 +218,19 @@ struct JsonCheck {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
+    /// Of an examination that found everything well, or the order of rows to matter.
     fn text(digest: &Digest, abi: u32, result: &str) -> String {
-        let checks = format!(r#"[{{"name":"row_order","result":"{result}","runs":3}}]"#);
+        let check = |property: Property| {
+            let result = if property == Property::RowOrder { result } else { "pass" };
+            format!(r#"{{"name":"{}","result":"{result}","runs":3}}"#, property.word())
+        };
+        let checks = Property::ALL.map(check).join(",");
         format!(
-            r#"{{"certificate":1,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","checks":{checks}}}"#
+            r#"{{"certificate":2,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","cases":16,"checks":[{checks}]}}"#
         )
     }
 
@@ -224,18 +260,48 @@ mod tests {
     fn a_result_that_its_checks_contradict_does_not_count() {
         let digest = Digest::of(b"a");
         let text = text(&digest, ABI_VERSION, "pass");
-        let text = text.replace(r#""result":"pass","runs""#, r#""result":"not finished","runs""#);
+        let text = text
+            .replace(r#""row_order","result":"pass""#, r#""row_order","result":"not finished""#);
         let failed = checked(&text, &digest);
         assert_eq!(failed, Err(CertificateError::Failed { failed: "row_order".to_owned() }));
     }
 
     #[test]
+    fn a_certificate_that_says_less_than_an_examination_finds_does_not_count() {
+        let digest = Digest::of(b"a");
+        let whole = text(&digest, ABI_VERSION, "pass");
+        let check = |name: &str| format!(r#",{{"name":"{name}","result":"pass","runs":3}}"#);
+        let (order, end) = (check("row_order"), "]}");
+        let (none, _) = whole.split_once('[').unwrap();
+        for (text, expected) in [
+            (format!("{none}[]}}"), "with 0 checks of no_imports instead of 1"),
+            (whole.replace(&order, ""), "with 0 checks of row_order instead of 1"),
+            (whole.replace(&order, &order.repeat(2)), "with 2 checks of row_order instead of 1"),
+            (whole.replace(end, &format!("{}{end}", check("luck"))), "check that is none: luck"),
+            (
+                whole.replace(r#""cases":16"#, r#""cases":15"#),
+                "of 15 cases, which should be at least 16",
+            ),
+        ] {
+            let error = checked(&text, &digest).unwrap_err();
+            assert!(matches!(error, CertificateError::Incomplete(_)), "{error}: {text}");
+            assert!(error.to_string().contains(expected), "{error}: {text}");
+        }
+        // One that failed may have ended early, and is told as that.
+        let early = text(&digest, ABI_VERSION, "fail").replace(r#""cases":16"#, r#""cases":1"#);
+        let failed = checked(&early, &digest);
+        assert_eq!(failed, Err(CertificateError::Failed { failed: "row_order".to_owned() }));
+    }
+
+    #[test]
     fn what_is_no_certificate_is_refused() {
-        for text in ["", "[]", "{}", r#"{"certificate":1}"#, r#"{"certificate":"1"}"#] {
+        for text in ["", "[]", "{}", r#"{"certificate":2}"#, r#"{"certificate":"2"}"#] {
             assert!(matches!(read(text.as_bytes()), Err(CertificateError::Form(_))), "{text}");
         }
-        let later = read(br#"{"certificate":2,"anything":[]}"#);
-        assert_eq!(later, Err(CertificateError::Version { came: 2 }));
+        for came in [1, 3] {
+            let other = read(format!(r#"{{"certificate":{came},"anything":[]}}"#).as_bytes());
+            assert_eq!(other, Err(CertificateError::Version { came }));
+        }
         let digest = text(&Digest::of(b"a"), 1, "pass").replace("digest\":\"", "digest\":\"x");
         assert!(matches!(read(digest.as_bytes()), Err(CertificateError::Form(_))));
     }

@@ -45,6 +45,16 @@ const POLICIES: [InstancePolicy; 3] =
 const SAMPLE_ROWS_MAX: usize = 48;
 /// Most pieces that a batch is cut into.
 const PIECES_MAX: usize = 24;
+/// Calls of the longest life that an instance is given: one that leaves 16 KiB behind in each fills the 64 MiB that it may
+/// have unless configured. They are less than a tenth of the work of the fewest cases, so a slow plugin needs no other
+/// bound.
+const LONG_CALLS: usize = 4_096;
+/// Different rows of those calls. They are small, so that only what is left behind can fill a memory.
+const LONG_ROWS_MAX: usize = 8;
+/// Bytes of those rows together, roughly.
+const LONG_ROWS_BYTES_MAX: usize = 64 << 10;
+/// Calls that a fault tells, the last ones. Only the long run has more.
+const CALLS_TOLD_MAX: usize = 100;
 /// Rows of a case that are tried with columns of nulls.
 const NULL_ROWS_MAX: usize = 100;
 /// Bytes of a value in a fault; what is longer is told by its length.
@@ -115,6 +125,8 @@ pub struct Fault {
     pub policy: InstancePolicy,
     /// Whether it came once only: made again, the same calls gave what was expected.
     pub once_only: bool,
+    /// How many calls of a row each come before those that are told: what takes a thousand calls isn't read call by call.
+    pub calls_before: usize,
     /// Rows of each call, as golden rows have their `in`.
     pub calls: Vec<Vec<Json>>,
     /// Which row of the last call, from 0.
@@ -264,6 +276,11 @@ pub fn examine(
         examination.case(&Rows { len, columns }, &mut random)?;
         progress(case + 1);
     }
+    if !examination.is_hopeless() {
+        let (seed, bytes_max) = (request.seed, LONG_ROWS_BYTES_MAX);
+        let (len, columns) = columns(fields, LONG_ROWS_MAX, Values::Everyday, seed, bytes_max);
+        examination.long(&Rows { len, columns })?;
+    }
     Ok(examination.end())
 }
 
@@ -396,6 +413,12 @@ impl<'a> Examination<'a> {
         }
         let sample = sample(rows.len, random);
         let again = self.subject.alone(&rows.only(&sample))?;
+        self.again(rows, alone, &sample, again);
+        Ok(())
+    }
+
+    /// Compares what some rows are alone the second time with the first.
+    fn again(&mut self, rows: &Rows, alone: &PluginOutput, sample: &[u32], again: Alone) {
         self.check(Property::Deterministic).runs += 1;
         let mut same = script::Same::default();
         let tried = again.output.errors.len();
@@ -406,8 +429,14 @@ impl<'a> Examination<'a> {
             let came = answer(self.subject.plugin, &again.output, at);
             let fault = self.fault_of_row(Property::Deterministic, rows, row, expected, came);
             self.check(Property::Deterministic).fault = Some(fault);
+        } else if let Some((at, error)) = again.at_fault {
+            // The first time it broke no limit and told no lie.
+            let row = sample[at] as usize;
+            let expected = answer(self.subject.plugin, alone, row);
+            let came = serde_json::json!({ "error": error.to_string() });
+            let fault = self.fault_of_row(Property::Deterministic, rows, row, expected, came);
+            self.check(Property::Deterministic).fault = Some(fault);
         }
-        Ok(())
     }
 
     /// One script, unless its property has been found broken.
@@ -426,6 +455,20 @@ impl<'a> Examination<'a> {
             self.differs(property, script, rows, alone, &difference)?;
         }
         Ok(())
+    }
+
+    /// One instance that answers row after row for long: what each call leaves behind adds up.
+    fn long(&mut self, rows: &Rows) -> Result<(), CertifyError> {
+        let Some(alone) = self.alone(rows)? else { return Ok(()) };
+        // A row that traps would end the instance, and with it what it has gathered.
+        let mut lasting = all(rows.len);
+        lasting.retain(|row| alone.errors[*row as usize].is_none());
+        if lasting.is_empty() {
+            lasting = all(rows.len);
+        }
+        let calls = lasting.iter().cycle().take(LONG_CALLS).map(|row| vec![*row]).collect();
+        let script = Script { policy: InstancePolicy::Reused, calls };
+        self.script(Property::ReusedInstance, &script, rows, &alone)
     }
 
     /// The rows from several threads at once, each in an order and in pieces of its own.
@@ -520,11 +563,13 @@ impl<'a> Examination<'a> {
             Some(shown) => {
                 let (call, at) = (shown.difference.call, shown.difference.at);
                 let of = |row: &u32| self.input(&shown.rows, *row as usize);
-                let calls = shown.script.calls.iter().take(call + 1);
+                let calls_before = (call + 1).saturating_sub(CALLS_TOLD_MAX);
+                let calls = shown.script.calls.iter().take(call + 1).skip(calls_before);
                 Fault {
                     what: shape(&shown.script.calls).to_owned(),
                     policy: shown.script.policy,
                     once_only: false,
+                    calls_before,
                     calls: calls.map(|call| call.iter().map(of).collect()).collect(),
                     row: at,
                     expected: answer(plugin, &shown.alone, shown.script.calls[call][at] as usize),
@@ -556,6 +601,7 @@ impl<'a> Examination<'a> {
             what: property.breach().to_owned(),
             policy: InstancePolicy::Fresh,
             once_only: false,
+            calls_before: 0,
             calls: vec![vec![self.input(rows, row)]],
             row: 0,
             expected,
@@ -635,4 +681,41 @@ fn pieces(rows: &[u32], random: &mut Random) -> Vec<Vec<u32>> {
     cuts.extend([0, rows.len()]);
     cuts.sort_unstable();
     cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use skewless_batch::Type;
+
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::engine::Engine;
+
+    /// No guest does so at will, as a new instance knows nothing of another: it is one that a machine stops now and then.
+    #[test]
+    fn a_row_that_reaches_a_limit_only_the_second_time_is_not_deterministic() {
+        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
+        let engine = Engine::new(EngineConfig { instances_max: 8, ..EngineConfig::default() });
+        let plugin = engine.unwrap().load(&wat::parse_file(adds).unwrap(), None).unwrap();
+        let stop = Arc::default();
+        let subject = Subject { plugin: &plugin, stop: &stop };
+        let mut column = Column::new(Type::Float64);
+        [1.0, 2.0, 3.0].into_iter().for_each(|value| column.push_f64(value));
+        let rows = Rows { len: 3, columns: vec![column.clone(), column] };
+        let alone = subject.alone(&rows).unwrap().output;
+
+        let late = CallError::Deadline { ticks: 100, tick_us: None };
+        let mut again = subject.alone(&rows.only(&[2])).unwrap();
+        again.at_fault = Some((1, late.clone()));
+        let mut examination = Examination::new(subject, 1);
+        examination.again(&rows, &alone, &[2, 1, 0], again);
+        let findings = examination.end();
+        let faults: Vec<(Property, &Fault)> = findings.faults().collect();
+        let [(Property::Deterministic, fault)] = faults.as_slice() else { panic!("{faults:?}") };
+        assert_eq!(fault.calls, [[serde_json::json!({"a": 2.0, "b": 2.0})]]);
+        assert_eq!(fault.expected, serde_json::json!({"out": {"sum": 4.0}}));
+        assert_eq!(fault.came, serde_json::json!({"error": late.to_string()}));
+    }
 }

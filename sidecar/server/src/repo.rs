@@ -224,7 +224,7 @@ struct Shelf<'a> {
     dir: &'a Path,
     engine: &'a EngineConfig,
     found: RefCell<HashMap<String, Found>>,
-    by_digest: RefCell<Option<BTreeMap<Digest, PathBuf>>>,
+    by_digest: RefCell<Option<BTreeMap<Digest, Vec<PathBuf>>>>,
 }
 
 impl Plugins for Shelf<'_> {
@@ -260,6 +260,14 @@ impl Plugins for Shelf<'_> {
         let ended = Some(named.with_extension("wasm")).filter(there);
         let meant = ended.or_else(|| near().filter(there)).or_else(|| same().filter(there))?;
         Some(meant.display().to_string())
+    }
+
+    fn file(&self, plugin: &str) -> String {
+        let path = match plugin.strip_prefix("sha256:") {
+            Some(hex) => self.path_of(hex),
+            None => self.inside(plugin),
+        };
+        path.map_or_else(|_| plugin.to_owned(), |path| shown(&path))
     }
 
     fn warning(&self, plugin: &str) -> Option<String> {
@@ -360,9 +368,15 @@ impl Shelf<'_> {
             .map_err(|_| format!("expected sha256: and 64 hex digits, came `sha256:{hex}`"))?;
         let mut index = self.by_digest.borrow_mut();
         let index = index.get_or_insert_with(|| self.index());
-        let found = index.get(&digest).cloned();
+        // Of several copies, one may have the certificate beside it.
+        let copies = index.get(&digest).map_or(&[][..], Vec::as_slice);
+        let counts = |path: &&PathBuf| {
+            matches!(certified(path, &digest), Certified::Yes | Certified::ByEngine { .. })
+        };
+        let found = copies.iter().find(counts).or(copies.first()).cloned();
         found.ok_or_else(|| {
-            let there = index.iter().take(SHOWN_MAX).map(|(digest, path)| {
+            let files = index.iter().filter_map(|(digest, paths)| Some((digest, paths.first()?)));
+            let there = files.take(SHOWN_MAX).map(|(digest, path)| {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 format!("{} (sha256:{digest})", name.display())
             });
@@ -378,15 +392,18 @@ impl Shelf<'_> {
         })
     }
 
-    /// Every readable file of the `plugins/` folder that may be a plugin; whether it is one, its reading says.
-    fn index(&self) -> BTreeMap<Digest, PathBuf> {
-        let mut index = BTreeMap::new();
+    /// Every readable file of the `plugins/` folder that may be a plugin, those of one digest by name; whether it is one,
+    /// its reading says.
+    fn index(&self) -> BTreeMap<Digest, Vec<PathBuf>> {
+        let mut index: BTreeMap<Digest, Vec<PathBuf>> = BTreeMap::new();
         let entries = std::fs::read_dir(self.dir.join(PLUGINS)).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()) {
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
             if is_plugin(&path)
                 && let Ok(Some(bytes)) = read_at_most(&path, self.engine.module_bytes_max as u64)
             {
-                index.insert(Digest::of(&bytes), path);
+                index.entry(Digest::of(&bytes)).or_default().push(path);
             }
         }
         index
@@ -405,6 +422,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use std::time::{Duration, SystemTime};
+
+    use skewless_engine::certify::Property;
 
     use super::*;
 
@@ -550,6 +569,17 @@ mod tests {
         );
     }
 
+    /// A certificate that says the same of every property.
+    fn form(digest: &Digest, result: &str) -> String {
+        let check = |property: Property| {
+            format!(r#"{{"name":"{}","result":"{result}","runs":1}}"#, property.word())
+        };
+        let checks = Property::ALL.map(check).join(",");
+        format!(
+            r#"{{"certificate":2,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","cases":16,"checks":[{checks}]}}"#
+        )
+    }
+
     /// What an examination finds is the engine's to test; here it is which file is read and what is believed.
     #[test]
     fn the_certificate_of_a_plugin_is_the_file_beside_it() {
@@ -561,14 +591,13 @@ mod tests {
         let wasm = wat::parse_file(adds).unwrap();
         std::fs::write(plugins.join("a.b.wasm"), &wasm).unwrap();
         let limits = RepoLimits::default();
-        assert!(refused(dir.path(), limits).contains("came none"));
+        let error = refused(dir.path(), limits);
+        let certify = |file: &str| {
+            format!("`skewless plugin certify {}` makes one", plugins.join(file).display())
+        };
+        assert!(error.contains("came none; ") && error.contains(&certify("a.b.wasm")), "{error}");
         let certificate = plugins.join("a.b.certificate.json");
         let digest = Digest::of(&wasm);
-        let form = |digest: &Digest, result: &str| {
-            format!(
-                r#"{{"certificate":1,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","checks":[]}}"#
-            )
-        };
         for (text, expected) in [
             ("no JSON", "a.b.certificate.json: expected a certificate"),
             (&form(&Digest::of(b"other"), "pass"), "built anew since"),
@@ -585,5 +614,23 @@ mod tests {
         let by_digest = text.replace("plugins/a.b.wasm", &format!("\"sha256:{digest}\""));
         std::fs::write(dir.path().join("a.yaml"), by_digest).unwrap();
         assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+        // Of copies, whichever has a certificate that counts is taken; if none has, the first by name.
+        for copy in ["0.wasm", "z.wasm", "c.wasm"] {
+            std::fs::write(plugins.join(copy), &wasm).unwrap();
+        }
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+        std::fs::rename(&certificate, plugins.join("z.certificate.json")).unwrap();
+        assert!(read(dir.path(), limits, &EngineConfig::default()).is_ok());
+        std::fs::remove_file(plugins.join("z.certificate.json")).unwrap();
+        for copy in ["c", "0", "z"] {
+            let void = plugins.join(format!("{copy}.certificate.json"));
+            std::fs::write(void, form(&digest, "fail")).unwrap();
+        }
+        let error = refused(dir.path(), limits);
+        assert!(
+            error.contains("0.certificate.json: expected a certificate that passed"),
+            "{error}"
+        );
+        assert!(error.contains(&certify("0.wasm")), "{error}");
     }
 }

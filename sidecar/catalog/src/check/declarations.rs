@@ -81,7 +81,7 @@ impl Checker<'_> {
                     if let Some(warning) = plugins.warning(&plugin.value) {
                         self.findings.warn(plugin.span, warning);
                     }
-                    self.certified(transform, plugin, &info.certified);
+                    self.certified(transform, plugin, &info.certified, plugins);
                     let outputs = &info.signature.outputs;
                     for output in outputs.iter().filter(|output| !is_identifier(&output.name)) {
                         let message = format!(
@@ -101,16 +101,24 @@ impl Checker<'_> {
 
     /// Whether a transform may rely on its plugin's certificate, if it must have one. An instance that is reused must, unless
     /// the definition says that it needn't: then what a call left behind could change an answer.
-    fn certified(&mut self, transform: &TransformDef, plugin: &Name, certified: &Certified) {
+    fn certified(
+        &mut self,
+        transform: &TransformDef,
+        plugin: &Name,
+        certified: &Certified,
+        plugins: &dyn Plugins,
+    ) {
         let reused = transform.policy == InstancePolicy::Reused;
         let required = transform.require_certificate.unwrap_or(reused);
         let (name, path) = (&transform.name.value, &plugin.value);
+        let certify = || format!("`skewless plugin certify {}`", plugins.file(path));
         match certified {
             Certified::Yes => {}
             Certified::ByEngine { certified, here } if required => {
                 let message = format!(
                     "plugin `{path}` was certified by engine {certified}, this is {here}: the certificate counts, but \
-                     `skewless plugin certify {path}` would renew it"
+                     {} would renew it",
+                    certify()
                 );
                 self.findings.warn(plugin.span, message);
             }
@@ -134,7 +142,8 @@ impl Checker<'_> {
                 };
                 let message = format!(
                     "expected a certificate of plugin `{path}`, which {because}: {came}; \
-                     `skewless plugin certify {path}` makes one{or}"
+                     {} makes one{or}",
+                    certify()
                 );
                 self.findings.error(plugin.span, message);
             }

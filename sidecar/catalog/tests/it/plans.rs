@@ -166,7 +166,7 @@ fn a_plugin_that_is_reused_or_required_to_must_have_a_certificate_that_counts() 
             let text = distance_by(plugin, fields);
             let found = refused(&[("a.yaml", &text)]);
             assert_eq!(found.len(), 1, "{found:?}");
-            let next = format!("`skewless plugin certify plugins/{plugin}.wasm` makes one");
+            let next = format!("`skewless plugin certify repo/plugins/{plugin}.wasm` makes one");
             let expected = format!("expected a certificate of plugin `plugins/{plugin}.wasm`");
             for part in [&*expected, came, &*next, "transform `distance`"] {
                 assert!(found[0].contains(part), "{part}: {}", found[0]);
@@ -196,6 +196,8 @@ fn a_certificate_of_another_engine_counts_with_a_warning() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let message = &warnings[0].message;
     assert!(message.contains("by engine 0.0.9, this is 0.1.0"), "{message}");
+    let next = "`skewless plugin certify repo/plugins/great_circle_4.wasm` would renew it";
+    assert!(message.contains(next), "{message}");
 }
 
 /// It says what a plugin must be, not what it computes.

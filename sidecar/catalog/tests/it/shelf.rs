@@ -58,6 +58,10 @@ impl Plugins for Shelf {
         (plugin == "plugins/great_circel.wasm").then(|| "plugins/great_circle.wasm".to_owned())
     }
 
+    fn file(&self, plugin: &str) -> String {
+        format!("repo/{plugin}")
+    }
+
     fn warning(&self, plugin: &str) -> Option<String> {
         (plugin == "plugins/old_ratio.wasm").then(|| "its source is newer".to_owned())
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use skewless_engine::certificate::{self, CERTIFICATE_EXTENSION};
 use skewless_engine::certify::{CASES_MAX, CASES_MIN, Property};
+use skewless_server::Config;
 
 use super::findings;
 use crate::exit::{Failure, Next, Outcome};
@@ -20,6 +21,9 @@ use crate::show;
 /// again, into new, reset and reused instances, and from several threads: every answer must be the same to the last bit,
 /// and no row may take more than the limits of the sidecar's configuration. It finds what depends on anything else than
 /// the row itself; it can't prove that nothing does.
+///
+/// Settings can make the limits stricter than their defaults, but not laxer, and calls take at least as many rows as by
+/// default (`engine.rows_max`).
 ///
 /// The certificate is written beside the file, where definitions with `require_certificate` look for it; it names the
 /// file's digest, so a new build needs a new one. Ends with exit code 1 if a property is broken, and shows the fewest
@@ -45,7 +49,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let config = settings::read(&args.settings, [])?;
+    let config = examining(settings::read(&args.settings, [])?);
     let (engine, _ticker) = super::engine(&config)?;
     let plugin = super::load(&engine, &args.plugin)?;
     let out = match &args.out {
@@ -78,6 +82,26 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Err(Failure::new(message, findings::next(&found)))
 }
 
+/// The configuration with limits that no plugin gets around: with calls of one row or bytes for few, no row has neighbours,
+/// and with endless time or memory, no row takes too much.
+fn examining(mut config: Config) -> Config {
+    let usual = Config::default();
+    let (engine, default) = (&mut config.engine, &usual.engine);
+    engine.rows_max = engine.rows_max.max(default.rows_max);
+    engine.input_bytes_max = engine.input_bytes_max.max(default.input_bytes_max);
+    engine.reset_bytes_max = engine.reset_bytes_max.max(default.reset_bytes_max);
+    engine.memory_bytes_max = engine.memory_bytes_max.min(default.memory_bytes_max);
+    engine.table_elements_max = engine.table_elements_max.min(default.table_elements_max);
+    engine.stack_bytes_max = engine.stack_bytes_max.min(default.stack_bytes_max);
+    engine.output_bytes_max = engine.output_bytes_max.min(default.output_bytes_max);
+    // A deadline is as long as its ticks are.
+    let tick_us = usual.life.tick_us;
+    let ticks = engine.deadline_ticks.saturating_mul(config.life.tick_us) / tick_us;
+    engine.deadline_ticks = ticks.clamp(2, default.deadline_ticks);
+    config.life.tick_us = tick_us;
+    config
+}
+
 /// Puts a certificate in place when it is whole, so that nobody reads half of one.
 fn write(out: &Path, text: &str) -> Outcome {
     let mut partial = out.as_os_str().to_owned();
@@ -88,4 +112,45 @@ fn write(out: &Path, text: &str) -> Outcome {
         .inspect_err(|_| _ = std::fs::remove_file(&partial))
         .with_context(|| format!("can't write {}", out.display()))
         .or_next(|| "give another --out FILE, in a folder that is there and may be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use skewless_engine::EngineConfig;
+
+    use super::*;
+
+    #[test]
+    fn settings_make_an_examination_stricter_but_never_laxer() {
+        let default = EngineConfig::default();
+        let mut lax = Config::default();
+        lax.engine.rows_max = 1;
+        lax.engine.input_bytes_max = 1 << 10;
+        lax.engine.reset_bytes_max = 0;
+        lax.engine.memory_bytes_max *= 2;
+        lax.engine.table_elements_max *= 2;
+        lax.engine.stack_bytes_max *= 2;
+        lax.engine.output_bytes_max *= 2;
+        lax.engine.deadline_ticks = u64::MAX;
+        lax.life.tick_us = 1_000_000;
+        let examining_lax = examining(lax);
+        assert_eq!(examining_lax.engine, default);
+        assert_eq!(examining_lax.life.tick_us, Config::default().life.tick_us);
+
+        let strict = EngineConfig {
+            rows_max: default.rows_max * 2,
+            memory_bytes_max: 1 << 20,
+            table_elements_max: 10,
+            stack_bytes_max: 16 << 10,
+            output_bytes_max: 1 << 20,
+            deadline_ticks: 20,
+            ..EngineConfig::default()
+        };
+        let config = Config { engine: strict.clone(), ..Config::default() };
+        assert_eq!(examining(config).engine, strict);
+        // 1,000 ticks of 0.1 ms are the 100 ms of the default.
+        let mut fast = Config::default();
+        (fast.engine.deadline_ticks, fast.life.tick_us) = (1_000, 100);
+        assert_eq!(examining(fast).engine.deadline_ticks, default.deadline_ticks);
+    }
 }

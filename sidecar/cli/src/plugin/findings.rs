@@ -16,6 +16,8 @@ use crate::show;
 const THREADS: usize = 4;
 /// Rows of a call that are shown; the certificate has all.
 const ROWS_SHOWN: usize = 6;
+/// Calls that are shown, the last ones; the certificate has more.
+const CALLS_SHOWN: usize = 6;
 
 /// Examines with a bar for whoever watches; Ctrl-C ends it.
 pub(super) fn examine(
@@ -80,7 +82,8 @@ pub(super) fn broken(findings: &Findings) -> String {
 pub(super) fn next(findings: &Findings) -> &'static str {
     match smallest(findings) {
         Some((Property::Limits, _)) => {
-            "do less for such a row, or refuse it with an error; the limits are the sidecar's settings (engine.*)"
+            "do less for such a row, or refuse it with an error; the limits are the sidecar's settings (engine.*), \
+             for a certificate no laxer than their defaults"
         }
         Some((Property::Answers, _)) => {
             "build the plugin with the SDK, or see sdk/wit/CORE.md for what an answer must be"
@@ -95,7 +98,8 @@ pub(super) fn next(findings: &Findings) -> &'static str {
 /// The fault that takes the least reading.
 fn smallest(findings: &Findings) -> Option<(Property, &Fault)> {
     let size = |fault: &Fault| {
-        (fault.once_only, fault.calls.iter().map(Vec::len).sum::<usize>(), fault.calls.len())
+        let rows: usize = fault.calls.iter().map(Vec::len).sum();
+        (fault.once_only, fault.calls_before + rows, fault.calls_before + fault.calls.len())
     };
     findings.faults().min_by_key(|(_, fault)| size(fault))
 }
@@ -114,11 +118,21 @@ fn text(property: Property, fault: &Fault) -> String {
     }
     line(format_args!("  {instance}:"));
     let last = fault.calls.len().saturating_sub(1);
-    for (number, call) in fault.calls.iter().enumerate() {
+    let hidden = fault.calls.len().saturating_sub(CALLS_SHOWN);
+    let before = fault.calls_before;
+    if before + hidden > 0 {
+        let calls = show::count((before + hidden) as u64, "call", "calls");
+        line(format_args!("  first {calls} that aren't shown, then"));
+    }
+    for (number, call) in fault.calls.iter().enumerate().skip(hidden) {
         // Of the last call the row in question must be among those shown.
         let first = if number == last { fault.row.saturating_sub(ROWS_SHOWN - 1) } else { 0 };
         let rows = call.len() as u64;
-        line(format_args!("  call {} with {}", number + 1, show::count(rows, "row", "rows")));
+        line(format_args!(
+            "  call {} with {}",
+            before + number + 1,
+            show::count(rows, "row", "rows")
+        ));
         for (at, row) in call.iter().enumerate().skip(first).take(ROWS_SHOWN) {
             let mark = if number == last && at == fault.row { ">" } else { " " };
             line(format_args!("  {mark} {row}"));

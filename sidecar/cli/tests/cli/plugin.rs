@@ -102,6 +102,19 @@ fn a_broken_plugin_gets_no_pass_and_the_calls_that_break_it_are_shown() {
         says(&said, &["FAILED", "deterministic pass", what, "call 1 with", "expected {\"out\""]);
         says(&refused(&skewless(repo, &["check"]), 3), &["came one that failed"]);
     }
+    // No setting keeps rows from having neighbours.
+    put(repo, "looks_at_the_first_row", ADDS);
+    let output = certify(repo, &["--set", "engine.rows_max=1"]);
+    says(&refused(&output, 1), &["found broken: ", "batch_split"]);
+
+    put(repo, "grows_a_page_a_call", ADDS);
+    let output = certify(repo, &[]);
+    says(&refused(&output, 1), &["found broken: reused_instance; "]);
+    says(
+        &String::from_utf8_lossy(&output.stdout),
+        &["first 1,018 calls that aren't shown", "call 1024 with 1 row", "bytes of memory"],
+    );
+
     put(repo, "loops_on_negative", ADDS);
     let words = ["plugin", "certify", ADDS, "--cases", "16", "--out", "judged.json"];
     let output = skewless(repo, &[&words[..], &["--set", "engine.deadline_ticks=20"]].concat());

@@ -1,6 +1,7 @@
 //! From a script that shows a fault to a small one that still does: fewer calls, fewer rows, plainer values.
 //!
-//! Limit: [`ATTEMPTS_MAX`] runs. What is left then is shown as it is.
+//! Limits: [`ATTEMPTS_MAX`] runs, [`LONG_ATTEMPTS_MAX`] of more than [`SHORT_CALLS_MAX`] calls. What is left then is shown
+//! as it is.
 
 use skewless_batch::{Column, Doubles, Field, Ints, Strings, Type, Value};
 
@@ -10,6 +11,11 @@ use crate::worker::PluginOutput;
 
 /// Most runs for one fault; some hundreds find what there is to find.
 const ATTEMPTS_MAX: u32 = 1_500;
+/// Most runs for a fault that takes more than [`SHORT_CALLS_MAX`] calls: each may take as long as hundreds of others, and
+/// calls that add up can't be left out.
+const LONG_ATTEMPTS_MAX: u32 = 40;
+/// Most calls of all that is tried but the long run.
+const SHORT_CALLS_MAX: usize = 200;
 /// Rows of which the values are made plainer. More are not read cell by cell.
 const PLAIN_ROWS_MAX: usize = 8;
 
@@ -32,6 +38,9 @@ pub(super) fn shrink(
     let mut script = script.clone();
     let Some(found) = shrinker.fails(&script, rows, alone)? else { return Ok(None) };
     script.calls.truncate(found.call + 1);
+    if script.calls.len() > SHORT_CALLS_MAX {
+        shrinker.attempts = LONG_ATTEMPTS_MAX;
+    }
     loop {
         let before = script.calls.clone();
         shrinker.fewer_calls(&mut script, rows, alone)?;
@@ -94,7 +103,7 @@ impl Shrinker<'_> {
         alone: &PluginOutput,
     ) -> Result<(), CertifyError> {
         let mut chunk = script.calls.len();
-        while chunk > 0 {
+        while chunk > 0 && self.attempts > 0 {
             let mut at = 0;
             while at + 1 < script.calls.len() {
                 let end = (at + chunk).min(script.calls.len() - 1);

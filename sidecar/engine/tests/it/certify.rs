@@ -83,6 +83,23 @@ fn a_guest_that_reads_what_an_earlier_call_left_is_shown_by_that_call() {
     assert_eq!(fault(&findings, Property::Deterministic), None);
 }
 
+/// It takes some thousand calls to see: no row differs before the memory is full.
+#[test]
+fn a_guest_that_leaves_a_little_behind_in_each_call_is_shown_by_a_long_run() {
+    let findings = examined("grows_a_page_a_call");
+    let faults: Vec<Property> = findings.faults().map(|(property, _)| property).collect();
+    assert_eq!(faults, [Property::ReusedInstance]);
+    let found = fault(&findings, Property::ReusedInstance).unwrap();
+    assert_eq!((found.policy, found.once_only), (Reused, false));
+    // 64 MiB have 1,024 pages. The last hundred calls are told, each of them with one row.
+    assert!((800..1_024).contains(&found.calls_before), "{}", found.calls_before);
+    assert_eq!(rows(found), [1; 100]);
+    assert_eq!(found.what, "a row's answer depends on the calls before it");
+    assert!(found.expected["out"].is_object(), "{found:?}");
+    assert!(found.came["error"].as_str().unwrap().contains("memory"), "{found:?}");
+    assert!(findings.checks.iter().all(|check| check.finished), "{findings:?}");
+}
+
 #[test]
 fn good_guests_pass_whatever_rows_fail_or_trap() {
     for name in ["adds", "fails_negative_rows", "wants_too_much_for_many"] {
