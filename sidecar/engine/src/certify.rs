@@ -11,6 +11,7 @@
 //!
 //! Limits: [`CASES_MAX`] cases, at most 10,000 rows and 4 MiB each; [`THREADS_MAX`] threads. The caller can end it.
 
+mod orders;
 mod random;
 mod script;
 mod shrink;
@@ -27,6 +28,7 @@ use crate::error::CallError;
 use crate::golden;
 use crate::plugin::Plugin;
 use crate::worker::PluginOutput;
+use orders::{all, pieces, sample, scripts};
 use random::Random;
 use script::{Alone, Difference, Rows, Script, Subject, is_limit};
 
@@ -41,10 +43,6 @@ pub const THREADS_MAX: usize = 64;
 
 const POLICIES: [InstancePolicy; 3] =
     [InstancePolicy::Reused, InstancePolicy::Reset, InstancePolicy::Fresh];
-/// Rows of a case that are given alone to an instance that goes on, and that are tried twice in new ones.
-const SAMPLE_ROWS_MAX: usize = 48;
-/// Most pieces that a batch is cut into.
-const PIECES_MAX: usize = 24;
 /// Calls of the longest life that an instance is given: one that leaves 16 KiB behind in each fills the 64 MiB that it may
 /// have unless configured. They are less than a tenth of the work of the fewest cases, so a slow plugin needs no other
 /// bound.
@@ -636,51 +634,6 @@ fn answer(plugin: &Plugin, output: &PluginOutput, row: usize) -> Json {
             serde_json::json!({ "out": golden::row(fields, &output.columns, row, SHOWN_BYTES_MAX) })
         }
     }
-}
-
-/// What is tried with a batch of `len` rows, and which property a difference breaks.
-fn scripts(len: usize, random: &mut Random) -> Vec<(Property, Script)> {
-    let whole = all(len);
-    let mut scripts = Vec::new();
-    let mut add = |property, policy, calls| scripts.push((property, Script { policy, calls }));
-    for policy in POLICIES {
-        add(Property::RepeatedCalls, policy, vec![whole.clone(); 3]);
-        let mut shuffled = whole.clone();
-        random.shuffle(&mut shuffled);
-        let reversed = whole.iter().rev().copied().collect();
-        add(Property::RowOrder, policy, vec![reversed, shuffled]);
-        add(Property::BatchSplit, policy, pieces(&whole, random));
-    }
-    for policy in [InstancePolicy::Reused, InstancePolicy::Reset] {
-        let alone = |random: &mut Random| sample(len, random).into_iter().map(|row| vec![row]);
-        let mut calls: Vec<Vec<u32>> = alone(random).collect();
-        calls.push(whole.clone());
-        calls.extend(alone(random));
-        add(Property::ReusedInstance, policy, calls);
-    }
-    scripts
-}
-
-/// All rows in their order. A case has at most 10,000, and golden rows aren't more.
-fn all(len: usize) -> Vec<u32> {
-    (0..len as u32).collect()
-}
-
-/// Some rows, in any order.
-fn sample(len: usize, random: &mut Random) -> Vec<u32> {
-    let mut rows = all(len);
-    random.shuffle(&mut rows);
-    rows.truncate(SAMPLE_ROWS_MAX);
-    rows
-}
-
-/// The rows cut anywhere, now and then with nothing between two cuts.
-fn pieces(rows: &[u32], random: &mut Random) -> Vec<Vec<u32>> {
-    let cuts = random.below(PIECES_MAX);
-    let mut cuts: Vec<usize> = (0..cuts).map(|_| random.below(rows.len() + 1)).collect();
-    cuts.extend([0, rows.len()]);
-    cuts.sort_unstable();
-    cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].to_vec()).collect()
 }
 
 #[cfg(test)]
