@@ -40,7 +40,10 @@ pub enum PluginError {
         /// The file's length.
         came: usize,
     },
-    /// No WebAssembly, or WebAssembly beyond what plugins may use (64-bit or shared memory, several
+    /// It doesn't begin as WebAssembly does.
+    #[error("expected a .wasm file, came a file of another kind")]
+    NotWasm,
+    /// Broken WebAssembly, or WebAssembly beyond what plugins may use (64-bit or shared memory, several
     /// memories, relaxed SIMD, threads, exceptions, garbage collection).
     #[error(
         "expected a valid wasm plugin without threads, memory64, multi-memory, relaxed simd, exceptions or gc, came: {0}"

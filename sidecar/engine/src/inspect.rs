@@ -71,11 +71,17 @@ impl State {
     }
 }
 
+/// What every WebAssembly file begins with.
+const MAGIC: &[u8] = b"\0asm";
+
 /// Reads a plugin file and checks everything that can be checked without running or compiling it, under the limits
 /// that it is to be loaded with.
 pub fn inspect(wasm: &[u8], config: &EngineConfig) -> Result<PluginFacts, PluginError> {
     if wasm.len() > config.module_bytes_max {
         return Err(PluginError::TooLarge { max: config.module_bytes_max, came: wasm.len() });
+    }
+    if !wasm.starts_with(MAGIC) {
+        return Err(PluginError::NotWasm);
     }
     let invalid =
         |e: wasmparser::BinaryReaderError| PluginError::Invalid(bounded(&e.to_string()).to_owned());

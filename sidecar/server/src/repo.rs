@@ -306,9 +306,8 @@ impl Shelf<'_> {
             format!("expected at most {max} bytes (engine.module_bytes_max), came more")
         })?;
         let facts = inspect(&bytes, self.engine).map_err(|error| match error {
-            PluginError::Invalid(_) if !bytes.starts_with(MAGIC) => {
-                "expected a .wasm file, came a file of another kind; `skewless plugin build` makes a plugin of its crate"
-                    .to_owned()
+            PluginError::NotWasm => {
+                format!("{error}; `skewless plugin build` makes a plugin of its crate")
             }
             // The commonest reason is not in the words of the validator.
             PluginError::Invalid(_) => {
@@ -409,9 +408,6 @@ impl Shelf<'_> {
         index
     }
 }
-
-/// What every WebAssembly file begins with.
-const MAGIC: &[u8] = b"\0asm";
 
 fn is_plugin(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "wasm")

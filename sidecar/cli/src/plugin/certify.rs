@@ -56,8 +56,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(out) => out.clone(),
         None => args.plugin.with_extension(CERTIFICATE_EXTENSION),
     };
+    check_folder(&out)?;
     let found = findings::examine(&plugin, args.seed, args.cases, (0, &[]))?;
-    write(&out, &certificate::write(&plugin, args.seed, &found))?;
     let signature = plugin.signature();
     say!(
         "{} {}, sha256:{}\n{}, {}, seed {}, engine {}\n",
@@ -70,6 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         certificate::ENGINE_VERSION
     )?;
     findings::print(&found, &Property::ALL)?;
+    write(&out, &certificate::write(&plugin, args.seed, &found))?;
     let written = show::path(&out);
     if found.passed() {
         return say!("\npassed; the certificate is {written}");
@@ -102,6 +103,20 @@ fn examining(mut config: Config) -> Config {
     config
 }
 
+const OTHER_OUT: &str = "give another --out FILE, in a folder that is there and may be written";
+
+/// Refuses a file that can't be written before it is worked for.
+fn check_folder(out: &Path) -> Outcome {
+    match out.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => {
+            let (out, folder) = (show::path(out), show::path(folder));
+            let message = format!("can't write {out}: expected a folder `{folder}`, came none");
+            Err(Failure::new(message, OTHER_OUT))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Puts a certificate in place when it is whole, so that nobody reads half of one.
 fn write(out: &Path, text: &str) -> Outcome {
     let mut partial = out.as_os_str().to_owned();
@@ -111,7 +126,7 @@ fn write(out: &Path, text: &str) -> Outcome {
         .and_then(|()| std::fs::rename(&partial, out))
         .inspect_err(|_| _ = std::fs::remove_file(&partial))
         .with_context(|| format!("can't write {}", out.display()))
-        .or_next(|| "give another --out FILE, in a folder that is there and may be written")
+        .or_next(|| OTHER_OUT)
 }
 
 #[cfg(test)]

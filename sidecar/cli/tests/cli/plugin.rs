@@ -131,7 +131,13 @@ fn a_broken_plugin_gets_no_pass_and_the_calls_that_break_it_are_shown() {
     says(&refused(&certify(repo, &[]), 1), &["expected no imports, came"]);
     put(repo, "adds", ADDS);
     let output = certify(repo, &["--out", "nowhere/x.json"]);
-    says(&refused(&output, 1), &["can't write nowhere/x.json", "next: give another --out FILE"]);
+    says(
+        &refused(&output, 1),
+        &[
+            "can't write nowhere/x.json: expected a folder `nowhere`",
+            "next: give another --out FILE",
+        ],
+    );
 }
 
 #[test]

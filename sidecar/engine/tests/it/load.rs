@@ -37,9 +37,10 @@ fn the_digest_is_that_of_the_file_although_the_module_is_rewritten() {
 fn bytes_that_are_no_wasm_are_refused_wherever_they_are_cut() {
     let engine = engine();
     let whole = wasm("adds");
-    for bytes in [&b""[..], b"\0asm", b"not wasm at all", &[0; 100]] {
-        assert!(matches!(engine.load(bytes, None), Err(PluginError::Invalid(_))));
+    for bytes in [&b""[..], b"\0as", b"not wasm at all", &[0; 100]] {
+        assert!(matches!(engine.load(bytes, None), Err(PluginError::NotWasm)));
     }
+    assert!(matches!(engine.load(b"\0asm", None), Err(PluginError::Invalid(_))));
     let signature = engine.inspect(&whole).unwrap().signature;
     let mut sound = 0;
     for cut in 1..whole.len() {
