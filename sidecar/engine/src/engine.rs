@@ -28,6 +28,7 @@ use crate::error::{EngineError, PluginError, bounded};
 use crate::inspect::{self, Lane, PluginFacts};
 use crate::plugin::Plugin;
 use crate::rewrite;
+use crate::ticker::Demand;
 
 /// Loads plugins and owns what their instances live in. A cheap handle.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ struct Inner {
     /// Length of a tick, microseconds; 0 if nobody said.
     tick_us: AtomicU64,
     plugins: AtomicU64,
+    /// Whether somebody has to tick.
+    demand: Arc<Demand>,
     compatibility: Digest,
 }
 
@@ -54,8 +57,8 @@ impl Engine {
         let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
         let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config)).map_err(host)?;
         let compatibility = compatibility(&wasmtime);
-        let (ticks, tick_us, plugins) = Default::default();
-        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, compatibility };
+        let (ticks, tick_us, plugins, demand) = Default::default();
+        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, demand, compatibility };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -81,6 +84,16 @@ impl Engine {
     #[must_use]
     pub fn tick_us(&self) -> Option<u64> {
         Some(self.inner.tick_us.load(Ordering::Relaxed)).filter(|us| *us > 0)
+    }
+
+    /// Whether its [`crate::Ticker`] rests, as no plugin has run for a while. The next call rouses it.
+    #[must_use]
+    pub fn resting(&self) -> bool {
+        self.inner.demand.resting()
+    }
+
+    pub(crate) fn demand(&self) -> &Arc<Demand> {
+        &self.inner.demand
     }
 
     pub(crate) fn set_tick_us(&self, tick_us: u64) {
