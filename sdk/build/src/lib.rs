@@ -12,6 +12,7 @@ mod compile;
 mod component;
 mod error;
 mod module;
+mod producers;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
@@ -19,10 +20,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 pub use error::BuildError;
+use producers::Producers;
 pub use toolchain::Toolchain;
 
 /// Largest `.wasm` file, in bytes: what the engine takes by default, so that a build says no before a server does.
 pub const MODULE_BYTES_MAX: usize = 64 << 20;
+
+/// This crate's, which is part of what a plugin is made with.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The custom section with a plugin's signature.
 const SIGNATURE_SECTION: &str = "skewless.signature";
@@ -102,7 +107,7 @@ pub fn build_with(
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
     let wasm = std::fs::read(&compiled)
         .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
-    let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
+    let wasm = finish(&wasm, &toolchain, request.lane, MODULE_BYTES_MAX)?;
     let name = compiled.file_name().unwrap_or_default();
     let path = request.out_dir.join(name);
     write_whole(&path, &wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
@@ -117,12 +122,24 @@ fn crate_dir(request: &BuildRequest) -> Result<PathBuf, BuildError> {
         .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })
 }
 
-/// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.
-fn finish(wasm: &[u8], lane: Lane, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
-    let wasm = match lane {
+/// Cargo's module as a plugin: cleaned, checked, made a component if that is asked. It says what it was made with.
+fn finish(
+    wasm: &[u8],
+    toolchain: &Toolchain,
+    lane: Lane,
+    bytes_max: usize,
+) -> Result<Vec<u8>, BuildError> {
+    let sdk = producers::sdk_version(wasm)?;
+    let mut wasm = match lane {
         Lane::Core => module::clean(wasm)?,
         Lane::Component => component::componentise(wasm)?,
     };
+    let made_with = Producers {
+        language: ("Rust", ""),
+        processed_by: &[("rustc", toolchain.compiler()), ("skewless-build", VERSION)],
+        sdk: sdk.as_deref().map(|version| ("skewless-sdk", version)),
+    };
+    made_with.append(&mut wasm);
     module::check(&wasm, bytes_max)?;
     Ok(wasm)
 }

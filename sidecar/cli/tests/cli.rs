@@ -278,7 +278,16 @@ fn a_new_feature_repo_goes_all_the_way() {
 
     done(&skewless(&repo, &["plugin", "build", "plugins/basket"]));
     let inspected = done(&skewless(&repo, &["plugin", "inspect", "plugins/basket.wasm"]));
-    assert!(inspected.contains("first_order") && inspected.contains("sha256:"), "{inspected}");
+    for part in [
+        "first_order",
+        "sha256:",
+        "imports    none",
+        "skewless_transform",
+        "rustc 1.",
+        "skewless-sdk 0.",
+    ] {
+        assert!(inspected.contains(part), "{part}: {inspected}");
+    }
     assert_eq!(
         ran(&repo),
         "{\"mean_amount\":25.0,\"ratio\":2.0,\"first_order\":false}\n{\"mean_amount\":null,\"ratio\":null,\"first_order\":true}\n"
