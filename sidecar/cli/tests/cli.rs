@@ -6,8 +6,10 @@
 mod cli {
     mod backfill;
     mod bench;
+    mod docs;
     mod load;
     mod messages;
+    mod pages;
     mod pipes;
     mod plugin;
     pub(crate) mod python;
