@@ -205,7 +205,9 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .cranelift_nan_canonicalization(false)
         .concurrency_support(false)
         .wasm_relaxed_simd(false)
-        .wasm_multi_memory(false)
+        // No plugin may use several memories (`inspect`), but what the runtime makes to pass values between the parts of a
+        // composed component does.
+        .wasm_multi_memory(true)
         .wasm_memory64(false);
     config
 }
