@@ -11,6 +11,7 @@
 mod compile;
 mod component;
 mod error;
+mod language;
 mod module;
 mod toolchain;
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 pub use error::BuildError;
+pub use language::Language;
 pub use toolchain::Toolchain;
 
 /// Largest `.wasm` file, in bytes: what the engine takes by default, so that a build says no before a server does.

@@ -6,6 +6,7 @@ mod certify;
 mod diff;
 mod findings;
 mod inspect;
+mod new;
 mod run;
 mod test;
 
@@ -18,12 +19,13 @@ use skewless_server::Config;
 
 use crate::exit::{Next, Outcome};
 
-/// Build, inspect, try, test and certify plugins
+/// Begin, build, inspect, try, test and certify plugins
 #[derive(clap::Subcommand, Debug)]
 #[command(
     after_help = "Example:\n  skewless plugin build plugins/price_ratio && skewless plugin inspect plugins/price_ratio.wasm"
 )]
 pub(crate) enum Command {
+    New(new::Args),
     Build(build::Args),
     Inspect(inspect::Args),
     Run(run::Args),
@@ -37,6 +39,7 @@ pub(crate) use build::into as build_into;
 
 pub(crate) fn run(command: &Command) -> Outcome {
     match command {
+        Command::New(args) => new::run(args),
         Command::Build(args) => build::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Run(args) => run::run(args),

@@ -8,6 +8,7 @@ mod cli {
     mod bench;
     mod load;
     mod messages;
+    mod new;
     mod pipes;
     mod plugin;
     pub(crate) mod python;
@@ -21,11 +22,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 20] = [
+const SUBCOMMANDS: [&str; 21] = [
     "init",
     "check",
     "diff",
     "plugin",
+    "plugin new",
     "plugin build",
     "plugin inspect",
     "plugin run",

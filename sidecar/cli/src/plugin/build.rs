@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use skewless_build::{BuildError, BuildRequest, Built, Lane, build, default_target_dir};
+use skewless_build::{BuildError, BuildRequest, Built, Lane, Language, build, default_target_dir};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::say;
@@ -72,8 +72,7 @@ fn crate_instead_of(folder: &Path) -> String {
     let entries =
         [folder.to_owned(), folder.join("plugins")].into_iter().flat_map(std::fs::read_dir);
     let crates = entries.flatten().flatten().map(|entry| entry.path());
-    let crates: BTreeSet<PathBuf> =
-        crates.filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let crates: BTreeSet<PathBuf> = crates.filter(|path| Language::of(path).is_some()).collect();
     match crates.first() {
         Some(first) => {
             let here = std::env::current_dir().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use skewless_batch::Column;
+use skewless_build::Language;
 use skewless_engine::certify::{CASES_MAX, Property};
 use skewless_engine::golden::{self, Golden};
 use skewless_engine::{Engine, Plugin, Worker};
@@ -127,7 +128,7 @@ fn places(given: &Path) -> Outcome<(PathBuf, PathBuf)> {
     };
     if !wasm.is_file() {
         let message = format!("expected the plugin at {}, came no such file", show::path(&wasm));
-        let next = if given.join("Cargo.toml").is_file() {
+        let next = if Language::of(given).is_some() {
             format!("build it: skewless plugin build {}", given.display())
         } else {
             FOLDER.to_owned()

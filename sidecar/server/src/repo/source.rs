@@ -10,10 +10,13 @@ use std::time::UNIX_EPOCH;
 /// Files and folders of a crate that are looked at.
 pub const FILES_MAX: usize = 1_000;
 
-/// Whether a folder is that of a crate.
+/// Files by which a folder is known for a plugin's, one a language: those of `skewless-build`, which is no room below this one.
+pub const MARKS: &[&str] = &["Cargo.toml"];
+
+/// Whether a folder is that of a plugin's source.
 #[must_use]
 pub fn is_crate(folder: &Path) -> bool {
-    folder.join("Cargo.toml").is_file()
+    MARKS.iter().any(|mark| folder.join(mark).is_file())
 }
 
 /// The folder of a plugin's crate, if it lies beside the plugin's file.
