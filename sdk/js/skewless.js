@@ -292,7 +292,7 @@ function fields(declared, what) {
 }
 
 /** An error as a row's: a RowError's own words, and what else was thrown with its kind. */
-function said(error) {
+export function said(error) {
   if (error instanceof RowError) return error.message.toWellFormed();
   return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).toWellFormed();
 }

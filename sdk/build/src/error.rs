@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The folder has no crate.
-    #[error("expected a crate with a Cargo.toml in {}", dir.display())]
+    #[error("expected a crate with a Cargo.toml in {}, or a plugin.py or plugin.js", dir.display())]
     NoCrate {
         /// The folder as it was given.
         dir: PathBuf,
@@ -79,6 +79,63 @@ pub enum BuildError {
         bytes: usize,
         /// The limit.
         max: usize,
+    },
+    /// An interpreter isn't there.
+    #[error("{program} was not found on the PATH: install it, or put its folder on the PATH")]
+    NoInterpreter {
+        /// The program.
+        program: String,
+    },
+    /// The tool that makes a component isn't there, or is another version.
+    #[error(
+        "expected {name} {version}, which makes the component; {why}. Install it, in the plugin's folder or one above it: \
+         `{install}`"
+    )]
+    NoTool {
+        /// The tool.
+        name: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// What installs it.
+        install: &'static str,
+        /// What came.
+        why: String,
+    },
+    /// The tool, or the plugin's module, refused.
+    #[error("{name} could not make a component of the plugin:\n{output}")]
+    Tool {
+        /// The tool.
+        name: &'static str,
+        /// The end of what it said.
+        output: String,
+    },
+    /// The kit isn't beside the plugin.
+    #[error(
+        "expected the kit {kit} in {}: copy it out of the folder of a plugin that `skewless plugin new` has made",
+        dir.display()
+    )]
+    NoKit {
+        /// The file.
+        kit: &'static str,
+        /// The plugin's folder.
+        dir: PathBuf,
+    },
+    /// A file has a name that the build needs.
+    #[error("expected no file {name}, which the build adds: name it otherwise")]
+    TakenName {
+        /// The file.
+        name: String,
+    },
+    /// There are too many files.
+    #[error(
+        "expected at most {max} files and folders with {bytes_max} bytes of source in the plugin's folder: move what isn't \
+         part of it elsewhere"
+    )]
+    Sources {
+        /// Most files and folders.
+        max: usize,
+        /// Most bytes.
+        bytes_max: usize,
     },
     /// A component could not be made.
     #[error("can't make a component: {reason}")]

@@ -7,17 +7,23 @@ use std::path::Path;
 pub enum Language {
     /// A crate, with the SDK of `sdk/rust`.
     Rust,
+    /// A module `plugin.py`, with the kit of `sdk/python`.
+    Python,
+    /// A module `plugin.js`, with the kit of `sdk/js`.
+    JavaScript,
 }
 
 impl Language {
     /// Every language, in the order in which a folder is looked through.
-    pub const ALL: [Self; 1] = [Self::Rust];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::JavaScript];
 
     /// The file by which a plugin's folder tells its language.
     #[must_use]
     pub const fn mark(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::Python => "plugin.py",
+            Self::JavaScript => "plugin.js",
         }
     }
 

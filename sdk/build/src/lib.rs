@@ -6,6 +6,8 @@
 //! line numbers of the plugin's own crate don't count either. What may still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
 //! dependency by its path), and the two toolchains of [`Toolchain`] against each other.
 //!
+//! A plugin in Python or JavaScript is a module beside its kit; `script.rs` has its language's tool make a component of it.
+//!
 //! Calls inside a plugin are inlined here, when it is optimised as a whole, and once more by the engine.
 
 mod compile;
@@ -13,6 +15,7 @@ mod component;
 mod error;
 mod language;
 mod module;
+mod script;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
@@ -42,11 +45,11 @@ pub enum Lane {
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// Folder of the plugin's crate, with its `Cargo.toml`.
+    /// Folder of the plugin's crate, with its `Cargo.toml`, or of its module, with `plugin.py` or `plugin.js`.
     pub crate_dir: PathBuf,
-    /// Core module or component.
+    /// Core module or component. Of Python and JavaScript there are components only.
     pub lane: Lane,
-    /// Folder of the result, made if missing: `<crate's library name>.wasm`.
+    /// Folder of the result, made if missing: `<crate's library name>.wasm`, or `<folder's name>.wasm`.
     pub out_dir: PathBuf,
     /// Cargo's folder for these builds. Not the one of the workspace, whose lock a build would wait for;
     /// [`default_target_dir`] makes one of it.
@@ -62,8 +65,6 @@ pub struct Built {
     pub digest: [u8; 32],
     /// Its length in bytes.
     pub bytes: usize,
-    /// Who compiled it.
-    pub toolchain: Toolchain,
 }
 
 impl Built {
@@ -86,8 +87,34 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    let toolchain = Toolchain::find(&crate_dir(request)?)?;
-    build_with(toolchain, request, progress)
+    match Language::of(&request.crate_dir) {
+        Some(language @ (Language::Python | Language::JavaScript)) => {
+            build_script(language, request, progress)
+        }
+        Some(Language::Rust) | None => {
+            let toolchain = Toolchain::find(&crate_dir(request)?)?;
+            build_with(toolchain, request, progress)
+        }
+    }
+}
+
+/// Builds a plugin whose language brings an interpreter.
+fn build_script(
+    language: Language,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    let io = |source| BuildError::Io { path: request.crate_dir.clone(), source };
+    let folder = request.crate_dir.canonicalize().map_err(io)?;
+    let name = folder.file_name().unwrap_or_default().to_owned();
+    let path = request.out_dir.join(&name).with_extension("wasm");
+    // One a process: two builds at once don't write into each other's.
+    let work = request.target_dir.join(format!("script-{}", std::process::id()));
+    std::fs::create_dir_all(&work)
+        .map_err(|source| BuildError::Io { path: work.clone(), source })?;
+    let work = work.canonicalize().map_err(io)?;
+    let wasm = script::build(language, &folder, &path, &work, progress)?;
+    put(path, &wasm, progress)
 }
 
 /// As [`build`], by a toolchain of choice.
@@ -106,10 +133,14 @@ pub fn build_with(
         .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
     let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
     let name = compiled.file_name().unwrap_or_default();
-    let path = request.out_dir.join(name);
-    write_whole(&path, &wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
+    put(request.out_dir.join(name), &wasm, progress)
+}
+
+/// Writes the file, and says what it is.
+fn put(path: PathBuf, wasm: &[u8], progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+    write_whole(&path, wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
     progress(&format!("{}: {} bytes", path.display(), wasm.len()));
-    Ok(Built { path, digest: Sha256::digest(&wasm).into(), bytes: wasm.len(), toolchain })
+    Ok(Built { path, digest: Sha256::digest(wasm).into(), bytes: wasm.len() })
 }
 
 /// The crate's folder, without links in its path.

@@ -41,6 +41,13 @@ pub(crate) fn signature(wasm: &[u8]) -> Result<Vec<u8>, BuildError> {
     }
 }
 
+/// The contents of the first custom section of a name, at the top level.
+pub(crate) fn section(wasm: &[u8], name: &str) -> Option<Vec<u8>> {
+    let all = customs(wasm).ok()?;
+    let (_, _, content) = all.into_iter().find(|(found, ..)| found == name)?;
+    Some(wasm[content].to_vec())
+}
+
 /// Adds a custom section at the end.
 pub(crate) fn append(wasm: &mut Vec<u8>, name: &str, content: &[u8]) {
     let mut body = Vec::new();

@@ -10,15 +10,16 @@ use crate::exit::{Failure, Outcome};
 use crate::output::say;
 use crate::show;
 
-/// Build a plugin crate into one .wasm file
+/// Build a plugin crate, or a plugin.py or plugin.js, into one .wasm file
 ///
-/// Reproducible: the same source and toolchain give the same bytes, and so the same digest. The file is named
-/// after the crate and put beside its folder, where definitions look for it: plugins/basket becomes
+/// Reproducible for a crate: the same source and toolchain give the same bytes, and so the same digest. Python and JavaScript
+/// bring an interpreter, of which no two builds are the same: a file that was built of the same source is kept. The file is
+/// named after the crate, or the folder, and put beside the folder, where definitions look for it: plugins/basket becomes
 /// plugins/basket.wasm.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless plugin build plugins/basket")]
 pub(crate) struct Args {
-    /// Folder of the plugin's crate
+    /// Folder of the plugin's crate or module
     #[arg(value_name = "CRATE", default_value = ".")]
     crate_dir: PathBuf,
     /// Folder to put the .wasm file into; the one above the crate's when not given
@@ -62,7 +63,14 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
 fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
     match error {
         BuildError::NoCrate { .. } => Some(crate_instead_of(crate_dir)),
-        BuildError::NotOnPath { .. } | BuildError::NoToolchain => None,
+        BuildError::NotOnPath { .. }
+        | BuildError::NoToolchain
+        | BuildError::NoInterpreter { .. }
+        | BuildError::NoTool { .. }
+        | BuildError::NoKit { .. }
+        | BuildError::TakenName { .. }
+        | BuildError::Sources { .. }
+        | BuildError::Tool { .. } => None,
         _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
     }
 }
