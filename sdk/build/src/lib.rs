@@ -106,14 +106,8 @@ fn build_script(
 ) -> Result<Built, BuildError> {
     let io = |source| BuildError::Io { path: request.crate_dir.clone(), source };
     let folder = request.crate_dir.canonicalize().map_err(io)?;
-    let name = folder.file_name().unwrap_or_default().to_owned();
-    let path = request.out_dir.join(&name).with_extension("wasm");
-    // One a process: two builds at once don't write into each other's.
-    let work = request.target_dir.join(format!("script-{}", std::process::id()));
-    std::fs::create_dir_all(&work)
-        .map_err(|source| BuildError::Io { path: work.clone(), source })?;
-    let work = work.canonicalize().map_err(io)?;
-    let wasm = script::build(language, &folder, &path, &work, progress)?;
+    let path = request.out_dir.join(folder.file_name().unwrap_or_default()).with_extension("wasm");
+    let wasm = script::build(language, &folder, &path, progress)?;
     put(path, &wasm, progress)
 }
 

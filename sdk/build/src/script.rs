@@ -75,13 +75,11 @@ const PYTHON_BUILD: &str =
     "import sys, componentize_py; sys.argv[0] = 'componentize-py'; componentize_py.script()";
 const JAVASCRIPT_BUILD: &str = include_str!("../../js/build.mjs");
 
-/// The component of a plugin's folder; the file that is there already, if it was built of the same. `work` is a folder
-/// for what comes in between, which is emptied.
+/// The component of a plugin's folder; the file that is there already, if it was built of the same.
 pub(crate) fn build(
     language: Language,
     folder: &Path,
     there: &Path,
-    work: &Path,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, BuildError> {
     let script = match language {
@@ -97,10 +95,10 @@ pub(crate) fn build(
     }
     let tool = Tool::find(language, script, folder)?;
     progress(&format!("toolchain: {} {}", script.tool.0, script.tool.1));
-    let _ = std::fs::remove_dir_all(work);
-    let built = componentise(script, &tool, &files, work, progress);
-    let _ = std::fs::remove_dir_all(work);
-    let (mut wasm, signature) = built?;
+    let made = tempfile::tempdir().and_then(|work| Ok((work.path().canonicalize()?, work)));
+    let temporary = |source| BuildError::Io { path: std::env::temp_dir(), source };
+    let (path, _removed_at_the_end) = made.map_err(temporary)?;
+    let (mut wasm, signature) = componentise(script, &tool, &files, &path, progress)?;
     module::append(&mut wasm, SIGNATURE_SECTION, &signature);
     module::append(&mut wasm, SOURCE_SECTION, &source);
     module::check(&wasm, MODULE_BYTES_MAX)?;
@@ -129,10 +127,7 @@ fn sources(folder: &Path, script: &Script) -> Result<Vec<Source>, BuildError> {
             }
             if kind.is_dir() {
                 folders.push((path, format!("{place}{name}/")));
-            } else if script
-                .endings
-                .iter()
-                .any(|end| Path::new(&name).extension() == Some(end.as_ref()))
+            } else if script.endings.iter().any(|end| path.extension().is_some_and(|it| it == *end))
             {
                 let content = std::fs::read(&path).map_err(io(&path))?;
                 bytes += content.len();
@@ -200,8 +195,8 @@ impl Tool {
 
     /// The interpreter of the environment `.venv` in the plugin's folder or one above it, else the one on the path.
     fn python(script: &Script, folder: &Path) -> Result<Self, BuildError> {
-        let environments = folder.ancestors().map(|above| above.join(".venv/bin/python3"));
-        let python = environments.into_iter().find(|path| path.is_file());
+        let mut environments = folder.ancestors().map(|above| above.join(".venv/bin/python3"));
+        let python = environments.find(|path| path.is_file());
         let python = python.unwrap_or_else(|| PathBuf::from("python3"));
         let name = python.display().to_string();
         let version = run(Command::new(&python).args(["-c", PYTHON_TOOL]), &name)?;
