@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let (wasm, crate_dir) = places(&args.plugin)?;
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &wasm)?;
+    let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
     warn_of_newer_source(&wasm, &crate_dir);
     let golden = match &args.golden {
         Some(path) => Some(read_golden(path, &plugin)?),
