@@ -1,6 +1,6 @@
 //! `skewless plugin diff`: what two versions of a plugin give for the same rows, and where they differ.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use skewless_batch::{Column, ColumnView, Field, Value};
