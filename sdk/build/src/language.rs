@@ -7,17 +7,23 @@ use std::path::Path;
 pub enum Language {
     /// A crate, with the SDK of `sdk/rust`.
     Rust,
+    /// One C file beside `skewless.h` of `sdk/c`.
+    C,
+    /// One Zig file beside `skewless.zig` of `sdk/zig`.
+    Zig,
 }
 
 impl Language {
     /// Every language, in the order in which a folder is looked through.
-    pub const ALL: [Self; 1] = [Self::Rust];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::C, Self::Zig];
 
     /// The file by which a plugin's folder tells its language.
     #[must_use]
     pub const fn mark(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::C => "src/plugin.c",
+            Self::Zig => "src/plugin.zig",
         }
     }
 
@@ -25,5 +31,23 @@ impl Language {
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
         Self::ALL.into_iter().find(|language| folder.join(language.mark()).is_file())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_tells_its_language_by_one_file() {
+        let folder = std::env::temp_dir().join(format!("skewless-language-{}", std::process::id()));
+        for language in Language::ALL {
+            let mark = folder.join(language.mark());
+            std::fs::create_dir_all(mark.parent().expect("a folder")).expect("made");
+            assert_eq!(Language::of(&folder), None);
+            std::fs::write(&mark, "").expect("written");
+            assert_eq!(Language::of(&folder), Some(language));
+            std::fs::remove_dir_all(&folder).expect("removed");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Builds a plugin crate into one reproducible `.wasm` file, for either lane. It runs cargo, cleans and checks
-//! what cargo made, and writes it; it never runs a plugin, and knows nothing of the engine.
+//! Builds a plugin into one reproducible `.wasm` file, a crate for either lane. It runs cargo or Zig's compiler, cleans and checks
+//! what that made, and writes it; it never runs a plugin, and knows nothing of the engine.
 //!
 //! The same source, lock file and toolchain give the same bytes, also from another folder: paths are
 //! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. Comments and
@@ -14,6 +14,7 @@ mod error;
 mod language;
 mod module;
 mod toolchain;
+mod zig;
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub enum Lane {
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// Folder of the plugin's crate, with its `Cargo.toml`.
+    /// Folder of the plugin's source, with the file by which it tells its language ([`Language::mark`]).
     pub crate_dir: PathBuf,
     /// Core module or component.
     pub lane: Lane,
@@ -63,7 +64,7 @@ pub struct Built {
     /// Its length in bytes.
     pub bytes: usize,
     /// Who compiled it.
-    pub toolchain: Toolchain,
+    pub toolchain: String,
 }
 
 impl Built {
@@ -80,17 +81,28 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
     workspace_target.join("wasm")
 }
 
-/// Builds a plugin by the first toolchain that works. `progress` is told which one was found and each line
+/// Builds a plugin by the first toolchain of its language that works. `progress` is told which one was found and each line
 /// cargo says.
 ///
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    let toolchain = Toolchain::find(&crate_dir(request)?)?;
-    build_with(toolchain, request, progress)
+    let (dir, language) = source(request)?;
+    match language {
+        Language::Rust => build_with(Toolchain::find(&dir)?, request, progress),
+        Language::C | Language::Zig if request.lane == Lane::Component => {
+            Err(BuildError::CoreLaneOnly { mark: language.mark() })
+        }
+        Language::C | Language::Zig => {
+            let zig = zig::Zig::find()?;
+            progress(&format!("toolchain: {zig}"));
+            let compiled = zig.compile(language, &dir, &request.target_dir)?;
+            written(&compiled, zig.to_string(), request, progress)
+        }
+    }
 }
 
-/// As [`build`], by a toolchain of choice.
+/// As [`build`], of a crate, by a toolchain of choice.
 ///
 /// # Errors
 /// As [`build`].
@@ -99,11 +111,21 @@ pub fn build_with(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
-    let crate_dir = crate_dir(request)?;
+    let (crate_dir, _) = source(request)?;
     progress(&format!("toolchain: {toolchain}"));
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
-    let wasm = std::fs::read(&compiled)
-        .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
+    written(&compiled, toolchain.to_string(), request, progress)
+}
+
+/// A compiler's module as a plugin, at its place.
+fn written(
+    compiled: &Path,
+    toolchain: String,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    let wasm = std::fs::read(compiled)
+        .map_err(|source| BuildError::Io { path: compiled.to_owned(), source })?;
     let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
     let name = compiled.file_name().unwrap_or_default();
     let path = request.out_dir.join(name);
@@ -112,11 +134,12 @@ pub fn build_with(
     Ok(Built { path, digest: Sha256::digest(&wasm).into(), bytes: wasm.len(), toolchain })
 }
 
-/// The crate's folder, without links in its path.
-fn crate_dir(request: &BuildRequest) -> Result<PathBuf, BuildError> {
-    let dir = request.crate_dir.canonicalize().ok();
-    dir.filter(|dir| dir.join("Cargo.toml").is_file())
-        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })
+/// The plugin's folder, without links in its path, and its language.
+fn source(request: &BuildRequest) -> Result<(PathBuf, Language), BuildError> {
+    let none = || BuildError::NoCrate { dir: request.crate_dir.clone() };
+    let dir = request.crate_dir.canonicalize().map_err(|_| none())?;
+    let language = Language::of(&dir).ok_or_else(none)?;
+    Ok((dir, language))
 }
 
 /// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.

@@ -1,4 +1,4 @@
-//! `skewless plugin build`: a plugin crate to one `.wasm` file; how that is done is `skewless-build`'s.
+//! `skewless plugin build`: a plugin's source to one `.wasm` file; how that is done is `skewless-build`'s.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use crate::exit::{Failure, Outcome};
 use crate::output::say;
 use crate::show;
 
-/// Build a plugin crate into one .wasm file
+/// Build a plugin into one .wasm file
 ///
 /// Reproducible: the same source and toolchain give the same bytes, and so the same digest. The file is named
-/// after the crate and put beside its folder, where definitions look for it: plugins/basket becomes
+/// after the crate (in C and Zig after the folder) and put beside its folder, where definitions look for it: plugins/basket becomes
 /// plugins/basket.wasm.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless plugin build plugins/basket")]
 pub(crate) struct Args {
-    /// Folder of the plugin's crate
-    #[arg(value_name = "CRATE", default_value = ".")]
+    /// Folder of the plugin's source: a crate, or one with src/plugin.c or src/plugin.zig
+    #[arg(value_name = "FOLDER", default_value = ".")]
     crate_dir: PathBuf,
     /// Folder to put the .wasm file into; the one above the crate's when not given
     #[arg(long, value_name = "DIR")]
@@ -62,7 +62,11 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
 fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
     match error {
         BuildError::NoCrate { .. } => Some(crate_instead_of(crate_dir)),
-        BuildError::NotOnPath { .. } | BuildError::NoToolchain => None,
+        BuildError::NotOnPath { .. }
+        | BuildError::NoToolchain
+        | BuildError::NoZig
+        | BuildError::CoreLaneOnly { .. } => None,
+        BuildError::Zig { .. } => Some(format!("mend the source in {}", crate_dir.display())),
         _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
     }
 }

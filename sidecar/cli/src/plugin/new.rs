@@ -43,17 +43,44 @@ struct Starter {
 }
 
 /// Every language. `skewless plugin build` finds out which one a folder has by [`Language::of`].
-const STARTERS: &[Starter] = &[Starter {
-    language: Language::Rust,
-    word: "rust",
-    source: "plugins/my_plugin/src/lib.rs",
-    about: include_str!("../../starter/rust/about.md"),
-    files: &[
-        ("plugins/my_plugin/Cargo.toml", include_bytes!("../../starter/rust/Cargo.toml.in")),
-        ("plugins/my_plugin/src/lib.rs", include_bytes!("../../starter/rust/src/lib.rs")),
-    ],
-    taken: RUST_TAKEN,
-}];
+const STARTERS: &[Starter] = &[
+    Starter {
+        language: Language::Rust,
+        word: "rust",
+        source: "plugins/my_plugin/src/lib.rs",
+        about: include_str!("../../starter/rust/about.md"),
+        files: &[
+            ("plugins/my_plugin/Cargo.toml", include_bytes!("../../starter/rust/Cargo.toml.in")),
+            ("plugins/my_plugin/src/lib.rs", include_bytes!("../../starter/rust/src/lib.rs")),
+        ],
+        taken: RUST_TAKEN,
+    },
+    Starter {
+        language: Language::C,
+        word: "c",
+        source: "plugins/my_plugin/src/plugin.c",
+        about: include_str!("../../starter/c/about.md"),
+        files: &[
+            ("plugins/my_plugin/src/plugin.c", include_bytes!("../../starter/c/plugin.c")),
+            ("plugins/my_plugin/src/skewless.h", include_bytes!("../../../../sdk/c/skewless.h")),
+        ],
+        taken: &[],
+    },
+    Starter {
+        language: Language::Zig,
+        word: "zig",
+        source: "plugins/my_plugin/src/plugin.zig",
+        about: include_str!("../../starter/zig/about.md"),
+        files: &[
+            ("plugins/my_plugin/src/plugin.zig", include_bytes!("../../starter/zig/plugin.zig")),
+            (
+                "plugins/my_plugin/src/skewless.zig",
+                include_bytes!("../../../../sdk/zig/skewless.zig"),
+            ),
+        ],
+        taken: &[],
+    },
+];
 
 /// Words of the language, and crates that every crate has.
 const RUST_TAKEN: &[&str] = &[
@@ -153,6 +180,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     init::check_new(folder)?;
     let sdk = match starter.language {
         Language::Rust => init::sdk(args.sdk.as_deref())?.display().to_string(),
+        // The kit is copied into the plugin's folder: it is one file, and a change of it is one of the plugin.
+        Language::C | Language::Zig => String::new(),
     };
     let filled = |text: &str| {
         let text = text.replace("{source}", starter.source);

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 pub const FILES_MAX: usize = 1_000;
 
 /// Files by which a folder is known for a plugin's, one a language: those of `skewless-build`, which is no room below this one.
-pub const MARKS: &[&str] = &["Cargo.toml"];
+pub const MARKS: &[&str] = &["Cargo.toml", "src/plugin.c", "src/plugin.zig"];
 
 /// Whether a folder is that of a plugin's source.
 #[must_use]
