@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// Why a plugin was not built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The folder has no crate.
-    #[error("expected a crate with a Cargo.toml in {}, or a plugin.py or plugin.js", dir.display())]
+    /// The folder has no plugin's source.
+    #[error("expected a plugin's source in {}: a Cargo.toml, src/plugin.c, src/plugin.zig, plugin.py or plugin.js", dir.display())]
     NoCrate {
         /// The folder as it was given.
         dir: PathBuf,
@@ -41,6 +41,28 @@ pub enum BuildError {
         /// The end of what it said.
         output: String,
     },
+    /// There is no compiler for C and Zig.
+    #[error(
+        "no Zig, which compiles plugins in C and in Zig: neither `zig` nor `python3 -m ziglang` answers. Run `pip install \
+         ziglang`, or put the download from https://ziglang.org/download on the PATH"
+    )]
+    NoZig,
+    /// Zig refused.
+    #[error("zig could not build {source_file}:\n{output}")]
+    Zig {
+        /// The file.
+        source_file: &'static str,
+        /// What it said.
+        output: String,
+    },
+    /// A component was asked of a language that makes none.
+    #[error(
+        "expected a crate for a component, came {mark}: plugins in C and Zig are core modules; leave --component out"
+    )]
+    CoreLaneOnly {
+        /// The file that told the language.
+        mark: &'static str,
+    },
     /// Cargo built, but no module.
     #[error("cargo made no .wasm file of {}: expected a crate with a library", dir.display())]
     NoModule {
@@ -66,7 +88,7 @@ pub enum BuildError {
     /// The signature is not there once.
     #[error(
         "expected one custom section `skewless.signature`, found {found}: a plugin crate has exactly one function \
-         with #[skewless::transform]"
+         with #[skewless::transform], a plugin in C includes skewless.h once, one in Zig calls skewless.plugin once"
     )]
     Signature {
         /// How many there are.

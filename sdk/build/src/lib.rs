@@ -1,5 +1,5 @@
-//! Builds a plugin crate into one reproducible `.wasm` file, for either lane. It runs cargo, cleans and checks
-//! what cargo made, and writes it; it never runs a plugin, and knows nothing of the engine.
+//! Builds a plugin into one reproducible `.wasm` file, a crate for either lane. It runs cargo or Zig's compiler, cleans and checks
+//! what that made, and writes it; it never runs a plugin, and knows nothing of the engine.
 //!
 //! The same source, lock file and toolchain give the same bytes, also from another folder: paths are
 //! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. Comments and
@@ -17,6 +17,7 @@ mod language;
 mod module;
 mod script;
 mod toolchain;
+mod zig;
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,7 @@ pub enum Lane {
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// Folder of the plugin's crate, with its `Cargo.toml`, or of its module, with `plugin.py` or `plugin.js`.
+    /// Folder of the plugin's source, with the file by which it tells its language ([`Language::mark`]).
     pub crate_dir: PathBuf,
     /// Core module or component. Of Python and JavaScript there are components only.
     pub lane: Lane,
@@ -65,6 +66,8 @@ pub struct Built {
     pub digest: [u8; 32],
     /// Its length in bytes.
     pub bytes: usize,
+    /// Who compiled it.
+    pub toolchain: String,
 }
 
 impl Built {
@@ -81,37 +84,34 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
     workspace_target.join("wasm")
 }
 
-/// Builds a plugin by the first toolchain that works. `progress` is told which one was found and each line
+/// Builds a plugin by the first toolchain of its language that works. `progress` is told which one was found and each line
 /// cargo says.
 ///
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    match Language::of(&request.crate_dir) {
-        Some(language @ (Language::Python | Language::JavaScript)) => {
-            build_script(language, request, progress)
+    let (dir, language) = source(request)?;
+    match language {
+        Language::Rust => build_with(Toolchain::find(&dir)?, request, progress),
+        Language::C | Language::Zig if request.lane == Lane::Component => {
+            Err(BuildError::CoreLaneOnly { mark: language.mark() })
         }
-        Some(Language::Rust) | None => {
-            let toolchain = Toolchain::find(&crate_dir(request)?)?;
-            build_with(toolchain, request, progress)
+        Language::C | Language::Zig => {
+            let zig = zig::Zig::find()?;
+            progress(&format!("toolchain: {zig}"));
+            let compiled = zig.compile(language, &dir, &request.target_dir)?;
+            written(&compiled, zig.to_string(), request, progress)
+        }
+        Language::Python | Language::JavaScript => {
+            let name = dir.file_name().unwrap_or_default();
+            let path = request.out_dir.join(name).with_extension("wasm");
+            let (wasm, toolchain) = script::build(language, &dir, &path, progress)?;
+            put(path, &wasm, toolchain, progress)
         }
     }
 }
 
-/// Builds a plugin whose language brings an interpreter.
-fn build_script(
-    language: Language,
-    request: &BuildRequest,
-    progress: &mut dyn FnMut(&str),
-) -> Result<Built, BuildError> {
-    let io = |source| BuildError::Io { path: request.crate_dir.clone(), source };
-    let folder = request.crate_dir.canonicalize().map_err(io)?;
-    let path = request.out_dir.join(folder.file_name().unwrap_or_default()).with_extension("wasm");
-    let wasm = script::build(language, &folder, &path, progress)?;
-    put(path, &wasm, progress)
-}
-
-/// As [`build`], by a toolchain of choice.
+/// As [`build`], of a crate, by a toolchain of choice.
 ///
 /// # Errors
 /// As [`build`].
@@ -120,28 +120,44 @@ pub fn build_with(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
-    let crate_dir = crate_dir(request)?;
+    let (crate_dir, _) = source(request)?;
     progress(&format!("toolchain: {toolchain}"));
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
-    let wasm = std::fs::read(&compiled)
-        .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
+    written(&compiled, toolchain.to_string(), request, progress)
+}
+
+/// A compiler's module as a plugin, at its place.
+fn written(
+    compiled: &Path,
+    toolchain: String,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    let wasm = std::fs::read(compiled)
+        .map_err(|source| BuildError::Io { path: compiled.to_owned(), source })?;
     let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
     let name = compiled.file_name().unwrap_or_default();
-    put(request.out_dir.join(name), &wasm, progress)
+    put(request.out_dir.join(name), &wasm, toolchain, progress)
 }
 
 /// Writes the file, and says what it is.
-fn put(path: PathBuf, wasm: &[u8], progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+fn put(
+    path: PathBuf,
+    wasm: &[u8],
+    toolchain: String,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
     write_whole(&path, wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
     progress(&format!("{}: {} bytes", path.display(), wasm.len()));
-    Ok(Built { path, digest: Sha256::digest(wasm).into(), bytes: wasm.len() })
+    Ok(Built { path, digest: Sha256::digest(wasm).into(), bytes: wasm.len(), toolchain })
 }
 
-/// The crate's folder, without links in its path.
-fn crate_dir(request: &BuildRequest) -> Result<PathBuf, BuildError> {
-    let dir = request.crate_dir.canonicalize().ok();
-    dir.filter(|dir| dir.join("Cargo.toml").is_file())
-        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })
+/// The plugin's folder, without links in its path, and its language.
+fn source(request: &BuildRequest) -> Result<(PathBuf, Language), BuildError> {
+    let none = || BuildError::NoCrate { dir: request.crate_dir.clone() };
+    let dir = request.crate_dir.canonicalize().map_err(|_| none())?;
+    let language = Language::of(&dir).ok_or_else(none)?;
+    Ok((dir, language))
 }
 
 /// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.

@@ -75,26 +75,24 @@ const PYTHON_BUILD: &str =
     "import sys, componentize_py; sys.argv[0] = 'componentize-py'; componentize_py.script()";
 const JAVASCRIPT_BUILD: &str = include_str!("../../js/build.mjs");
 
-/// The component of a plugin's folder; the file that is there already, if it was built of the same.
+/// The component of a plugin's folder, in Python or else in JavaScript, and who made it; the file that is there already, if it was
+/// built of the same.
 pub(crate) fn build(
     language: Language,
     folder: &Path,
     there: &Path,
     progress: &mut dyn FnMut(&str),
-) -> Result<Vec<u8>, BuildError> {
-    let script = match language {
-        Language::Python => &PYTHON,
-        Language::JavaScript => &JAVASCRIPT,
-        Language::Rust => unreachable!("only these two bring an interpreter"),
-    };
+) -> Result<(Vec<u8>, String), BuildError> {
+    let script = if language == Language::Python { &PYTHON } else { &JAVASCRIPT };
+    let toolchain = format!("{} {}", script.tool.0, script.tool.1);
     let files = sources(folder, script)?;
     let source = digest(script, &files);
     if let Some(wasm) = unchanged(there, &source) {
         progress("unchanged since it was built: kept");
-        return Ok(wasm);
+        return Ok((wasm, toolchain));
     }
     let tool = Tool::find(language, script, folder)?;
-    progress(&format!("toolchain: {} {}", script.tool.0, script.tool.1));
+    progress(&format!("toolchain: {toolchain}"));
     let made = tempfile::tempdir().and_then(|work| Ok((work.path().canonicalize()?, work)));
     let temporary = |source| BuildError::Io { path: std::env::temp_dir(), source };
     let (path, _removed_at_the_end) = made.map_err(temporary)?;
@@ -102,7 +100,7 @@ pub(crate) fn build(
     module::append(&mut wasm, SIGNATURE_SECTION, &signature);
     module::append(&mut wasm, SOURCE_SECTION, &source);
     module::check(&wasm, MODULE_BYTES_MAX)?;
-    Ok(wasm)
+    Ok((wasm, toolchain))
 }
 
 /// A file of the plugin: its path in the folder, and what is in it.
@@ -187,9 +185,10 @@ enum Tool {
 
 impl Tool {
     fn find(language: Language, script: &Script, folder: &Path) -> Result<Self, BuildError> {
-        match language {
-            Language::Python => Self::python(script, folder),
-            _ => Self::javascript(script, folder),
+        if language == Language::Python {
+            Self::python(script, folder)
+        } else {
+            Self::javascript(script, folder)
         }
     }
 

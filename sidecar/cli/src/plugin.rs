@@ -9,6 +9,7 @@ mod inspect;
 mod new;
 mod run;
 mod test;
+mod vectors;
 
 use std::path::Path;
 use std::time::Duration;

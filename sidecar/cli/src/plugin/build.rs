@@ -1,4 +1,4 @@
-//! `skewless plugin build`: a plugin crate to one `.wasm` file; how that is done is `skewless-build`'s.
+//! `skewless plugin build`: a plugin's source to one `.wasm` file; how that is done is `skewless-build`'s.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,18 @@ use crate::exit::{Failure, Outcome};
 use crate::output::say;
 use crate::show;
 
-/// Build a plugin crate, or a plugin.py or plugin.js, into one .wasm file
+/// Build a plugin into one .wasm file
 ///
-/// Reproducible for a crate: the same source and toolchain give the same bytes, and so the same digest. Python and JavaScript
-/// bring an interpreter, of which no two builds are the same: a file that was built of the same source is kept. The file is
-/// named after the crate, or the folder, and put beside the folder, where definitions look for it: plugins/basket becomes
+/// Reproducible: the same source and toolchain give the same bytes, and so the same digest; in Python and JavaScript, whose
+/// builds differ, a file that was built of the same source is kept. The file is named after the crate (in other languages after
+/// the folder) and put beside its folder, where definitions look for it: plugins/basket becomes
 /// plugins/basket.wasm.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless plugin build plugins/basket")]
 pub(crate) struct Args {
-    /// Folder of the plugin's crate or module
-    #[arg(value_name = "CRATE", default_value = ".")]
+    /// Folder of the plugin's source: a crate, or one with src/plugin.c, src/plugin.zig, plugin.py
+    /// or plugin.js
+    #[arg(value_name = "FOLDER", default_value = ".")]
     crate_dir: PathBuf,
     /// Folder to put the .wasm file into; the one above the crate's when not given
     #[arg(long, value_name = "DIR")]
@@ -70,7 +71,10 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         | BuildError::NoKit { .. }
         | BuildError::TakenName { .. }
         | BuildError::Sources { .. }
-        | BuildError::Tool { .. } => None,
+        | BuildError::Tool { .. }
+        | BuildError::NoZig
+        | BuildError::CoreLaneOnly { .. } => None,
+        BuildError::Zig { .. } => Some(format!("mend the source in {}", crate_dir.display())),
         _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
     }
 }

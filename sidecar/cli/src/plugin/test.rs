@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// How many batches of other rows to try
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=i64::from(CASES_MAX)))]
     cases: u32,
+    /// For a plugin that gives back what it takes: test vectors of the batch layout to run as well, sdk/vectors
+    #[arg(long, value_name = "DIR")]
+    vectors: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -72,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (engine, _ticker) = super::engine(&config)?;
     let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
     warn_of_newer_source(&wasm, &crate_dir);
+    if let Some(folder) = &args.vectors {
+        super::vectors::run(folder, &engine, &plugin)?;
+    }
     let golden = match &args.golden {
         Some(path) => Some(read_golden(path, &plugin)?),
         None => {

@@ -8,7 +8,7 @@ const EARTH_RADIUS_KM = 6371.0088;
 /** Degrees times this are radians. */
 const RADIANS = 0.017453292519943295;
 
-export const my_plugin = transform(
+export const distance = transform(
   {
     name: "my_plugin",
     version: "0.1.0",

@@ -14,8 +14,8 @@ EARTH_RADIUS_KM = 6371.0088
 RADIANS = 0.017453292519943295
 
 
-@transform(version="0.1.0", output="km", unit="km")
-def my_plugin(
+@transform(name="my_plugin", version="0.1.0", output="km", unit="km")
+def distance(
     lat1: Annotated[float, Unit("deg"), "Latitude of the start, north positive."],
     lon1: Annotated[float, Unit("deg"), "Longitude of the start, east positive."],
     lat2: Annotated[float, Unit("deg"), "Latitude of the end."],

@@ -50,6 +50,60 @@ fn a_new_plugin_is_built_tested_and_makes_training_data() {
     assert!(backfilled.contains("8 rows, 5 features"), "{backfilled}");
 }
 
+/// The plugin in a language that a compiler of its own is needed for is all there, and without that compiler the build says how to get it.
+#[test]
+fn a_new_plugin_in_c_or_zig_has_its_kit_and_says_what_compiles_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (language, kit) in [("c", "skewless.h"), ("zig", "skewless.zig")] {
+        let name = format!("trip_{language}");
+        done(&skewless(folder.path(), &["plugin", "new", &name, "--lang", language]));
+        let repo = folder.path().join(&name);
+        let source =
+            std::fs::read_to_string(repo.join(format!("plugins/{name}/src/plugin.{language}")))
+                .unwrap();
+        assert!(source.contains(&format!("\"{name}\"")) && source.contains(kit), "{source}");
+        assert!(repo.join(format!("plugins/{name}/src/{kit}")).is_file());
+        let complaint = refused(&skewless(&repo, &["check"]), 3);
+        assert!(
+            complaint.contains(&format!("skewless plugin build plugins/{name}")),
+            "{complaint}"
+        );
+        let source = format!("plugins/{name}");
+        let build = ["plugin", "build", &source];
+        let alone = command(&repo, &build).env("PATH", folder.path()).output().unwrap();
+        let complaint = refused(&alone, 1);
+        assert!(complaint.contains("pip install ziglang"), "{complaint}");
+        let output = skewless(&repo, &[&build[..], &["--component"]].concat());
+        assert!(refused(&output, 1).contains("leave --component out"));
+    }
+}
+
+/// The program that gives back what it takes, through the vectors; and what is no such program.
+#[test]
+fn test_vectors_come_back_as_they_went_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (vectors, echo) = (root.join("sdk/vectors"), root.join("tests/programs/echo"));
+    let (vectors, echo) = (vectors.to_str().unwrap(), echo.to_str().unwrap());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo");
+    let words = ["plugin", "build", echo, "--out-dir", "."];
+    done(&command(folder.path(), &words).env("CARGO_TARGET_DIR", target).output().unwrap());
+    let test = |plugin: &str, vectors: &str| {
+        let words = ["plugin", "test", plugin, "--cases", "0", "--vectors", vectors];
+        skewless(folder.path(), &[&words[..], &["--set", "engine.deadline_ticks=5000"]].concat())
+    };
+    let said = done(&test("echo.wasm", vectors));
+    assert!(said.contains("vectors          pass") && said.contains("and 65,536 rows"), "{said}");
+    assert!(said.contains("left out, as no nullable input is of the type: embedding[3]"), "{said}");
+    std::fs::write(folder.path().join("bad.hex"), "xyz").unwrap();
+    let complaint = refused(&test("echo.wasm", "."), 1);
+    assert!(complaint.contains("expected hexadecimal digits in bad.hex"), "{complaint}");
+    let adds = wat::parse_file(root.join("tests/programs/adds.wat")).unwrap();
+    std::fs::write(folder.path().join("adds.wasm"), adds).unwrap();
+    let complaint = refused(&test("adds.wasm", vectors), 1);
+    assert!(complaint.contains("expected a plugin that gives back what it takes"), "{complaint}");
+}
+
 /// Every file below a folder, by its path in it.
 fn files(folder: &Path) -> Vec<String> {
     let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);

@@ -12,7 +12,8 @@ use std::time::UNIX_EPOCH;
 pub const FILES_MAX: usize = 1_000;
 
 /// Files by which a folder is known for a plugin's, one a language: those of `skewless-build`, which is no room below this one.
-pub const MARKS: &[&str] = &["Cargo.toml", "plugin.py", "plugin.js"];
+pub const MARKS: &[&str] =
+    &["Cargo.toml", "src/plugin.c", "src/plugin.zig", "plugin.py", "plugin.js"];
 
 /// Folders that hold no source of a plugin in Python or JavaScript.
 const SKIPPED: &[&str] = &["__pycache__", "node_modules", "tests", "venv"];
@@ -48,13 +49,13 @@ fn changed_s(file: &Path) -> Option<u64> {
 /// What a crate is compiled from, or a module in Python or JavaScript. Tests, golden rows and the lock file, which `cargo test` may
 /// write, are left out.
 fn files(krate: &Path) -> Vec<PathBuf> {
-    let is_crate = krate.join("Cargo.toml").is_file();
-    let (mut files, mut folders) = if is_crate {
-        (vec![krate.join("Cargo.toml"), krate.join("build.rs")], vec![krate.join("src")])
-    } else {
+    let is_module = ["plugin.py", "plugin.js"].iter().any(|mark| krate.join(mark).is_file());
+    let (mut files, mut folders) = if is_module {
         (Vec::new(), vec![krate.to_owned()])
+    } else {
+        (vec![krate.join("Cargo.toml"), krate.join("build.rs")], vec![krate.join("src")])
     };
-    let skipped = |name: &OsStr| !is_crate && SKIPPED.iter().any(|skipped| name == *skipped);
+    let skipped = |name: &OsStr| is_module && SKIPPED.iter().any(|skipped| name == *skipped);
     let ending = |path: &Path| {
         path.extension().is_some_and(|end| end == "py" || end == "js" || end == "mjs")
     };
@@ -70,7 +71,7 @@ fn files(krate: &Path) -> Vec<PathBuf> {
                 Ok(kind) if kind.is_dir() && !hidden && !skipped(&entry.file_name()) => {
                     folders.push(entry.path());
                 }
-                Ok(kind) if kind.is_file() && !hidden && (is_crate || ending(&entry.path())) => {
+                Ok(kind) if kind.is_file() && !hidden && (!is_module || ending(&entry.path())) => {
                     files.push(entry.path());
                 }
                 _ => {}
