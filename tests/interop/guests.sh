@@ -2,7 +2,8 @@
 # Plugins of every language, from `skewless plugin new` to a value that is served, by the commands of the README that comes with each; and the
 # test vectors of the batch layout through a program of each that gives back what it takes. Prints the table of docs/languages.md.
 #
-# Installs Zig, at the version of guests/requirements.txt, into $SKEWLESS_CACHE_DIR. `skewless` is the one on the PATH.
+# Installs Zig and componentize-py, at the versions of guests/requirements.txt, and componentize-js, at that of guests/package-lock.json,
+# into $SKEWLESS_CACHE_DIR. `skewless` is the one on the PATH. JavaScript needs Node.js 20 or later with npm.
 #
 #   SKEWLESS_BENCH_MS   how long each figure is measured, milliseconds (default: 100)
 set -euo pipefail
@@ -10,7 +11,7 @@ cd "$(dirname "$0")"
 here=$PWD
 tree=$(cd ../.. && pwd)
 cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
-languages=${*:-rust c zig}
+languages=${*:-rust c zig python js}
 # Berlin to Hamburg, as the README asks it: what every language must serve to the last bit.
 served=255.24776261905
 # A machine that is busy is no reason to call a row late.
@@ -29,6 +30,17 @@ if [ ! -x "$env/bin/python3" ] || [ ! -e "$env/ready" ]; then
 fi
 export PATH=$env/bin:$PATH
 
+modules=$cache/guests-node-$(cksum <guests/package-lock.json | cut -d ' ' -f 1)
+node_modules() { # componentize-js
+    node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
+    [ ! -e "$modules/ready" ] || return 0
+    mkdir -p "$modules"
+    cp guests/package.json guests/package-lock.json "$modules"
+    npm ci --prefix "$modules" --no-audit --no-fund --loglevel error >&2
+    touch "$modules/ready"
+}
+case " $languages " in *' js '*) node_modules ;; esac
+
 work=$(mktemp -d)
 sidecar=
 trap '[ -z "$sidecar" ] || kill "$sidecar" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -40,6 +52,8 @@ version() {
     case $1 in
     rust) rustc --version | cut -d ' ' -f 2 ;;
     c | zig) echo "Zig $(python3 -m ziglang version)" ;;
+    python) echo "componentize-py $(sed -n 's/^componentize-py==\([^ ]*\).*/\1/p' "$here/guests/requirements.txt")" ;;
+    js) echo "componentize-js $(sed -n 's/.*componentize-js": "\(.*\)"/\1/p' "$here/guests/package.json")" ;;
     esac
 }
 
@@ -73,29 +87,42 @@ PY
 }
 rows >"$work/rows.json"
 
+interpreted() { case $1 in python | js) ;; *) return 1 ;; esac }
+
+natively() { # the kit's own tests
+    case $1 in
+    python) python3 -B -m unittest discover --quiet --start-directory "$tree/sdk/python/tests" ;;
+    js) node --test "$tree/sdk/js/tests" >"$work/node.tap" || die "$(cat "$work/node.tap")" ;;
+    esac
+}
+
 guest() { # one language from the beginning to a table's row
     local lang=$1 name=trip_$1 begun build_s figures same
     cd "$work"
     skewless plugin new "$name" --lang "$lang" >/dev/null
     cd "$name"
     [ "$lang" != rust ] || cp "$tree/Cargo.lock" "plugins/$name/Cargo.lock"
+    # As `npm install` leaves it. Python's tool is beside the python3 of the PATH.
+    [ "$lang" != js ] || ln -s "$modules/node_modules" node_modules
     begun=$(now_ms)
     skewless plugin build "plugins/$name" >built.txt
     build_s=$(($(now_ms) - begun))
-    # The same bytes from a folder elsewhere.
+    # The same bytes from a folder elsewhere; with an interpreter in them, where the file already is.
     mkdir -p "$work/elsewhere/deeper"
     cp -r "plugins/$name" "$work/elsewhere/deeper/$name"
+    ! interpreted "$lang" || cp "plugins/$name.wasm" "$work/elsewhere/deeper/"
     skewless plugin build "$work/elsewhere/deeper/$name" >/dev/null
     cmp "plugins/$name.wasm" "$work/elsewhere/deeper/$name.wasm" || die "$lang: another folder gives other bytes"
+    # Compiled once; the machine code stays in this repo's cache.
+    begun=$(now_ms)
+    echo '{"lat1":0,"lon1":0,"lat2":0,"lon2":90}' | skewless plugin run "plugins/$name.wasm" >run.txt
+    local compile_ms=$(($(now_ms) - begun))
+    grep -q '10007.55722101796' run.txt || die "$lang: $(cat run.txt)"
     skewless plugin test "plugins/$name" --cases 8 "${patient[@]}" >test.txt || die "$lang: $(cat test.txt)"
     skewless plugin certify "plugins/$name.wasm" --cases 16 "${patient[@]}" >certify.txt || die "$lang: $(cat certify.txt)"
     skewless check >/dev/null
     skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
     ask_a_sidecar "$name"
-    begun=$(now_ms)
-    echo '{"lat1":0,"lon1":0,"lat2":0,"lon2":90}' | skewless plugin run "plugins/$name.wasm" >run.txt
-    local compile_ms=$(($(now_ms) - begun))
-    grep -q '10007.55722101796' run.txt || die "$lang: $(cat run.txt)"
     figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" |
         awk '$1 == "1" || $1 == "1,024" || $1 == "8,192" { printf " %s |", $3 }')
     same=yes
@@ -114,16 +141,19 @@ vectors() { # the echo program of a language
     *)
         folder=$work/echo_$lang
         cp -r "$here/guests/echo_$lang" "$folder"
-        cp "$tree/sdk/$lang"/skewless.* "$folder/src/"
+        if interpreted "$lang"; then cp "$tree/sdk/$lang"/skewless* "$folder"; else cp "$tree/sdk/$lang"/skewless.* "$folder/src/"; fi
         ;;
     esac
     mkdir -p "$work/echo"
+    cd "$work"
+    [ "$lang" != js ] || ln -sf "$modules/node_modules" node_modules
     skewless plugin build "$folder" --out-dir "$work/echo" >/dev/null
     local wasm=$work/echo/$(basename "$folder").wasm
     echo "$lang:"
     skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${patient[@]}" --set engine.rows_max=65536 2>/dev/null
 }
 
+for lang in $languages; do natively "$lang"; done
 for lang in $languages; do (vectors "$lang"); done
 for lang in $languages; do guest "$lang"; done
 cat <<'TABLE'

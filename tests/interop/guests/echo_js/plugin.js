@@ -10,7 +10,7 @@ const types = {
   text: "utf8",
   bytes: "binary",
   at: "timestamp",
-  embedding: "embedding[4]",
+  embedding: "embedding[3]",
   wholes: "list<int64>",
   more_wholes: "list<int64>",
   doubles: "list<float64>",

@@ -16,7 +16,7 @@ class Echo(NamedTuple):
     text: str | None
     bytes: bytes | None
     at: Timestamp | None
-    embedding: Embedding[4] | None
+    embedding: Embedding[3] | None
     wholes: list[int] | None
     more_wholes: list[int] | None
     doubles: list[float] | None
@@ -35,7 +35,7 @@ def echo(
     text: str | None,
     bytes: bytes | None,
     at: Timestamp | None,
-    embedding: Embedding[4] | None,
+    embedding: Embedding[3] | None,
     wholes: list[int] | None,
     more_wholes: list[int] | None,
     doubles: list[float] | None,
