@@ -123,7 +123,7 @@ guest() { # one language from the beginning to a table's row
     skewless check >/dev/null
     skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
     ask_a_sidecar "$name"
-    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" |
+    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" "${patient[@]}" |
         awk '$1 == "1" || $1 == "1,024" || $1 == "8,192" { printf " %s |", $3 }')
     same=yes
     if [ "$lang" != rust ] && [ -f "$work/trip_rust/plugins/trip_rust.wasm" ]; then
