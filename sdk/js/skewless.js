@@ -297,8 +297,13 @@ export function said(error) {
   return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).toWellFormed();
 }
 
+/** Characters of a value that a message shows. */
+const SHOWN_MAX = 100;
+
 function text(value) {
-  return typeof value === "bigint" ? `${value}n` : (JSON.stringify(value, (_, it) => (typeof it === "bigint" ? `${it}n` : it)) ?? String(value));
+  const digits = (it) => (typeof it === "bigint" ? `${it}n` : it);
+  const all = typeof value === "bigint" ? digits(value) : (JSON.stringify(value, (_, it) => digits(it)) ?? String(value));
+  return all.slice(0, SHOWN_MAX).toWellFormed();
 }
 
 export class Transform {

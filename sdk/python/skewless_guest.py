@@ -430,7 +430,7 @@ class Transform:
                     try:
                         column(field.type, [value])
                     except Exception as error:
-                        errors.setdefault(row, f"`{field.name}`: expected a {field.type}, came {value!r} ({said(error)})")
+                        errors.setdefault(row, f"`{field.name}`: expected a {field.type}, came {value!r:.100} ({said(error)})")
             columns = self.columns_of(lists, errors)
             assert columns is not None, "every row that failed has been taken out"
         return columns
@@ -448,7 +448,7 @@ class Transform:
 
 def said(error: Exception) -> str:
     """An exception as a row's error: a RowError's own words, and what else it was with its kind."""
-    text = str(error)
+    text = str(error).encode(errors="backslashreplace").decode()
     if isinstance(error, RowError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -99,6 +99,16 @@ test("a value of another type fails its row alone", () => {
   }
 });
 
+test("a message is text, and no longer than it must be", () => {
+  const it = transform({ name: "odd", inputs: { a: "int32" }, outputs: { b: "int32" } }, (a) => {
+    if (a) throw new RowError("\ud800");
+    return "x".repeat(1000);
+  });
+  const [, [long, broken]] = run(it, ["int32", [0, 1]]);
+  assert.ok(long.length < 300, long);
+  assert.equal(broken, "\ufffd");
+});
+
 test("columns are taken and given as arrays", () => {
   const share = transform(
     { name: "share", columns: true, inputs: { part: "float64", whole: { type: "float64", nullable: true } }, outputs: { share: { type: "float64", nullable: true } } },

@@ -146,6 +146,12 @@ class Answers(unittest.TestCase):
         self.assertIn("surrogates", errors[1])
 
         @transform
+        def fails(a: int) -> int:
+            raise RowError("\ud800")
+
+        self.assertEqual(run(fails, ("int64", [0])), [[None], ["\\ud800"]])
+
+        @transform
         def vector(a: int) -> Embedding[2]:
             return [1.0] * a
 
