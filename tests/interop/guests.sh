@@ -128,7 +128,7 @@ guest() { # one language from the beginning to a table's row
     same=yes
     if [ "$lang" != rust ] && [ -f "$work/trip_rust/plugins/trip_rust.wasm" ]; then
         skewless plugin diff "$work/trip_rust/plugins/trip_rust.wasm" "plugins/$name.wasm" --rows "$work/rows.json" >diff.txt 2>&1 ||
-            same=$(awk '$1 == "km" { print "no, " $2 " rows, at most " $5 " relative" }' diff.txt)
+            same=$(awk '$1 == "km" { print "no, " $2 " rows, at most " $6 " relative" }' diff.txt)
     fi
     printf '| %s | %s | %s | %s.%s | %s |%s %s |\n' "$lang" "$(version "$lang")" "$(stat -c %s "plugins/$name.wasm")" \
         $((build_s / 1000)) $((build_s % 1000 / 100)) "$compile_ms" "$figures" "$same" >>"$work/table"

@@ -100,6 +100,8 @@ fn same(
         if field.name == name {
             let mut column = Column::new(field.ty);
             column.append(given, 0..rows);
+            // As the host makes them on both sides.
+            column.canonicalize_nans();
             return column;
         }
         if field.nullable {
