@@ -4,7 +4,7 @@
 use crate::{BuildError, module};
 
 /// The section, at the top level of a module or component.
-const SECTION: &str = "producers";
+pub(crate) const SECTION: &str = "producers";
 /// The section in which an SDK leaves its version for the build.
 const SDK_SECTION: &str = "skewless.sdk";
 
@@ -13,18 +13,17 @@ pub(crate) struct Producers<'a> {
     pub(crate) language: (&'a str, &'a str),
     /// Compilers and tools, in the order in which they worked.
     pub(crate) processed_by: &'a [(&'a str, &'a str)],
-    pub(crate) sdk: Option<(&'a str, &'a str)>,
+    /// The SDK that leaves its version in the compiled module.
+    pub(crate) sdk: Option<&'a str>,
 }
 
 impl Producers<'_> {
     /// Adds the section to a binary that has none.
-    pub(crate) fn append(&self, wasm: &mut Vec<u8>) {
+    pub(crate) fn append(&self, sdk_version: Option<&str>, wasm: &mut Vec<u8>) {
+        let sdk = self.sdk.zip(sdk_version);
         let language = [self.language];
-        let fields: [(&str, &[(&str, &str)]); 3] = [
-            ("language", &language),
-            ("processed-by", self.processed_by),
-            ("sdk", self.sdk.as_slice()),
-        ];
+        let fields: [(&str, &[(&str, &str)]); 3] =
+            [("language", &language), ("processed-by", self.processed_by), ("sdk", sdk.as_slice())];
         let fields = fields.iter().filter(|(_, values)| !values.is_empty());
         let mut content = Vec::new();
         module::leb128(fields.clone().count(), &mut content);
@@ -64,9 +63,9 @@ mod tests {
         Producers {
             language: ("Rust", ""),
             processed_by: &[("rustc", "1.95.0"), ("skewless-build", &long)],
-            sdk: None,
+            sdk: Some("skewless-sdk"),
         }
-        .append(&mut wasm);
+        .append(None, &mut wasm);
         let mut read = Vec::new();
         for payload in Parser::new(0).parse_all(&wasm) {
             let Payload::CustomSection(section) = payload.unwrap() else { continue };

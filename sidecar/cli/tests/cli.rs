@@ -9,6 +9,7 @@ mod cli {
     mod docs;
     mod load;
     mod messages;
+    mod new;
     mod pages;
     mod pipes;
     mod plugin;
@@ -23,11 +24,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 20] = [
+const SUBCOMMANDS: [&str; 21] = [
     "init",
     "check",
     "diff",
     "plugin",
+    "plugin new",
     "plugin build",
     "plugin inspect",
     "plugin run",

@@ -191,11 +191,15 @@ fn load_component(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Co
     unsafe { Component::deserialize(engine, code) }
 }
 
+/// Core instances of one component. What componentize-py 0.25.1 makes has 38: the interpreter's libraries and the glue between
+/// them. One costs nothing until there is one.
+const CORE_INSTANCES_MAX: u32 = 64;
+
 fn wasmtime_config(limits: &EngineConfig) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     // A component brings several core instances and tables, hence the factors; memories are the scarce
     // part, as each reserves address space.
-    pool.total_core_instances(limits.instances_max.saturating_mul(8))
+    pool.total_core_instances(limits.instances_max.saturating_mul(CORE_INSTANCES_MAX))
         .total_component_instances(limits.instances_max)
         .total_memories(limits.instances_max)
         .total_tables(limits.instances_max.saturating_mul(4))
@@ -203,7 +207,7 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .max_memories_per_module(1)
         .max_tables_per_module(4)
         .table_elements(limits.table_elements_max)
-        .max_core_instances_per_component(32)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(4)
         .max_tables_per_component(16)
         .linear_memory_keep_resident(limits.keep_resident_bytes.min(limits.memory_bytes_max))
@@ -218,7 +222,9 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .cranelift_nan_canonicalization(false)
         .concurrency_support(false)
         .wasm_relaxed_simd(false)
-        .wasm_multi_memory(false)
+        // No plugin may use several memories (`inspect`), but what the runtime makes to pass values between the parts of a
+        // composed component does.
+        .wasm_multi_memory(true)
         .wasm_memory64(false);
     config
 }
