@@ -91,7 +91,8 @@ fn a_plugin_with_an_interpreter_in_it_lies_beside_its_kit_and_says_what_its_buil
         let plugin = repo.join("plugins").join(&name);
         let text = std::fs::read_to_string(plugin.join(source)).unwrap();
         assert!(text.contains(&format!("\"{name}\"")), "{text}");
-        let words = ["plugin", "build", &format!("plugins/{name}")];
+        let source = format!("plugins/{name}");
+        let words = ["plugin", "build", &source];
         let build = || command(&repo, &words).env("PATH", folder.path()).output().unwrap();
         let complaint = refused(&build(), 1);
         assert!(complaint.contains(needs), "{complaint}");
