@@ -299,13 +299,15 @@ impl PluginOutput {
     }
 
     pub(crate) fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
+        // Once: in a build with debug assertions a view checks all its text.
+        let from: Vec<_> = (0..self.columns.len()).map(|index| batch.column(index)).collect();
         for row in 0..batch.rows() {
             let message =
                 errors.filter(|errors| !errors.is_null(row)).map(|errors| errors.utf8_at(row));
-            for (index, column) in self.columns.iter_mut().enumerate() {
+            for (column, from) in self.columns.iter_mut().zip(&from) {
                 match message {
                     Some(_) => column.push_null(),
-                    None => column.push_from(&batch.column(index), row),
+                    None => column.push_from(from, row),
                 }
             }
             self.errors.push(message.map(|message| bounded(message).to_owned()));

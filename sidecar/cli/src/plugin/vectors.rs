@@ -121,7 +121,6 @@ fn same(
             .map_err(|error| error.to_string())?;
         for (field, column) in signature.outputs.iter().zip(&came.columns) {
             let Some(input) = signature.input_index(&field.name) else { continue };
-            // Once: a view checks its column.
             let (column, given) = (column.view(), views[input]);
             let (mut here, mut there) = (Vec::new(), Vec::new());
             for row in 0..rows {
