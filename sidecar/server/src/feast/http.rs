@@ -49,6 +49,8 @@ const IN_PLACE_BYTES_MAX: usize = 64 << 10;
 /// How many times what a body may have is read of a longer one and dropped: a client that is still sending when it is
 /// refused sees a broken connection and not why.
 const DROPPED_FACTOR: u64 = 4;
+/// What to do instead of what Feast's SDK asks the server to do when a user calls `materialize`.
+const LOAD: &str = ": history comes into a view by `skewless load --at`";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers connections until there are no more and the last has ended.
@@ -147,7 +149,8 @@ impl Door {
         let (path, method) = (request.uri().path(), request.method());
         let Some((path, expected, call)) = CALLS.iter().find(|(known, _, _)| *known == path) else {
             let all: Vec<&str> = CALLS.iter().map(|(path, _, _)| *path).collect();
-            let message = format!("expected one of {}, came {path}", all.join(", "));
+            let next = if path.starts_with("/materialize") { LOAD } else { "" };
+            let message = format!("expected one of {}, came {path}{next}", all.join(", "));
             return refusal(&Refused::Http(StatusCode::NOT_FOUND, message));
         };
         if method != expected {

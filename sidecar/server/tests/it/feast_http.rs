@@ -151,6 +151,10 @@ fn health_is_that_of_the_sidecar_and_unknown_calls_are_told_which_there_are() {
     assert!(
         error(&body).1.contains("/get-online-features") && error(&body).1.contains("came /search")
     );
+    let (_, _, body) = get("/materialize-incremental?async=true");
+    assert!(error(&body).1.contains(
+        "came /materialize-incremental: history comes into a view by `skewless load --at`"
+    ));
     let (status, head, body) = get("/push");
     assert!(status == 405 && head.contains("allow: post"), "{head}");
     assert!(error(&body).1.contains("expected POST /push, came GET"));
