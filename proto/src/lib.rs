@@ -12,7 +12,8 @@ pub mod v1 {
 }
 
 /// Feast's contracts, by its packages: what its clients ask and its servers answer.
-#[expect(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
 pub mod feast {
     /// `feast.types`: values.
     pub mod types {
@@ -25,7 +26,8 @@ pub mod feast {
 }
 
 /// Feast's service that has no package, `GrpcFeatureServer`.
-#[expect(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
 pub mod feast_server {
     use super::feast;
     tonic::include_proto!("_");
