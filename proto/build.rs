@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 8] = [
     "skewless/v1/column.proto",
     "skewless/v1/features.proto",
     "skewless/v1/ingest.proto",
     "skewless/v1/admin.proto",
+    "feast/types/Value.proto",
+    "feast/types/EntityKey.proto",
+    "feast/serving/ServingService.proto",
+    "feast/serving/GrpcServer.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -11,6 +11,28 @@ pub mod v1 {
     tonic::include_proto!("skewless.v1");
 }
 
+/// Feast's contracts, by its packages: what its clients ask and its servers answer.
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
+pub mod feast {
+    /// `feast.types`: values.
+    pub mod types {
+        tonic::include_proto!("feast.types");
+    }
+    /// `feast.serving`: feature vectors.
+    pub mod serving {
+        tonic::include_proto!("feast.serving");
+    }
+}
+
+/// Feast's service that has no package, `GrpcFeatureServer`.
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
+pub mod feast_server {
+    use super::feast;
+    tonic::include_proto!("_");
+}
+
 /// The encoded `FileDescriptorSet` of every contract in this crate, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skewless.v1.bin"));
 
