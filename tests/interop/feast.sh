@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Feast's users walk in: its unmodified SDK with the `remote` online store, and its own gRPC stubs, against a sidecar that
+# docs/feast.md: Feast's users walk in, its unmodified SDK with the `remote` online store, and its own gRPC stubs, against a sidecar that
 # serves the feature repo of `skewless init`. What must come is in feast/walk_in.py.
 set -euo pipefail
 cd "$(dirname "$0")/feast"

@@ -34,7 +34,7 @@ export PATH=$env/bin:$PATH
 
 modules=$cache/guests-node-$(cksum <guests/package-lock.json | cut -d ' ' -f 1)
 node_modules() { # componentize-js
-    node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
+    node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
     [ ! -e "$modules/ready" ] || return 0
     mkdir -p "$modules"
     cp guests/package.json guests/package-lock.json "$modules"
