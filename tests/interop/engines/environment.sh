@@ -1,0 +1,32 @@
+# For scripts of tests/interop that run the wheel; to be sourced.
+cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The wheel: the one named, or the one that was built last (`./dev interop wheel`, or maturin).
+wheel() {
+    local built=${SKEWLESS_WHEEL:-}
+    [ -n "$built" ] || built=$(find "${CARGO_TARGET_DIR:-$cache/target}/wheels" -name 'skewless-*.whl' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-)
+    [ -f "$built" ] || die "no wheel of skewless: ./dev interop wheel builds one"
+    echo "$built"
+}
+
+# A Python with the packages of a requirements file, made once, and with the wheel, put into it every time.
+python_with() { # requirements
+    local home built
+    built=$(wheel)
+    home=$cache/interop-$(basename "$1" -requirements.txt)-$( (cat "$1" && python3 --version) | cksum | cut -d ' ' -f 1)
+    # Written last: without it, a run was ended half way.
+    if [ ! -f "$home/whole" ]; then
+        say "installing $(basename "$1")"
+        python3 -m venv --clear "$home" >&2
+        "$home/bin/pip" install --quiet --disable-pip-version-check --requirement "$1" >&2
+        touch "$home/whole"
+    fi
+    "$home/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-index --force-reinstall "$built" >&2
+    echo "$home/bin/python"
+}
