@@ -25,13 +25,17 @@ RADIUS_KM = 6371.0088
 def great_circle(batches):
     """The way and the bearing between two points, as plugins/great_circle computes them, by NumPy's functions."""
     for batch in batches:
-        lat1, lon1, lat2, lon2 = (np.radians(batch[name].to_numpy(zero_copy_only=False)) for name in ("lat1", "lon1", "lat2", "lon2"))
+        lat1, lon1, lat2, lon2 = (
+            np.radians(batch[name].to_numpy(zero_copy_only=False)) for name in ("lat1", "lon1", "lat2", "lon2")
+        )
         dlat, dlon = lat2 - lat1, lon2 - lon1
         h = np.sin(dlat / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin(dlon / 2) ** 2
         km = 2 * RADIUS_KM * np.arctan2(np.sqrt(h), np.sqrt(1 - h))
         y, x = np.sin(dlon) * np.cos(lat2), np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(dlon)
         bearing = np.mod(np.degrees(np.arctan2(y, x)), 360)
-        yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(km), pa.array(bearing)], names=[*batch.schema.names, "km", "bearing"])
+        yield pa.RecordBatch.from_arrays(
+            [*batch.columns, pa.array(km), pa.array(bearing)], names=[*batch.schema.names, "km", "bearing"]
+        )
 
 
 def main():
@@ -71,10 +75,14 @@ def main():
             if turn > 0:  # the first starts workers and compiles
                 seconds[name].append(time.perf_counter() - began)
     spark.stop()
-    print(f"{words.rows:,} rows, {words.rounds} rounds, local[2], Spark {spark.version}, Python {platform.python_version()}, NumPy {np.__version__}, pyarrow {pa.__version__}")
+    print(
+        f"{words.rows:,} rows, {words.rounds} rounds, local[2], Spark {spark.version}, Python {platform.python_version()}, NumPy {np.__version__}, pyarrow {pa.__version__}"
+    )
     for name, taken in seconds.items():
         middle = statistics.median(taken)
-        print(f"{name:9} {middle:6.3f} s  ({min(taken):.3f} to {max(taken):.3f})  {words.rows / middle / 1e6:.2f} M rows/s")
+        print(
+            f"{name:9} {middle:6.3f} s  ({min(taken):.3f} to {max(taken):.3f})  {words.rows / middle / 1e6:.2f} M rows/s"
+        )
     ratios = [ours / theirs for ours, theirs in zip(seconds["skewless"], seconds["numpy"])]
     print(f"skewless / numpy: {statistics.median(ratios):.2f}, by round {min(ratios):.2f} to {max(ratios):.2f}")
 

@@ -1,6 +1,6 @@
 """Runs a notebook and shows what its cells print; fails with the first cell that does.
 
-    python notebook.py NOTEBOOK.ipynb
+python notebook.py NOTEBOOK.ipynb
 """
 
 import sys
@@ -24,7 +24,9 @@ def main():
     if kept:
         sys.exit(f"error: {path.name}: {len(kept)} cells have outputs: strip them before it is committed")
     # This very Python, whatever kernels are installed.
-    client = NotebookClient(notebook, timeout=CELL_SECONDS_MAX, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS_MAX, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
     began = time.monotonic()
     try:
         client.execute()

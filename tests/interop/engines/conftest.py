@@ -22,7 +22,12 @@ TRANSFORMS = {
     ),
     "wind": (
         "wind",
-        {"direction": "weather.wind_dir", "speed": "weather.wind_speed", "gust": "weather.wind_gust", "course": "distance.bearing"},
+        {
+            "direction": "weather.wind_dir",
+            "speed": "weather.wind_speed",
+            "gust": "weather.wind_gust",
+            "course": "distance.bearing",
+        },
         ["headwind", "crosswind", "gust_excess"],
     ),
     "calendar": ("calendar", {"at": "sched_dep_local", "utc_offset": None}, ["day_sin", "year_cos", "is_weekend"]),
@@ -32,7 +37,14 @@ TRANSFORMS = {
 }
 
 # A service without stored features.
-WHEN = ["calendar.day_sin", "calendar.is_weekend", "tailnum_hash.bucket", "carrier_hash.bucket", "request.flight", "entity.carrier"]
+WHEN = [
+    "calendar.day_sin",
+    "calendar.is_weekend",
+    "tailnum_hash.bucket",
+    "carrier_hash.bucket",
+    "request.flight",
+    "entity.carrier",
+]
 
 
 def skewless(*words, **options):
@@ -94,7 +106,9 @@ def plugin(repo):
 
 def same_bits(expected, came, what):
     """Compares two columns: nulls, and the bits of what isn't null."""
-    expected, came = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in (expected, came))
+    expected, came = (
+        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in (expected, came)
+    )
     assert len(expected) == len(came) > 0, what
     nulls = expected.is_null()
     assert nulls.equals(came.is_null()), f"{what}: other nulls"

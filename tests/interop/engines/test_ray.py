@@ -90,7 +90,9 @@ def test_wrong_columns_are_told_at_once_where_the_columns_are_known(plugin):
 def test_tensors_are_embeddings(plugin):
     """As Ray keeps NumPy's arrays of several dimensions."""
     rows = np.arange(24, dtype="float32").reshape(3, 8)
-    came = gathered(skewless.ray.transform(ray.data.from_numpy(rows), plugin("cosine"), inputs={"a": "data", "b": "data"}))
+    came = gathered(
+        skewless.ray.transform(ray.data.from_numpy(rows), plugin("cosine"), inputs={"a": "data", "b": "data"})
+    )
     assert came["cosine"].to_pylist() == pytest.approx([1.0] * 3)
 
 

@@ -1,5 +1,6 @@
 """`skewless._shipped`: what holds in any worker process, in this one."""
 
+import functools
 import pickle
 
 import pytest
@@ -35,5 +36,5 @@ def test_a_worker_keeps_so_many_kept_and_lets_the_oldest_go(plugin, monkeypatch)
     monkeypatch.setattr(_shipped, "KEPT_MAX", 2)
     plugins = [plugin(name) for name in ("wind", "age", "ratios")]
     for one in plugins:
-        _shipped.load(one.digest, lambda: pickle.dumps(one))
+        _shipped.load(one.digest, functools.partial(pickle.dumps, one))
     assert list(_shipped._kept) == [one.digest for one in plugins[1:]]

@@ -115,7 +115,9 @@ def test_a_row_that_fails_says_why_in_a_column_of_its_own(winds, plugin):
 
 def test_every_failed_row_of_a_large_batch_has_its_message(spark, plugin):
     """More than a call tells of: the others are asked again."""
-    frame = spark.range(0, 5000, 1, 1).selectExpr("id", "10.0D direction", "cast(-id as double) speed", "1.0D gust", "90.0D course")
+    frame = spark.range(0, 5000, 1, 1).selectExpr(
+        "id", "10.0D direction", "cast(-id as double) speed", "1.0D gust", "90.0D course"
+    )
     rows = skewless.spark.transform(frame, plugin("wind"), errors="column").orderBy("id").toArrow()
     messages = rows["wind__error"].to_pylist()
     assert messages[1:] == [f"expected a speed of 0 or more, came -{row}.0" for row in range(1, 5000)]

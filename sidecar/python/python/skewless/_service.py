@@ -27,7 +27,9 @@ _CONFIG = "skewless.toml"
 class PackedService:
     """A service without stored features, with all that it is made of. It pickles."""
 
-    def __init__(self, files: Mapping[str, bytes], settings: Mapping[str, str], config: bytes | None, service: str) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], settings: Mapping[str, str], config: bytes | None, service: str
+    ) -> None:
         self._packed = (files, settings, config, service)
         self._folder = tempfile.TemporaryDirectory(prefix="skewless-")
         dir = Path(self._folder.name, "repo")
@@ -64,7 +66,8 @@ class PackedService:
         )
         if packed.digest != given.fingerprint:
             raise InputError(
-                f"expected the definitions of {dir} as they were read, came others", next_step="read them again: repo.check()"
+                f"expected the definitions of {dir} as they were read, came others",
+                next_step="read them again: repo.check()",
             )
         return packed
 

@@ -47,7 +47,9 @@ def shipped_of(what: Any, service: str | None) -> Shipped:
     if isinstance(what, FeatureRepo):
         if service is None:
             names = ", ".join(of.name for of in what.services)
-            raise InputError("expected the name of a service, came none", next_step=f'service="...": the repo has {names}')
+            raise InputError(
+                "expected the name of a service, came none", next_step=f'service="...": the repo has {names}'
+            )
         return PackedService.of(what, service)
     if service is not None:
         raise InputError(f"expected a FeatureRepo for the service {service}, came {type(what).__name__}")
@@ -253,11 +255,21 @@ def _source(name: str, type: str, source: Source) -> Source:
     constant = source
     if isinstance(source, Mapping):
         if set(source) != {"constant"}:
-            raise InputError(f'input {name}: expected a column, a number, a bool, None or {{"constant": ...}}, came {source!r}')
+            raise InputError(
+                f'input {name}: expected a column, a number, a bool, None or {{"constant": ...}}, came {source!r}'
+            )
         constant = source["constant"]
     if constant is not None:
-        whole = {"bool": bool, "int32": int, "int64": int, "float32": (int, float), "float64": (int, float), "utf8": str}
-        fits = isinstance(constant, whole.get(type, ())) and (type == "bool") == isinstance(constant, bool)
+        whole, float_ = (int,), (int, float)
+        kinds: dict[str, tuple[Any, ...]] = {
+            "bool": (bool,),
+            "int32": whole,
+            "int64": whole,
+            "float32": float_,
+            "float64": float_,
+            "utf8": (str,),
+        }
+        fits = isinstance(constant, kinds.get(type, ())) and (type == "bool") == isinstance(constant, bool)
         try:
             # Of float32 the nearest number is taken, of whole numbers only those that it has.
             fits = fits and pa.scalar(constant, _constant_type(type)).is_valid

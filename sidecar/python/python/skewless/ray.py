@@ -61,7 +61,9 @@ def transform(
     if known is not None and _is_arrow(known.base_schema):
         work.check(shipped, known.base_schema)
     carried = _Carried(ray.put(pickle.dumps(shipped)))
-    return ds.map_batches(_over, batch_format="pyarrow", fn_kwargs={"work": work, "carried": carried}, **map_batches)
+    # Ray's types know no function that takes more than a batch.
+    over: Any = _over
+    return ds.map_batches(over, batch_format="pyarrow", fn_kwargs={"work": work, "carried": carried}, **map_batches)
 
 
 @dataclass(frozen=True)
