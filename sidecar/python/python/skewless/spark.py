@@ -23,7 +23,6 @@ from ._shipped import Errors, Shipped, Source, Work, load, shipped_of
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import DataType
 
 __all__ = ["transform"]
 
@@ -122,12 +121,12 @@ def _types() -> Any:
     return types
 
 
-def _spark_type(types: Any, word: str) -> DataType:
+def _spark_type(types: Any, word: str) -> Any:
     """Spark's type for one of ours."""
     if word.startswith("embedding"):
-        return types.ArrayType(types.FloatType())  # type: ignore[no-any-return]
+        return types.ArrayType(types.FloatType())
     if word.startswith("list<"):
-        return types.ArrayType(_spark_type(types, word[len("list<") : -1]))  # type: ignore[no-any-return]
+        return types.ArrayType(_spark_type(types, word[len("list<") : -1]))
     names = {
         "bool": "BooleanType",
         "int32": "IntegerType",
@@ -138,4 +137,4 @@ def _spark_type(types: Any, word: str) -> DataType:
         "binary": "BinaryType",
         "timestamp": "TimestampType",
     }
-    return getattr(types, names[word])()  # type: ignore[no-any-return]
+    return getattr(types, names[word])()
