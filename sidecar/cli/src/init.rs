@@ -40,23 +40,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let folder = &args.folder;
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        let message = format!("{} is not empty", folder.display());
-        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
-    }
-    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
-        let message = format!(
-            "expected a folder to make, came {}: {} is a file",
-            folder.display(),
-            file.display()
-        );
-        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
-    }
-    let sdk = args.sdk.clone().unwrap_or_else(|| PathBuf::from(SDK));
-    let sdk = sdk
-        .canonicalize()
-        .with_context(|| format!("no plugin SDK at {}", sdk.display()))
-        .or_next(|| "give the folder sdk/rust of a Skewless source tree with --sdk")?;
+    check_new(folder)?;
+    let sdk = sdk(args.sdk.as_deref())?;
     for (path, content) in FILES {
         let path = folder.join(path);
         match std::str::from_utf8(content) {
@@ -79,7 +64,32 @@ pub(crate) fn run(args: &Args) -> Outcome {
     say!("\nand read {shown}/README.md")
 }
 
-fn write(path: &Path, content: &[u8]) -> Outcome {
+/// Refuses a folder that can't be made, or that has something in it.
+pub(crate) fn check_new(folder: &Path) -> Outcome {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let message = format!("{} is not empty", folder.display());
+        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
+    }
+    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+        let message = format!(
+            "expected a folder to make, came {}: {} is a file",
+            folder.display(),
+            file.display()
+        );
+        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
+    }
+    Ok(())
+}
+
+/// The whole path of the plugin SDK's crate: the given one, or that of the source tree this was built in.
+pub(crate) fn sdk(given: Option<&Path>) -> Outcome<PathBuf> {
+    let sdk = given.unwrap_or(Path::new(SDK));
+    sdk.canonicalize()
+        .with_context(|| format!("no plugin SDK at {}", sdk.display()))
+        .or_next(|| "give the folder sdk/rust of a Skewless source tree with --sdk")
+}
+
+pub(crate) fn write(path: &Path, content: &[u8]) -> Outcome {
     let name = || format!("can't write {}", path.display());
     let next = || "give a folder where you may write, on a disk with room";
     if let Some(folder) = path.parent() {
