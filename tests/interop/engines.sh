@@ -20,7 +20,8 @@ fi
 python=$(python_with "$here/engines-requirements.txt")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# Ray leaves a token in the home folder otherwise, and asks a server of its makers whether it may count uses.
-export RAY_AUTH_TOKEN_PATH=$scratch/token RAY_USAGE_STATS_ENABLED=0 RAY_TMPDIR=$scratch
+# Ray would leave a token in the home folder, and tell its makers that it is used.
+RAY_AUTH_TOKEN=$(od -An -N 16 -tx1 /dev/urandom | tr -d ' \n')
+export RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0 RAY_TMPDIR=$scratch
 export SPARK_LOCAL_IP=127.0.0.1
 "$python" -m pytest -q -p no:cacheprovider --basetemp "$scratch/pytest" "$here/engines" "$@"

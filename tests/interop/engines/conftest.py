@@ -1,8 +1,10 @@
 """A month of flights, backfilled with the inputs of every transform beside its outputs: what Spark and Ray must give."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,6 +104,40 @@ def plugin(repo):
     import skewless as package
 
     return lambda name: package.Plugin(repo / "plugins" / f"{name}.wasm")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    from pyspark.sql import SparkSession
+
+    # Workers are of this environment, whatever `python3` is.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]").appName("skewless")
+    for key, value in {
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "America/New_York",
+        "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
+        "spark.log.level": "ERROR",
+    }.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    import ray
+    import ray.data
+
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 << 20, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
 
 
 def same_bits(expected, came, what):

@@ -1,4 +1,4 @@
-# For scripts of tests/interop that run the wheel; to be sourced.
+# For scripts of tests/interop that run the wheel; to be sourced, with their folder in `here`.
 cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
@@ -7,11 +7,11 @@ die() {
     exit 1
 }
 
-# The wheel: the one named, or the one that was built last (`./dev interop wheel`, or maturin).
+# The wheel: the one named by SKEWLESS_WHEEL, or this checkout's.
 wheel() {
     local built=${SKEWLESS_WHEEL:-}
-    [ -n "$built" ] || built=$(find "${CARGO_TARGET_DIR:-$cache/target}/wheels" -name 'skewless-*.whl' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d ' ' -f 2-)
-    [ -f "$built" ] || die "no wheel of skewless: ./dev interop wheel builds one"
+    [ -n "$built" ] || built=$("$here/wheel/build.sh")
+    [ -f "$built" ] || die "no wheel of skewless at $built"
     echo "$built"
 }
 

@@ -10,13 +10,7 @@ import skewless.ray
 from conftest import TRANSFORMS, WHEN, same_bits
 from ray.exceptions import RayTaskError
 
-
-@pytest.fixture(scope="session", autouse=True)
-def cluster(tmp_path_factory):
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 << 20, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def gathered(dataset):

@@ -14,31 +14,9 @@ import skewless.spark
 from conftest import TRANSFORMS, WHEN, same_bits
 from pyspark import cloudpickle
 from pyspark.errors import PythonException
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from skewless._shipped import Work
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory):
-    # Workers are of this environment, whatever `python3` is.
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder.master("local[2]").appName("skewless")
-    for key, value in {
-        "spark.driver.memory": "1g",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.session.timeZone": "America/New_York",
-        "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
-        "spark.log.level": "ERROR",
-    }.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    yield session
-    session.stop()
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +60,7 @@ def test_every_type_goes_in_and_comes_out(spark, plugin):
         T.StructField("hash", T.LongType()),
         T.StructField("word_buckets", T.ArrayType(T.LongType())),
     ]
-    expected = plugin("feature_hash").run(frame.toArrow()).to_arrow()
+    expected = plugin("feature_hash").transform(frame.toArrow()).to_arrow()
     for name in expected.column_names:
         assert came.toArrow()[name].to_pylist() == expected[name].to_pylist()
 
@@ -167,7 +145,7 @@ def test_wrong_columns_are_told_before_a_job_begins(winds, plugin):
     refused(winds, "`pace`", "speed", inputs={"pace": "speed"})
     refused(winds, "`tailwind`", "headwind", outputs=["tailwind"])
     refused(winds, "twice", outputs={"headwind": "wind", "crosswind": "wind"})
-    refused(winds, "float64", inputs={"speed": "fast"})
+    refused(winds, "float64", inputs={"speed": {"constant": "fast"}})
     refused(winds, '"raise"', errors="ignore")
 
 

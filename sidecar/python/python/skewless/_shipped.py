@@ -144,8 +144,10 @@ class Work:
         rows = 1 if isinstance(shipped, Plugin) else 0
         needed = {*self.own, *(source for _, _, source in self.sources if isinstance(source, str))}
         nulls = [pa.nulls(rows, field.type if field.name in needed else pa.null()) for field in schema]
-        # With the columns that aren't needed, so that a misspelt one is found; but for those that are there twice.
-        names = [name for name in dict.fromkeys(schema.names) if name in needed or schema.names.count(name) == 1]
+        names = list(self.own)
+        if isinstance(shipped, Plugin):
+            # With the columns that aren't needed, so that a misspelt one is found; but for those that are there twice.
+            names = [name for name in dict.fromkeys(schema.names) if name in needed or schema.names.count(name) == 1]
         shipped.transform(self._frame(pa.RecordBatch.from_arrays(nulls, names=schema.names), names), errors="null")
 
     def over(self, plugin: Shipped, batch: pa.RecordBatch) -> pa.RecordBatch:
