@@ -1,4 +1,6 @@
 # For scripts of tests/interop that run the wheel; to be sourced, with their folder in `here`.
+# What fails inside of $(..) ends the script, too.
+shopt -s inherit_errexit
 cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
