@@ -10,18 +10,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$(cd "$here/../../sidecar/python" && pwd)
 
+wheel=$("$here/wheel/build.sh")
 home=$SKEWLESS_CACHE_DIR/interop-wheel-$( (cat "$here/wheel/requirements.txt" && python3 --version) | cksum | cut -d ' ' -f 1)
-# Written last: without it, a run was ended half way.
-if [ ! -f "$home/whole" ]; then
-    python3 -m venv --clear "$home"
-    "$home/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/wheel/requirements.txt"
-    touch "$home/whole"
-fi
-
-# Of the profile and the dependencies that everything else here is built with: only the package itself is compiled.
-wheels=$CARGO_TARGET_DIR/wheels
-rm -rf "$wheels"
-(cd "$python" && CARGO=$here/wheel/cargo "$home/bin/maturin" build --quiet --profile dev --out "$wheels")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -30,7 +20,7 @@ python3 -m venv --without-pip "$work/venv"
 site=$("$work/venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')
 "$home/bin/python" -c 'import site; print(site.getsitepackages()[0])' >"$site/shared.pth"
 "$home/bin/pip" --python "$work/venv/bin/python" install --quiet --disable-pip-version-check --no-deps --no-index \
-    --ignore-installed "$wheels"/skewless-*.whl
+    --ignore-installed "$wheel"
 
 skewless init "$work/shop" >/dev/null
 skewless plugin build "$work/shop/plugins/basket" >/dev/null
