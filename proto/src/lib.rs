@@ -11,6 +11,19 @@ pub mod v1 {
     tonic::include_proto!("skewless.v1");
 }
 
+/// Messages of Feast 0.67 (feast-dev/feast) as its files and stores hold them, for whoever moves from there.
+#[allow(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
+pub mod feast {
+    /// `feast.core`: what a registry holds.
+    pub mod core {
+        tonic::include_proto!("feast.core");
+    }
+    /// `feast.types`: values.
+    pub mod types {
+        tonic::include_proto!("feast.types");
+    }
+}
+
 /// The encoded `FileDescriptorSet` of every contract in this crate, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skewless.v1.bin"));
 
