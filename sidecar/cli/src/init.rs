@@ -10,11 +10,14 @@ use crate::output::say;
 /// Where the template's plugin finds the SDK in this source tree, unless --sdk says otherwise.
 const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust");
 
+/// What a feature repo keeps out of version control.
+pub(crate) const GITIGNORE: &str = include_str!("../template/gitignore");
+
 /// The template: path in the new folder, content.
 const FILES: [(&str, &[u8]); 8] = [
     ("features.yaml", include_bytes!("../template/features.yaml")),
     ("README.md", include_bytes!("../template/README.md")),
-    (".gitignore", include_bytes!("../template/gitignore")),
+    (".gitignore", GITIGNORE.as_bytes()),
     ("data/sample.py", include_bytes!("../template/data/sample.py")),
     ("data/orders.parquet", include_bytes!("../template/data/orders.parquet")),
     ("data/customer_orders.parquet", include_bytes!("../template/data/customer_orders.parquet")),
@@ -40,23 +43,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let folder = &args.folder;
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        let message = format!("{} is not empty", folder.display());
-        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
-    }
-    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
-        let message = format!(
-            "expected a folder to make, came {}: {} is a file",
-            folder.display(),
-            file.display()
-        );
-        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
-    }
-    let sdk = args.sdk.clone().unwrap_or_else(|| PathBuf::from(SDK));
-    let sdk = sdk
-        .canonicalize()
-        .with_context(|| format!("no plugin SDK at {}", sdk.display()))
-        .or_next(|| "give the folder sdk/rust of a Skewless source tree with --sdk")?;
+    must_be_free(folder)?;
+    let sdk = sdk(args.sdk.as_deref())?;
     for (path, content) in FILES {
         let path = folder.join(path);
         match std::str::from_utf8(content) {
@@ -77,6 +65,31 @@ pub(crate) fn run(args: &Args) -> Outcome {
     say!("  skewless get order_risk customer_id=7 --request amount=120")?;
     say!("  skewless backfill order_risk --spine data/orders.parquet --out training.parquet")?;
     say!("\nand read {shown}/README.md")
+}
+
+/// Refuses a place where something is already.
+pub(crate) fn must_be_free(folder: &Path) -> Outcome {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        let message = format!("{} is not empty", folder.display());
+        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
+    }
+    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+        let message = format!(
+            "expected a folder to make, came {}: {} is a file",
+            folder.display(),
+            file.display()
+        );
+        return Err(Failure::new(message, "give a folder that doesn't exist yet"));
+    }
+    Ok(())
+}
+
+/// The folder of the plugin SDK's crate: the one that was given, or that of this source tree.
+pub(crate) fn sdk(given: Option<&Path>) -> Outcome<PathBuf> {
+    let sdk = given.unwrap_or(Path::new(SDK));
+    sdk.canonicalize()
+        .with_context(|| format!("no plugin SDK at {}", sdk.display()))
+        .or_next(|| "give the folder sdk/rust of a Skewless source tree with --sdk")
 }
 
 fn write(path: &Path, content: &[u8]) -> Outcome {
