@@ -9,7 +9,8 @@ use crate::load::{Caller, Load, THROUGHPUT, throughput};
 use crate::report::{Goal, Line, Part, Table};
 use crate::rounds::interleave;
 use crate::world::{
-    ENTITIES, FEW, FIVE, NONE, ONE, STORED_ONLY, Service, WHOLE, World, Writer, url_tcp, url_unix,
+    ENTITIES, FEW, FIVE, NONE, ONE, REUSED, STORED_ONLY, Service, WHOLE, World, Writer, url_tcp,
+    url_unix,
 };
 use crate::{Mode, Scale};
 
@@ -51,7 +52,7 @@ const WITH_WRITER: [(usize, Service); 2] = [(1, WHOLE), (100, WHOLE)];
 pub(crate) fn measure(mode: Mode) -> Result<Part> {
     let world = World::start()?;
     let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut cases: Vec<(usize, Service)> = vec![(1, WHOLE), (1, STORED_ONLY)];
+    let mut cases: Vec<(usize, Service)> = vec![(1, WHOLE), (1, REUSED), (1, STORED_ONLY)];
     let heads = cases.len();
     cases.extend(matrix(mode.scale));
     cases.extend(WITH_WRITER);
@@ -119,7 +120,7 @@ impl Bench<'_> {
             "Floor: a tonic server that answers each request with the same bytes that GetFeatures did, decoding nothing. Same \
              client, same runtime, same transport; messages as raw bytes on the client's side. One entity a call, drawn uniformly \
              from {ENTITIES}; float64 features; 20 computed ones by `great_circle`, `wind` and `calendar` under the \
-             default policy `reset`. {}. All rows in the block cache, no writes. Latency: one caller, closed loop, {} calls a \
+             default policy `reset`, or by the same plugins reused, which definitions allow for certified ones. {}. All rows in the block cache, no writes. Latency: one caller, closed loop, {} calls a \
              round. Throughput: 8 callers with a connection each, {} ms a round. Client, echo and sidecar share the machine's cores.",
             bytes.join("; "),
             calls(1),

@@ -14,7 +14,7 @@ use crate::echo::Echo;
 use crate::load::{Caller, Load};
 use crate::report::{Goal, Line, Part, Table};
 use crate::rounds::{Pair, per_call};
-use crate::world::{FEW, STORED_ONLY, Service, WHOLE, World, metrics, url_tcp};
+use crate::world::{FEW, REUSED, STORED_ONLY, Service, WHOLE, World, metrics, url_tcp};
 use crate::{Mode, allocations, copies};
 
 /// Far above what a call takes.
@@ -22,8 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Calls over which metrics and allocations are averaged.
 const CALLS: usize = 2_000;
 /// Entities a call and service.
-pub(crate) const CASES: [(usize, Service); 4] =
-    [(1, WHOLE), (1, STORED_ONLY), (1, FEW), (100, WHOLE)];
+pub(crate) const CASES: [(usize, Service); 5] =
+    [(1, WHOLE), (1, REUSED), (1, STORED_ONLY), (1, FEW), (100, WHOLE)];
 
 pub(crate) fn measure(mode: Mode) -> Result<Part> {
     let world = World::start()?;

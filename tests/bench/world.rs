@@ -73,10 +73,14 @@ pub(crate) struct Service {
     transforms: &'static [usize],
     /// Outputs of each that are asked for at most.
     outputs_max: usize,
+    /// Whether instances are kept as they are after a call, not reset.
+    reused: bool,
 }
 
 /// What goals speak of: 100 stored and 20 computed features.
 pub(crate) const WHOLE: Service = Service::new(100, &[0, 1, 2]);
+/// The same with plugins whose instances are reused, which definitions allow for certified ones.
+pub(crate) const REUSED: Service = Service { reused: true, ..WHOLE };
 pub(crate) const STORED_ONLY: Service = Service::new(100, NONE);
 pub(crate) const FEW: Service = Service::new(10, NONE);
 /// What peers are asked for, too: 10 stored and 5 computed.
@@ -87,8 +91,9 @@ pub(crate) const ONE: &[usize] = &[0];
 pub(crate) const FIVE: &[usize] = &[0, 1, 2, 3, 4];
 
 /// All services there are.
-const SERVICES: [Service; 8] = [
+const SERVICES: [Service; 9] = [
     WHOLE,
+    REUSED,
     STORED_ONLY,
     FEW,
     PEERS,
@@ -100,16 +105,22 @@ const SERVICES: [Service; 8] = [
 
 impl Service {
     pub(crate) const fn new(stored: usize, transforms: &'static [usize]) -> Self {
-        Self { stored, transforms, outputs_max: usize::MAX }
+        Self { stored, transforms, outputs_max: usize::MAX, reused: false }
     }
 
     pub(crate) fn name(self) -> String {
-        format!("s{}_t{}", self.stored, self.transforms.len())
+        format!("s{}_t{}{}", self.stored, self.transforms.len(), self.suffix())
     }
 
     /// For people.
     pub(crate) fn shown(self) -> String {
-        format!("{} stored + {} computed", self.stored, self.computed())
+        let reused = if self.reused { ", instances reused" } else { "" };
+        format!("{} stored + {} computed{reused}", self.stored, self.computed())
+    }
+
+    /// What its transforms' names end with.
+    fn suffix(self) -> &'static str {
+        if self.reused { "_reused" } else { "" }
     }
 
     pub(crate) fn computed(self) -> usize {
@@ -287,9 +298,12 @@ pub(crate) fn write_repo(folder: &Path) -> Result<PathBuf> {
         let module = module.with_context(|| format!("expected a plugin {plugin}"))?;
         ensure!(module.signature.outputs.len() == outputs, "{plugin} has other outputs");
         std::fs::write(repo.join("plugins").join(&module.file), &module.wasm)?;
+        let file = &module.file;
+        // The plugins of the house are certified in its tests; certificates change no call.
         transforms.push_str(&format!(
-            "  - {{name: {name}, plugin: plugins/{}, inputs: {{{inputs}}}}}\n",
-            module.file
+            "  - {{name: {name}, plugin: plugins/{file}, inputs: {{{inputs}}}}}\n  \
+             - {{name: {name}_reused, plugin: plugins/{file}, inputs: {{{inputs}}}, instance: reused, \
+             require_certificate: false}}\n",
         ));
     }
     let features: String =
@@ -307,7 +321,8 @@ pub(crate) fn write_repo(folder: &Path) -> Result<PathBuf> {
             let module = core_modules()?.iter().find(|module| module.signature.name == plugin);
             let outputs = module.into_iter().flat_map(|module| &module.signature.outputs);
             let outputs = outputs.take(service.outputs_max);
-            yaml.extend(outputs.map(|output| format!("      - {name}.{}\n", output.name)));
+            let suffix = service.suffix();
+            yaml.extend(outputs.map(|output| format!("      - {name}{suffix}.{}\n", output.name)));
         }
     }
     std::fs::write(repo.join("features.yaml"), yaml)?;

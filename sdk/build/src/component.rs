@@ -7,7 +7,7 @@ use wit_parser::Resolve;
 use crate::{BuildError, SIGNATURE_SECTION, module};
 
 /// The one definition of the contract.
-const WORLD: &str = include_str!("../../wit/world.wit");
+pub(crate) const WORLD: &str = include_str!("../../wit/world.wit");
 
 pub(crate) fn componentise(wasm: &[u8]) -> Result<Vec<u8>, BuildError> {
     let signature = module::signature(wasm)?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// Why a plugin was not built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The folder has no crate.
-    #[error("expected a crate with a Cargo.toml in {}", dir.display())]
+    /// The folder has no plugin's source.
+    #[error("expected a plugin's source in {}: a Cargo.toml, src/plugin.c, src/plugin.zig, plugin.py or plugin.js", dir.display())]
     NoCrate {
         /// The folder as it was given.
         dir: PathBuf,
@@ -41,6 +41,28 @@ pub enum BuildError {
         /// The end of what it said.
         output: String,
     },
+    /// There is no compiler for C and Zig.
+    #[error(
+        "no Zig, which compiles plugins in C and in Zig: neither `zig` nor `python3 -m ziglang` answers. Run `pip install \
+         ziglang`, or put the download from https://ziglang.org/download on the PATH"
+    )]
+    NoZig,
+    /// Zig refused.
+    #[error("zig could not build {source_file}:\n{output}")]
+    Zig {
+        /// The file.
+        source_file: &'static str,
+        /// What it said.
+        output: String,
+    },
+    /// A component was asked of a language that makes none.
+    #[error(
+        "expected a crate for a component, came {mark}: plugins in C and Zig are core modules; leave --component out"
+    )]
+    CoreLaneOnly {
+        /// The file that told the language.
+        mark: &'static str,
+    },
     /// Cargo built, but no module.
     #[error("cargo made no .wasm file of {}: expected a crate with a library", dir.display())]
     NoModule {
@@ -66,7 +88,7 @@ pub enum BuildError {
     /// The signature is not there once.
     #[error(
         "expected one custom section `skewless.signature`, found {found}: a plugin crate has exactly one function \
-         with #[skewless::transform]"
+         with #[skewless::transform], a plugin in C includes skewless.h once, one in Zig calls skewless.plugin once"
     )]
     Signature {
         /// How many there are.
@@ -79,6 +101,63 @@ pub enum BuildError {
         bytes: usize,
         /// The limit.
         max: usize,
+    },
+    /// An interpreter isn't there.
+    #[error("{program} was not found on the PATH: install it, or put its folder on the PATH")]
+    NoInterpreter {
+        /// The program.
+        program: String,
+    },
+    /// The tool that makes a component isn't there, or is another version.
+    #[error(
+        "expected {name} {version}, which makes the component; {why}. Install it, in the plugin's folder or one above it: \
+         `{install}`"
+    )]
+    NoTool {
+        /// The tool.
+        name: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// What installs it.
+        install: &'static str,
+        /// What came.
+        why: String,
+    },
+    /// The tool, or the plugin's module, refused.
+    #[error("{name} could not make a component of the plugin:\n{output}")]
+    Tool {
+        /// The tool.
+        name: &'static str,
+        /// The end of what it said.
+        output: String,
+    },
+    /// The kit isn't beside the plugin.
+    #[error(
+        "expected the kit {kit} in {}: copy it out of the folder of a plugin that `skewless plugin new` has made",
+        dir.display()
+    )]
+    NoKit {
+        /// The file.
+        kit: &'static str,
+        /// The plugin's folder.
+        dir: PathBuf,
+    },
+    /// A file has a name that the build needs.
+    #[error("expected no file {name}, which the build adds: name it otherwise")]
+    TakenName {
+        /// The file.
+        name: String,
+    },
+    /// There are too many files.
+    #[error(
+        "expected at most {max} files and folders with {bytes_max} bytes of source in the plugin's folder: move what isn't \
+         part of it elsewhere"
+    )]
+    Sources {
+        /// Most files and folders.
+        max: usize,
+        /// Most bytes.
+        bytes_max: usize,
     },
     /// A component could not be made.
     #[error("can't make a component: {reason}")]

@@ -1,28 +1,39 @@
-//! Builds a plugin crate into one reproducible `.wasm` file, for either lane. It runs cargo, cleans and checks
-//! what cargo made, and writes it; it never runs a plugin, and knows nothing of the engine.
+//! Builds a plugin into one reproducible `.wasm` file, a crate for either lane. It runs cargo or Zig's compiler, cleans and checks
+//! what that made, and writes it; it never runs a plugin, and knows nothing of the engine.
 //!
 //! The same source, lock file and toolchain give the same bytes, also from another folder: paths are
 //! remapped, one codegen unit is compiled with LTO, and sections that name tools are taken off. Comments and
 //! line numbers of the plugin's own crate don't count either. What may still differ: an SDK at another absolute path outside the plugin's own workspace (cargo names such a
 //! dependency by its path), and the two toolchains of [`Toolchain`] against each other.
 //!
+//! A plugin in Python or JavaScript is a module beside its kit; `script.rs` has its language's tool make a component of it.
+//!
 //! Calls inside a plugin are inlined here, when it is optimised as a whole, and once more by the engine.
 
 mod compile;
 mod component;
 mod error;
+mod language;
 mod module;
+mod producers;
+mod script;
 mod toolchain;
+mod zig;
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 pub use error::BuildError;
+pub use language::Language;
+use producers::Producers;
 pub use toolchain::Toolchain;
 
 /// Largest `.wasm` file, in bytes: what the engine takes by default, so that a build says no before a server does.
 pub const MODULE_BYTES_MAX: usize = 64 << 20;
+
+/// This crate's, which is part of what a plugin is made with.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The custom section with a plugin's signature.
 const SIGNATURE_SECTION: &str = "skewless.signature";
@@ -40,11 +51,11 @@ pub enum Lane {
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// Folder of the plugin's crate, with its `Cargo.toml`.
+    /// Folder of the plugin's source, with the file by which it tells its language ([`Language::mark`]).
     pub crate_dir: PathBuf,
-    /// Core module or component.
+    /// Core module or component. Of Python and JavaScript there are components only.
     pub lane: Lane,
-    /// Folder of the result, made if missing: `<crate's library name>.wasm`.
+    /// Folder of the result, made if missing: `<crate's library name>.wasm`, or `<folder's name>.wasm`.
     pub out_dir: PathBuf,
     /// Cargo's folder for these builds. Not the one of the workspace, whose lock a build would wait for;
     /// [`default_target_dir`] makes one of it.
@@ -61,7 +72,7 @@ pub struct Built {
     /// Its length in bytes.
     pub bytes: usize,
     /// Who compiled it.
-    pub toolchain: Toolchain,
+    pub toolchain: String,
 }
 
 impl Built {
@@ -78,17 +89,39 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
     workspace_target.join("wasm")
 }
 
-/// Builds a plugin by the first toolchain that works. `progress` is told which one was found and each line
+/// Builds a plugin by the first toolchain of its language that works. `progress` is told which one was found and each line
 /// cargo says.
 ///
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    let toolchain = Toolchain::find(&crate_dir(request)?)?;
-    build_with(toolchain, request, progress)
+    let (dir, language) = source(request)?;
+    match language {
+        Language::Rust => build_with(Toolchain::find(&dir)?, request, progress),
+        Language::C | Language::Zig if request.lane == Lane::Component => {
+            Err(BuildError::CoreLaneOnly { mark: language.mark() })
+        }
+        Language::C | Language::Zig => {
+            let zig = zig::Zig::find()?;
+            progress(&format!("toolchain: {zig}"));
+            let compiled = zig.compile(language, &dir, &request.target_dir)?;
+            let made_with = Producers {
+                language: (if language == Language::C { "C" } else { "Zig" }, ""),
+                processed_by: &[("zig", zig.version()), ("skewless-build", VERSION)],
+                sdk: None,
+            };
+            written(&compiled, &made_with, zig.to_string(), request, progress)
+        }
+        Language::Python | Language::JavaScript => {
+            let name = dir.file_name().unwrap_or_default();
+            let path = request.out_dir.join(name).with_extension("wasm");
+            let (wasm, toolchain) = script::build(language, &dir, &path, progress)?;
+            put(path, &wasm, toolchain, progress)
+        }
+    }
 }
 
-/// As [`build`], by a toolchain of choice.
+/// As [`build`], of a crate, by a toolchain of choice.
 ///
 /// # Errors
 /// As [`build`].
@@ -97,32 +130,65 @@ pub fn build_with(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
-    let crate_dir = crate_dir(request)?;
+    let (crate_dir, _) = source(request)?;
     progress(&format!("toolchain: {toolchain}"));
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
-    let wasm = std::fs::read(&compiled)
-        .map_err(|source| BuildError::Io { path: compiled.clone(), source })?;
-    let wasm = finish(&wasm, request.lane, MODULE_BYTES_MAX)?;
+    let made_with = Producers {
+        language: ("Rust", ""),
+        processed_by: &[("rustc", toolchain.compiler()), ("skewless-build", VERSION)],
+        sdk: Some("skewless-sdk"),
+    };
+    written(&compiled, &made_with, toolchain.to_string(), request, progress)
+}
+
+/// A compiler's module as a plugin, at its place.
+fn written(
+    compiled: &Path,
+    made_with: &Producers<'_>,
+    toolchain: String,
+    request: &BuildRequest,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    let wasm = std::fs::read(compiled)
+        .map_err(|source| BuildError::Io { path: compiled.to_owned(), source })?;
+    let wasm = finish(&wasm, made_with, request.lane, MODULE_BYTES_MAX)?;
     let name = compiled.file_name().unwrap_or_default();
-    let path = request.out_dir.join(name);
-    write_whole(&path, &wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
+    put(request.out_dir.join(name), &wasm, toolchain, progress)
+}
+
+/// Writes the file, and says what it is.
+fn put(
+    path: PathBuf,
+    wasm: &[u8],
+    toolchain: String,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Built, BuildError> {
+    write_whole(&path, wasm).map_err(|source| BuildError::Io { path: path.clone(), source })?;
     progress(&format!("{}: {} bytes", path.display(), wasm.len()));
-    Ok(Built { path, digest: Sha256::digest(&wasm).into(), bytes: wasm.len(), toolchain })
+    Ok(Built { path, digest: Sha256::digest(wasm).into(), bytes: wasm.len(), toolchain })
 }
 
-/// The crate's folder, without links in its path.
-fn crate_dir(request: &BuildRequest) -> Result<PathBuf, BuildError> {
-    let dir = request.crate_dir.canonicalize().ok();
-    dir.filter(|dir| dir.join("Cargo.toml").is_file())
-        .ok_or_else(|| BuildError::NoCrate { dir: request.crate_dir.clone() })
+/// The plugin's folder, without links in its path, and its language.
+fn source(request: &BuildRequest) -> Result<(PathBuf, Language), BuildError> {
+    let none = || BuildError::NoCrate { dir: request.crate_dir.clone() };
+    let dir = request.crate_dir.canonicalize().map_err(|_| none())?;
+    let language = Language::of(&dir).ok_or_else(none)?;
+    Ok((dir, language))
 }
 
-/// Cargo's module as a plugin: cleaned, checked, made a component if that is asked.
-fn finish(wasm: &[u8], lane: Lane, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
-    let wasm = match lane {
+/// Cargo's module as a plugin: cleaned, checked, made a component if that is asked. It says what it was made with.
+fn finish(
+    wasm: &[u8],
+    made_with: &Producers<'_>,
+    lane: Lane,
+    bytes_max: usize,
+) -> Result<Vec<u8>, BuildError> {
+    let sdk_version = producers::sdk_version(wasm)?;
+    let mut wasm = match lane {
         Lane::Core => module::clean(wasm)?,
         Lane::Component => component::componentise(wasm)?,
     };
+    made_with.append(sdk_version.as_deref(), &mut wasm);
     module::check(&wasm, bytes_max)?;
     Ok(wasm)
 }

@@ -41,6 +41,12 @@ pub(crate) fn signature(wasm: &[u8]) -> Result<Vec<u8>, BuildError> {
     }
 }
 
+/// The contents of the first custom section of a name, at the top level.
+pub(crate) fn section(wasm: &[u8], name: &str) -> Result<Option<Vec<u8>>, BuildError> {
+    let found = customs(wasm)?.into_iter().find(|(found, ..)| found == name);
+    Ok(found.map(|(_, _, content)| wasm[content].to_vec()))
+}
+
 /// Adds a custom section at the end.
 pub(crate) fn append(wasm: &mut Vec<u8>, name: &str, content: &[u8]) {
     let mut body = Vec::new();
@@ -125,7 +131,7 @@ fn invalid(error: wasmparser::BinaryReaderError) -> BuildError {
     BuildError::Invalid { reason: error.to_string() }
 }
 
-fn leb128(mut value: usize, out: &mut Vec<u8>) {
+pub(crate) fn leb128(mut value: usize, out: &mut Vec<u8>) {
     while value > 0x7f {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

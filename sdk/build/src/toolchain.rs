@@ -82,6 +82,12 @@ impl Toolchain {
         Some(Self::BuildStd { version: ask(DEBIAN_RUSTC, &["--version"], root)?, sysroot })
     }
 
+    /// The compiler's version, without its name.
+    pub(crate) fn compiler(&self) -> &str {
+        let (Self::Installed { version, .. } | Self::BuildStd { version, .. }) = self;
+        version.strip_prefix("rustc ").unwrap_or(version)
+    }
+
     pub(crate) fn sysroot(&self) -> &Path {
         match self {
             Self::Installed { sysroot, .. } | Self::BuildStd { sysroot, .. } => sysroot,

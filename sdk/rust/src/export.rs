@@ -5,6 +5,17 @@
 #[cfg(target_arch = "wasm32")]
 pub use guest::{call, reserve};
 
+/// Of this SDK. It travels in a section of its own until the build puts it where tools look for it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// [`VERSION`] as what a section is made of; `N` is its length.
+#[must_use]
+pub const fn version<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(VERSION.as_bytes());
+    bytes
+}
+
 /// Exports a plugin from a guest; nothing natively. Used by the attribute.
 #[doc(hidden)]
 #[macro_export]
@@ -24,6 +35,9 @@ macro_rules! export {
             #[used]
             #[unsafe(link_section = "skewless.signature")]
             static SIGNATURE: [u8; LEN] = $crate::glue::json(&$plugin.spec);
+            #[used]
+            #[unsafe(link_section = "skewless.sdk")]
+            static SDK: [u8; $crate::glue::VERSION.len()] = $crate::glue::version();
 
             #[unsafe(no_mangle)]
             extern "C" fn skewless_reserve(len: u32) -> u32 {
@@ -56,6 +70,9 @@ macro_rules! export {
             #[used]
             #[unsafe(link_section = "skewless.signature")]
             static SIGNATURE: [u8; LEN] = $crate::glue::json(&$plugin.spec);
+            #[used]
+            #[unsafe(link_section = "skewless.sdk")]
+            static SDK: [u8; $crate::glue::VERSION.len()] = $crate::glue::version();
 
             #[unsafe(no_mangle)]
             extern "C" fn cabi_realloc(_old: u32, _old_len: u32, _align: u32, len: u32) -> u32 {

@@ -85,6 +85,7 @@ struct Guide;
 pub mod glue {
     pub use crate::answer::Answer;
     pub use crate::col::Col;
+    pub use crate::export::{VERSION, version};
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{call, reserve};
     pub use crate::input::Input;

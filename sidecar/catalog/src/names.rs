@@ -19,7 +19,8 @@ pub fn nearest<'a>(mistaken: &str, known: impl IntoIterator<Item = &'a str>) -> 
 }
 
 /// Whether a text is `[a-z][a-z0-9_]*`.
-pub(crate) fn is_identifier(text: &str) -> bool {
+#[must_use]
+pub fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -32,7 +33,8 @@ pub(crate) fn known_as(name: &str) -> Vec<String> {
 }
 
 /// An identifier that looks like the text, if there is one.
-pub(crate) fn identifier_like(text: &str) -> Option<String> {
+#[must_use]
+pub fn identifier_like(text: &str) -> Option<String> {
     let replaced = text.chars().map(|c| match c {
         c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
         _ => '_',

@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let folder = &args.folder;
-    must_be_free(folder)?;
+    check_new(folder)?;
     let sdk = sdk(args.sdk.as_deref())?;
     for (path, content) in FILES {
         let path = folder.join(path);
@@ -67,8 +67,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     say!("\nand read {shown}/README.md")
 }
 
-/// Refuses a place where something is already.
-pub(crate) fn must_be_free(folder: &Path) -> Outcome {
+/// Refuses a folder that can't be made, or that has something in it.
+pub(crate) fn check_new(folder: &Path) -> Outcome {
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         let message = format!("{} is not empty", folder.display());
         return Err(Failure::new(message, "give a folder that doesn't exist yet"));
@@ -84,7 +84,7 @@ pub(crate) fn must_be_free(folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// The folder of the plugin SDK's crate: the one that was given, or that of this source tree.
+/// The whole path of the plugin SDK's crate: the given one, or that of the source tree this was built in.
 pub(crate) fn sdk(given: Option<&Path>) -> Outcome<PathBuf> {
     let sdk = given.unwrap_or(Path::new(SDK));
     sdk.canonicalize()
@@ -92,7 +92,7 @@ pub(crate) fn sdk(given: Option<&Path>) -> Outcome<PathBuf> {
         .or_next(|| "give the folder sdk/rust of a Skewless source tree with --sdk")
 }
 
-fn write(path: &Path, content: &[u8]) -> Outcome {
+pub(crate) fn write(path: &Path, content: &[u8]) -> Outcome {
     let name = || format!("can't write {}", path.display());
     let next = || "give a folder where you may write, on a disk with room";
     if let Some(folder) = path.parent() {

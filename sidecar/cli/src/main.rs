@@ -22,6 +22,8 @@ mod init;
 mod interrupt;
 mod load;
 mod output;
+#[cfg(test)]
+mod page;
 mod plugin;
 mod progress;
 mod repo;

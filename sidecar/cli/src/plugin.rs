@@ -6,24 +6,27 @@ mod certify;
 mod diff;
 mod findings;
 mod inspect;
+mod new;
 mod run;
 mod test;
+mod vectors;
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use skewless_engine::{Engine, Plugin, Ticker};
+use skewless_engine::{CompileCache, DirCache, Engine, Plugin, Ticker};
 use skewless_server::Config;
 
 use crate::exit::{Next, Outcome};
 
-/// Build, inspect, try, test and certify plugins
+/// Begin, build, inspect, try, test and certify plugins
 #[derive(clap::Subcommand, Debug)]
 #[command(
     after_help = "Example:\n  skewless plugin build plugins/price_ratio && skewless plugin inspect plugins/price_ratio.wasm"
 )]
 pub(crate) enum Command {
+    New(new::Args),
     Build(build::Args),
     Inspect(inspect::Args),
     Run(run::Args),
@@ -37,6 +40,7 @@ pub(crate) use build::into as build_into;
 
 pub(crate) fn run(command: &Command) -> Outcome {
     match command {
+        Command::New(args) => new::run(args),
         Command::Build(args) => build::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Run(args) => run::run(args),
@@ -54,8 +58,16 @@ fn engine(config: &Config) -> Outcome<(Engine, Ticker)> {
     Ok((engine, ticker))
 }
 
-fn load(engine: &Engine, path: &Path) -> Outcome<Plugin> {
-    let loaded = engine.load(&read(path)?, None);
+/// Bytes of a file from which on its machine code is kept in the sidecar's cache: one with an interpreter takes half a minute to
+/// compile, and the sidecar won't have to do it again. A small one is compiled before anybody notices, and leaves no folder behind.
+const CACHED_BYTES_MIN: usize = 1 << 20;
+
+fn load(engine: &Engine, path: &Path, cache_dir: &Path) -> Outcome<Plugin> {
+    let wasm = read(path)?;
+    let large = wasm.len() >= CACHED_BYTES_MIN;
+    // A cache that can't be had costs time, no more.
+    let cache = if large { DirCache::open(cache_dir).ok() } else { None };
+    let loaded = engine.load(&wasm, cache.as_ref().map(|cache| cache as &dyn CompileCache));
     loaded
         .with_context(|| path.display().to_string())
         .or_next(|| "see `skewless plugin inspect`, or build it anew with `skewless plugin build`")

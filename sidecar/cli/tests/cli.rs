@@ -6,8 +6,11 @@
 mod cli {
     mod backfill;
     mod bench;
+    mod docs;
     mod load;
     mod messages;
+    mod new;
+    mod pages;
     mod pipes;
     mod plugin;
     pub(crate) mod python;
@@ -21,11 +24,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 20] = [
+const SUBCOMMANDS: [&str; 21] = [
     "init",
     "check",
     "diff",
     "plugin",
+    "plugin new",
     "plugin build",
     "plugin inspect",
     "plugin run",
@@ -278,7 +282,16 @@ fn a_new_feature_repo_goes_all_the_way() {
 
     done(&skewless(&repo, &["plugin", "build", "plugins/basket"]));
     let inspected = done(&skewless(&repo, &["plugin", "inspect", "plugins/basket.wasm"]));
-    assert!(inspected.contains("first_order") && inspected.contains("sha256:"), "{inspected}");
+    for part in [
+        "first_order",
+        "sha256:",
+        "imports    none",
+        "skewless_transform",
+        "rustc 1.",
+        "skewless-sdk 0.",
+    ] {
+        assert!(inspected.contains(part), "{part}: {inspected}");
+    }
     assert_eq!(
         ran(&repo),
         "{\"mean_amount\":25.0,\"ratio\":2.0,\"first_order\":false}\n{\"mean_amount\":null,\"ratio\":null,\"first_order\":true}\n"

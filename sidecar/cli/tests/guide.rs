@@ -61,6 +61,9 @@ fn the_guides_first_plugin_is_built_and_prints_what_the_guide_says() {
     let krate = above.join("shop/plugins/pace");
     std::fs::remove_dir_all(&krate).ok();
     std::fs::create_dir_all(krate.join("src")).unwrap();
+    // A block more would be shown and not followed.
+    let counts = ["toml", "json", "sh", "text"].map(|language| blocks(&guide, language).len());
+    assert_eq!(counts, [1, 1, 2, 2], "blocks of toml, json, sh and text");
     let files = [
         ("Cargo.toml", blocks(&guide, "toml")[0]),
         ("src/lib.rs", blocks(&guide, "rust")[0]),

@@ -4,8 +4,8 @@
 //! Copies of a batch, core lane: 1 in (each column is encoded straight into guest memory; one row of numbers is
 //! put into bytes that were made when the plugin was loaded), 0 out (the output is parsed where it lies; the
 //! caller then moves the columns it wants into its frame).
-//! Component lane: 2 in (encoded into a host buffer, which the canonical ABI copies into the guest), 0
-//! out (read in place as well).
+//! Component lane: 2 in (encoded into a host buffer, which the canonical ABI copies into the guest), 1 out: the
+//! runtime calls a component's post-return function within the call, and that gives the output's memory back to the guest.
 //!
 //! Everything the guest answers is a number from a stranger: an address is checked for alignment, room
 //! and overlap, a length against its limit, before a byte is read.
@@ -15,7 +15,7 @@ use std::ops::Range;
 use skewless_batch::abi::unpack;
 use skewless_batch::{BatchView, Column, ColumnView, OneRow, encode_iter, encoded_len_iter};
 use skewless_catalog::FrameSlot;
-use wasmtime::component::{Func, WasmList, WasmStr};
+use wasmtime::component::Func;
 use wasmtime::{Memory, Store, TypedFunc};
 
 use crate::config::{EngineConfig, INPUT_ALIGN_BYTES};
@@ -35,10 +35,9 @@ pub(crate) struct ComponentLane {
     pub(crate) transform: Func,
     /// Where the input is encoded; kept for its memory.
     pub(crate) buffer: Vec<u8>,
+    /// The last call's output. It can be as large as the guest's memory before its length is looked at.
+    pub(crate) output: Vec<u8>,
 }
-
-/// Where a component's output is, until the next call.
-pub(crate) struct ComponentOutput(WasmList<u8>);
 
 /// A call's input columns, wherever they are.
 #[derive(Clone, Copy)]
@@ -187,13 +186,14 @@ impl CoreLane {
 }
 
 impl ComponentLane {
-    /// Passes the input to the component, and says where its output lies.
+    /// Passes the input to the component, and keeps its output.
     pub(crate) fn call(
         &mut self,
         store: &mut Store<Limiter>,
         config: &EngineConfig,
         input: &Input<'_>,
-    ) -> Result<ComponentOutput, CallError> {
+    ) -> Result<(), CallError> {
+        self.output = Vec::new();
         self.buffer.clear();
         self.buffer.resize(input.len, 0);
         input.write(&mut self.buffer)?;
@@ -201,33 +201,25 @@ impl ComponentLane {
         // costs microseconds.
         let transform = self
             .transform
-            .typed::<(&[u8],), (Result<WasmList<u8>, WasmStr>,)>(&*store)
+            .typed::<(&[u8],), (Result<Vec<u8>, String>,)>(&*store)
             .map_err(|e| failure(store, config, &e))?;
         let called = transform.call(&mut *store, (&self.buffer,));
         match called.map_err(|e| failure(store, config, &e))? {
-            (Ok(list),) if list.len() > config.output_bytes_max => {
-                Err(CallError::OutputBytes { max: config.output_bytes_max, came: list.len() })
+            (Ok(output),) if output.len() > config.output_bytes_max => {
+                Err(CallError::OutputBytes { max: config.output_bytes_max, came: output.len() })
             }
-            (Ok(list),) => Ok(ComponentOutput(list)),
-            (Err(message),) => Err(guest_error(store, config, &message)),
+            (Ok(output),) => {
+                self.output = output;
+                Ok(())
+            }
+            (Err(message),) => Err(CallError::Guest(bounded(&message).to_owned())),
         }
     }
 
-    /// The output's bytes where they lie.
-    pub(crate) fn output<'a>(
-        &self,
-        store: &'a Store<Limiter>,
-        place: &ComponentOutput,
-    ) -> Result<BatchView<'a>, CallError> {
-        BatchView::parse(place.0.as_le_slice(store)).map_err(CallError::Output)
+    /// The last call's output.
+    pub(crate) fn output(&self) -> Result<BatchView<'_>, CallError> {
+        BatchView::parse(&self.output).map_err(CallError::Output)
     }
-}
-
-/// The component's own message, cut. Its length is bounded by the guest's memory; text in UTF-8 is
-/// borrowed, other encodings are copied once.
-fn guest_error(store: &mut Store<Limiter>, config: &EngineConfig, message: &WasmStr) -> CallError {
-    let read = message.to_str(&*store).map(|text| CallError::Guest(bounded(&text).to_owned()));
-    read.unwrap_or_else(|e| failure(store, config, &e))
 }
 
 /// Encoding can only fail on columns of different lengths or too many rows, which callers check.

@@ -28,6 +28,7 @@ use crate::error::{EngineError, PluginError, bounded};
 use crate::inspect::{self, Lane, PluginFacts};
 use crate::plugin::Plugin;
 use crate::rewrite;
+use crate::ticker::Demand;
 
 /// Loads plugins and owns what their instances live in. A cheap handle.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ struct Inner {
     /// Length of a tick, microseconds; 0 if nobody said.
     tick_us: AtomicU64,
     plugins: AtomicU64,
+    /// Whether somebody has to tick.
+    demand: Arc<Demand>,
     compatibility: Digest,
 }
 
@@ -54,8 +57,8 @@ impl Engine {
         let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
         let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config)).map_err(host)?;
         let compatibility = compatibility(&wasmtime);
-        let (ticks, tick_us, plugins) = Default::default();
-        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, compatibility };
+        let (ticks, tick_us, plugins, demand) = Default::default();
+        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, demand, compatibility };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -81,6 +84,16 @@ impl Engine {
     #[must_use]
     pub fn tick_us(&self) -> Option<u64> {
         Some(self.inner.tick_us.load(Ordering::Relaxed)).filter(|us| *us > 0)
+    }
+
+    /// Whether its [`crate::Ticker`] rests, as no plugin has run for a while. The next call rouses it.
+    #[must_use]
+    pub fn resting(&self) -> bool {
+        self.inner.demand.resting()
+    }
+
+    pub(crate) fn demand(&self) -> &Arc<Demand> {
+        &self.inner.demand
     }
 
     pub(crate) fn set_tick_us(&self, tick_us: u64) {
@@ -178,11 +191,15 @@ fn load_component(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Co
     unsafe { Component::deserialize(engine, code) }
 }
 
+/// Core instances of one component. What componentize-py 0.25.1 makes has 38: the interpreter's libraries and the glue between
+/// them. One costs nothing until there is one.
+const CORE_INSTANCES_MAX: u32 = 64;
+
 fn wasmtime_config(limits: &EngineConfig) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     // A component brings several core instances and tables, hence the factors; memories are the scarce
     // part, as each reserves address space.
-    pool.total_core_instances(limits.instances_max.saturating_mul(8))
+    pool.total_core_instances(limits.instances_max.saturating_mul(CORE_INSTANCES_MAX))
         .total_component_instances(limits.instances_max)
         .total_memories(limits.instances_max)
         .total_tables(limits.instances_max.saturating_mul(4))
@@ -190,7 +207,7 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .max_memories_per_module(1)
         .max_tables_per_module(4)
         .table_elements(limits.table_elements_max)
-        .max_core_instances_per_component(32)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(4)
         .max_tables_per_component(16)
         .linear_memory_keep_resident(limits.keep_resident_bytes.min(limits.memory_bytes_max))
@@ -205,7 +222,9 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .cranelift_nan_canonicalization(false)
         .concurrency_support(false)
         .wasm_relaxed_simd(false)
-        .wasm_multi_memory(false)
+        // No plugin may use several memories (`inspect`), but what the runtime makes to pass values between the parts of a
+        // composed component does.
+        .wasm_multi_memory(true)
         .wasm_memory64(false);
     config
 }

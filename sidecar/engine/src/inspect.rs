@@ -35,8 +35,28 @@ pub struct PluginFacts {
     pub functions: usize,
     /// Bytes of memory it starts with; 0 for a component without one.
     pub memory_bytes_min: u64,
+    /// Bytes of memory it may grow to by its own word; `None`: as far as it is let.
+    pub memory_bytes_max: Option<u64>,
+    /// Names of its exports, the first [`NAMES_MAX`].
+    pub exports: Vec<String>,
+    /// What made it, as its section `producers` says, if it has one; nothing rests on it.
+    pub producers: Vec<Producer>,
     /// What a call may leave behind in an instance.
     pub state: State,
+}
+
+/// Most names of exports and producers that are kept.
+pub const NAMES_MAX: usize = 64;
+
+/// A tool or language that a plugin is made with, as WebAssembly's tool conventions have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Producer {
+    /// What it was: `language`, `processed-by` or `sdk`.
+    pub field: String,
+    /// Its name.
+    pub name: String,
+    /// Its version; may be empty.
+    pub version: String,
 }
 
 /// How the engine talks to a plugin.
@@ -115,6 +135,9 @@ pub fn inspect(wasm: &[u8], config: &EngineConfig) -> Result<PluginFacts, Plugin
         bytes: wasm.len(),
         functions: scan.functions,
         memory_bytes_min: memory,
+        memory_bytes_max: scan.memory_pages_max.map(|pages| pages.saturating_mul(PAGE_BYTES)),
+        exports: scan.export_names,
+        producers: scan.producers,
         state: scan.state,
     })
 }
@@ -137,6 +160,10 @@ struct Scan<'a> {
     component_export: bool,
     functions: usize,
     memory_pages_min: u64,
+    /// The greatest of all memories; `None` if there is none or one has no maximum.
+    memory_pages_max: Option<u64>,
+    export_names: Vec<String>,
+    producers: Vec<Producer>,
     table_elements_min: u64,
     state: State,
 }
@@ -151,6 +178,9 @@ impl<'a> Scan<'a> {
             component_export: false,
             functions: 0,
             memory_pages_min: 0,
+            memory_pages_max: Some(0),
+            export_names: Vec::new(),
+            producers: Vec::new(),
             table_elements_min: 0,
             state: State::default(),
         };
@@ -162,6 +192,7 @@ impl<'a> Scan<'a> {
                 payload => scan.payload(payload, depth == 0)?,
             }
         }
+        scan.memory_pages_max = scan.memory_pages_max.filter(|_| scan.memory_pages_min > 0);
         Ok(scan)
     }
 
@@ -173,6 +204,9 @@ impl<'a> Scan<'a> {
             }
             Payload::CustomSection(section) if top && section.name() == SIGNATURE_SECTION => {
                 self.signatures.push(section.data());
+            }
+            Payload::CustomSection(section) if top && section.name() == "producers" => {
+                self.producers = producers(&section);
             }
             Payload::ImportSection(imports) if top => {
                 for import in imports.into_imports() {
@@ -187,15 +221,24 @@ impl<'a> Scan<'a> {
             }
             Payload::ExportSection(exports) if top => {
                 self.exports = exports.into_iter().collect::<wasmparser::Result<_>>()?;
+                let names = self.exports.iter().take(NAMES_MAX).map(|export| export.name);
+                self.export_names = names.map(|name| bounded(name).to_owned()).collect();
             }
             Payload::ComponentExportSection(exports) if top => {
                 for export in exports {
-                    self.component_export |= export?.name.name == COMPONENT_EXPORT;
+                    let name = export?.name.name;
+                    self.component_export |= name == COMPONENT_EXPORT;
+                    if self.export_names.len() < NAMES_MAX {
+                        self.export_names.push(bounded(name).to_owned());
+                    }
                 }
             }
             Payload::MemorySection(memories) => {
                 for memory in memories {
-                    self.memory_pages_min = self.memory_pages_min.max(memory?.initial);
+                    let memory = memory?;
+                    self.memory_pages_min = self.memory_pages_min.max(memory.initial);
+                    let greatest = self.memory_pages_max.zip(memory.maximum);
+                    self.memory_pages_max = greatest.map(|(one, other)| one.max(other));
                 }
             }
             Payload::TableSection(tables) => {
@@ -245,6 +288,21 @@ impl<'a> Scan<'a> {
         }
         Ok(())
     }
+}
+
+/// What a section `producers` says; what of it can't be read is left out, as nothing rests on it.
+fn producers(section: &wasmparser::CustomSectionReader<'_>) -> Vec<Producer> {
+    let wasmparser::KnownCustom::Producers(fields) = section.as_known() else { return Vec::new() };
+    let fields = fields.into_iter().map_while(Result::ok);
+    let values = fields.flat_map(|field| {
+        let values = field.values.into_iter().map_while(Result::ok);
+        values.map(move |value| Producer {
+            field: bounded(field.name).to_owned(),
+            name: bounded(value.name).to_owned(),
+            version: bounded(value.version).to_owned(),
+        })
+    });
+    values.take(NAMES_MAX).collect()
 }
 
 fn check_core_exports(

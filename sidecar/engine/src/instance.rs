@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use skewless_batch::{BatchView, OneRow};
 use wasmtime::{Global, PoolConcurrencyLimitError, Store, Trap, Val};
 
-use crate::abi::{ComponentLane, ComponentOutput, CoreLane, Input, Inputs};
+use crate::abi::{ComponentLane, CoreLane, Input, Inputs};
 use crate::config::EngineConfig;
 use crate::error::{CallError, bounded};
 use crate::limiter::Limiter;
@@ -32,7 +32,7 @@ enum InstanceLane {
 /// Where the output of a call lies.
 pub(crate) enum OutputAt {
     Core(Range<usize>),
-    Component(ComponentOutput),
+    Component,
 }
 
 impl Instance {
@@ -45,7 +45,7 @@ impl Instance {
     ) -> Result<Self, CallError> {
         let engine = plugin.engine();
         let config = engine.config();
-        let mut store = Store::new(engine.wasmtime(), Limiter::new(config));
+        let mut store = Store::new(engine.wasmtime(), Limiter::new(engine));
         store.limiter(|limiter| limiter);
         if let Some(flag) = flag {
             stop::watch(&mut store, flag);
@@ -83,7 +83,8 @@ impl Instance {
                 let lost =
                     || CallError::Instantiate("the export of the contract is gone".to_owned());
                 let transform = instance.get_func(&mut store, transform).ok_or_else(lost)?;
-                InstanceLane::Component(ComponentLane { transform, buffer: Vec::new() })
+                let (buffer, output) = (Vec::new(), Vec::new());
+                InstanceLane::Component(ComponentLane { transform, buffer, output })
             }
         };
         Ok(Self { store, lane })
@@ -105,7 +106,7 @@ impl Instance {
                 lane.call(&mut self.store, config, &input).map(OutputAt::Core)
             }
             InstanceLane::Component(lane) => {
-                lane.call(&mut self.store, config, &input).map(OutputAt::Component)
+                lane.call(&mut self.store, config, &input).map(|()| OutputAt::Component)
             }
         };
         called.map_err(|error| match error {
@@ -118,9 +119,7 @@ impl Instance {
     pub(crate) fn output(&self, at: OutputAt) -> Result<BatchView<'_>, CallError> {
         match (&self.lane, at) {
             (InstanceLane::Core { lane, .. }, OutputAt::Core(at)) => lane.output(&self.store, at),
-            (InstanceLane::Component(lane), OutputAt::Component(at)) => {
-                lane.output(&self.store, &at)
-            }
+            (InstanceLane::Component(lane), OutputAt::Component) => lane.output(),
             _ => unreachable!("an output is read on the instance that gave it"),
         }
     }

@@ -4,11 +4,15 @@
 //! could answer differently on a host with another one, which would be skew. Growth beyond the module's
 //! own declared maximum does answer `-1`, as it does so everywhere.
 
+use std::sync::Arc;
+
 use wasmtime::ResourceLimiter;
 
 use crate::config::EngineConfig;
+use crate::engine::Engine;
 use crate::error::CallError;
 use crate::stop::Watch;
+use crate::ticker::Demand;
 
 /// What a store knows: its limits, what it refused last, and whether its calls can be stopped.
 pub(crate) struct Limiter {
@@ -18,12 +22,21 @@ pub(crate) struct Limiter {
     pub(crate) refused: Option<CallError>,
     /// The flag that ends its calls, if its worker has one.
     pub(crate) watch: Option<Watch>,
+    /// Who is told that it begins to run.
+    pub(crate) demand: Arc<Demand>,
 }
 
 impl Limiter {
-    pub(crate) fn new(config: &EngineConfig) -> Self {
-        let EngineConfig { memory_bytes_max, table_elements_max, .. } = *config;
-        Self { memory_bytes_max, table_elements_max, host_can: true, refused: None, watch: None }
+    pub(crate) fn new(engine: &Engine) -> Self {
+        let EngineConfig { memory_bytes_max, table_elements_max, .. } = *engine.config();
+        Self {
+            memory_bytes_max,
+            table_elements_max,
+            host_can: true,
+            refused: None,
+            watch: None,
+            demand: Arc::clone(engine.demand()),
+        }
     }
 
     fn decide(

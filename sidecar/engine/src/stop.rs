@@ -41,7 +41,9 @@ pub(crate) fn watch(store: &mut Store<Limiter>, flag: &Arc<AtomicBool>) {
 
 /// Gives what runs next in this store `ticks`.
 pub(crate) fn set_deadline(store: &mut Store<Limiter>, ticks: u64) {
-    let first = match &mut store.data_mut().watch {
+    let limiter = store.data_mut();
+    limiter.demand.call();
+    let first = match &mut limiter.watch {
         None => ticks,
         Some(watch) => {
             watch.left = ticks;

@@ -61,7 +61,7 @@ const IMPORTED: &str = "IMPORTED.md";
 const DEFINITIONS: &str = "features.yaml";
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    init::must_be_free(&args.out)?;
+    init::check_new(&args.out)?;
     let found = registry::find(&args.from)?;
     let project = registry::project(&found, args.project.as_deref())?;
     let root = found.repo.as_deref().map(std::path::absolute).transpose()?;

@@ -51,7 +51,7 @@ const SAMPLE_NS_MIN: u128 = 20_000;
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &args.plugin)?;
+    let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
     let cancel = interrupt::flag()?;
     let bar = Bar::new();
     let mut table = Table::new();

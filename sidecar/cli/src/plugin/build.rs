@@ -1,25 +1,27 @@
-//! `skewless plugin build`: a plugin crate to one `.wasm` file; how that is done is `skewless-build`'s.
+//! `skewless plugin build`: a plugin's source to one `.wasm` file; how that is done is `skewless-build`'s.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use skewless_build::{BuildError, BuildRequest, Built, Lane, build, default_target_dir};
+use skewless_build::{BuildError, BuildRequest, Built, Lane, Language, build, default_target_dir};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::say;
 use crate::show;
 
-/// Build a plugin crate into one .wasm file
+/// Build a plugin into one .wasm file
 ///
-/// Reproducible: the same source and toolchain give the same bytes, and so the same digest. The file is named
-/// after the crate and put beside its folder, where definitions look for it: plugins/basket becomes
+/// Reproducible: the same source and toolchain give the same bytes, and so the same digest; in Python and JavaScript, whose
+/// builds differ, a file that was built of the same source is kept. The file is named after the crate (in other languages after
+/// the folder) and put beside its folder, where definitions look for it: plugins/basket becomes
 /// plugins/basket.wasm.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  skewless plugin build plugins/basket")]
 pub(crate) struct Args {
-    /// Folder of the plugin's crate
-    #[arg(value_name = "CRATE", default_value = ".")]
+    /// Folder of the plugin's source: a crate, or one with src/plugin.c, src/plugin.zig, plugin.py
+    /// or plugin.js
+    #[arg(value_name = "FOLDER", default_value = ".")]
     crate_dir: PathBuf,
     /// Folder to put the .wasm file into; the one above the crate's when not given
     #[arg(long, value_name = "DIR")]
@@ -62,7 +64,17 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
 fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
     match error {
         BuildError::NoCrate { .. } => Some(crate_instead_of(crate_dir)),
-        BuildError::NotOnPath { .. } | BuildError::NoToolchain => None,
+        BuildError::NotOnPath { .. }
+        | BuildError::NoToolchain
+        | BuildError::NoInterpreter { .. }
+        | BuildError::NoTool { .. }
+        | BuildError::NoKit { .. }
+        | BuildError::TakenName { .. }
+        | BuildError::Sources { .. }
+        | BuildError::Tool { .. }
+        | BuildError::NoZig
+        | BuildError::CoreLaneOnly { .. } => None,
+        BuildError::Zig { .. } => Some(format!("mend the source in {}", crate_dir.display())),
         _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
     }
 }
@@ -72,8 +84,7 @@ fn crate_instead_of(folder: &Path) -> String {
     let entries =
         [folder.to_owned(), folder.join("plugins")].into_iter().flat_map(std::fs::read_dir);
     let crates = entries.flatten().flatten().map(|entry| entry.path());
-    let crates: BTreeSet<PathBuf> =
-        crates.filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let crates: BTreeSet<PathBuf> = crates.filter(|path| Language::of(path).is_some()).collect();
     match crates.first() {
         Some(first) => {
             let here = std::env::current_dir().unwrap_or_default();

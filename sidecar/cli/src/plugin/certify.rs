@@ -51,7 +51,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = examining(settings::read(&args.settings, [])?);
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &args.plugin)?;
+    let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => args.plugin.with_extension(CERTIFICATE_EXTENSION),

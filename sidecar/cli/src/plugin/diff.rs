@@ -1,6 +1,6 @@
 //! `skewless plugin diff`: what two versions of a plugin give for the same rows, and where they differ.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use skewless_batch::{Column, ColumnView, Field, Value};
@@ -45,7 +45,8 @@ const SHOWN_BYTES_MAX: usize = 256;
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let (engine, _ticker) = super::engine(&config)?;
-    let (old, new) = (super::load(&engine, &args.old)?, super::load(&engine, &args.new)?);
+    let load = |path: &Path| super::load(&engine, path, &config.cache_dir);
+    let (old, new) = (load(&args.old)?, load(&args.new)?);
     let inputs = inputs(&old, &new)?;
     let (rows, columns) = from_file(&args.rows, &inputs)?;
     if rows == 0 {

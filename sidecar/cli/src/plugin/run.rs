@@ -45,9 +45,8 @@ const ROWS: &str = "give a JSON array of objects, one object a line, or a Parque
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
-    let wasm = super::read(&args.plugin)?;
     let engine = Engine::new(config.engine)?;
-    let plugin = engine.load(&wasm, None).or_next(|| "see `skewless plugin inspect`")?;
+    let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
     let inputs = &plugin.signature().inputs;
     let (rows, columns) = match &args.rows {
         Some(path) => from_file(path, inputs)?,

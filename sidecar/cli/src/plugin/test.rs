@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use skewless_batch::Column;
+use skewless_build::Language;
 use skewless_engine::certify::{CASES_MAX, Property};
 use skewless_engine::golden::{self, Golden};
 use skewless_engine::{Engine, Plugin, Worker};
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// How many batches of other rows to try
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=i64::from(CASES_MAX)))]
     cases: u32,
+    /// For a plugin that gives back what it takes: test vectors of the batch layout to run as well, sdk/vectors
+    #[arg(long, value_name = "DIR")]
+    vectors: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -69,8 +73,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let (wasm, crate_dir) = places(&args.plugin)?;
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &wasm)?;
+    let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
     warn_of_newer_source(&wasm, &crate_dir);
+    if let Some(folder) = &args.vectors {
+        super::vectors::run(folder, &engine, &plugin)?;
+    }
     let golden = match &args.golden {
         Some(path) => Some(read_golden(path, &plugin)?),
         None => {
@@ -127,7 +134,7 @@ fn places(given: &Path) -> Outcome<(PathBuf, PathBuf)> {
     };
     if !wasm.is_file() {
         let message = format!("expected the plugin at {}, came no such file", show::path(&wasm));
-        let next = if given.join("Cargo.toml").is_file() {
+        let next = if Language::of(given).is_some() {
             format!("build it: skewless plugin build {}", given.display())
         } else {
             FOLDER.to_owned()

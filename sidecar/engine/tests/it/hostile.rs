@@ -40,6 +40,8 @@ const GUESTS: &[(&str, Guest)] = &[
     ("adds", Answers("rows, random")),
     ("bad_signature", refused!(PluginError::Signature(_))),
     ("component_answers", Answers("state")),
+    ("component_clears_its_answer", Answers("state")),
+    ("component_clears_its_refusal", breaks!(CallError::Guest(_))),
     ("component_counts", Answers("state")),
     ("component_grows_memory_forever", breaks!(CallError::Memory { .. })),
     ("component_huge_list", breaks!(CallError::Trap(_))),
@@ -50,6 +52,7 @@ const GUESTS: &[(&str, Guest)] = &[
         "component_loops_in_realloc",
         breaks!(CallError::Deadline { ticks: 250, tick_us: Some(1_000) }),
     ),
+    ("component_of_two", Answers("state")),
     ("component_recurses_forever", breaks!(CallError::Stack { .. })),
     ("component_refuses", breaks!(CallError::Guest(_))),
     ("component_refuses_at_length", breaks!(CallError::Guest(_))),
@@ -249,7 +252,9 @@ fn messages_of_guests_are_cut() {
     let plugin = load(&engine, "component_refuses_at_length");
     let error = call(&mut Worker::new(&engine), &plugin, Reset, &[(1.0, 2.0)]).unwrap_err();
     assert_eq!(error, CallError::Guest("x".repeat(MESSAGE_BYTES_MAX)));
-    let plugin = load(&engine, "component_refuses");
-    let error = call(&mut Worker::new(&engine), &plugin, Reset, &[(1.0, 2.0)]).unwrap_err();
-    assert_eq!(error, CallError::Guest("not today".to_owned()));
+    for name in ["component_refuses", "component_clears_its_refusal"] {
+        let plugin = load(&engine, name);
+        let error = call(&mut Worker::new(&engine), &plugin, Reset, &[(1.0, 2.0)]).unwrap_err();
+        assert_eq!(error, CallError::Guest("not today".to_owned()), "{name}");
+    }
 }

@@ -147,6 +147,30 @@ fn deadline_ticks() {
 }
 
 #[test]
+fn a_ticker_rests_while_no_plugin_runs_and_ends_the_next_call_in_time_all_the_same() {
+    let (engine, _ticker) = ticking(EngineConfig { deadline_ticks: 20, ..config() });
+    let (adds, loops) = (load(&engine, "adds"), load(&engine, "loops_in_transform"));
+    for _ in 0..2 {
+        // It rests in the end, or the test does.
+        while !engine.resting() {
+            std::thread::yield_now();
+        }
+        let rested_at = engine.ticks();
+        let mut worker = Worker::new(&engine);
+        assert_eq!(call(&mut worker, &adds, Reset, ONE), Ok(vec![3.0]));
+        assert!(!engine.resting(), "roused by the call");
+        let error = call(&mut worker, &loops, Reset, ONE);
+        assert_eq!(error, Err(CallError::Deadline { ticks: 20, tick_us: Some(1_000) }));
+        assert!(engine.ticks() - rested_at >= 20, "it ticks again");
+    }
+    while !engine.resting() {
+        std::thread::yield_now();
+    }
+    let error = call(&mut Worker::new(&engine), &loops, Reset, ONE);
+    assert!(matches!(error, Err(CallError::Deadline { .. })), "the first call after a rest, too");
+}
+
+#[test]
 fn however_many_rows_break_every_row_is_decided_in_fewer_than_two_calls_a_row() {
     let engine = with(|_| ());
     let plugin = load(&engine, "traps_on_negative");

@@ -129,6 +129,19 @@ fn an_instance_is_thrown_away_after_a_trap_a_deadline_or_a_lie_even_when_reused(
 }
 
 #[test]
+fn a_component_answers_what_it_takes_back_after_the_call_and_may_have_parts() {
+    let engine = engine();
+    let mut worker = Worker::new(&engine);
+    for name in ["component_clears_its_answer", "component_of_two"] {
+        let plugin = load(&engine, name);
+        for policy in [Reset, Fresh, Reused, Reused] {
+            let came = call(&mut worker, &plugin, policy, &[(1.0, 2.0)]);
+            assert_eq!(came, Ok(vec![42.0]), "{name}, {policy:?}");
+        }
+    }
+}
+
+#[test]
 fn a_component_is_fresh_for_each_call_unless_reused() {
     let engine = engine();
     let mut worker = Worker::new(&engine);

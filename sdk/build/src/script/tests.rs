@@ -1,0 +1,115 @@
+//! What is a plugin's source, what is kept of an earlier build, and what is refused before any tool runs. Real builds by the
+//! tools: `tests/interop/guests.sh`.
+
+use super::*;
+
+/// A folder with these files, each of which holds its own name.
+fn folder(files: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for file in files {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, file).expect("a file");
+    }
+    dir
+}
+
+fn names(files: &[Source]) -> Vec<&str> {
+    files.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn the_source_is_the_languages_files_without_packages_tests_and_hidden_ones() {
+    let dir = folder(&[
+        "plugin.py",
+        "skewless_guest.py",
+        "near/by.py",
+        "golden.jsonl",
+        "tests/test_plugin.py",
+        ".venv/lib/a.py",
+        "__pycache__/b.py",
+        "plugin.js",
+        "skewless.js",
+        "near/by.mjs",
+        "node_modules/a/a.js",
+        "package.json",
+    ]);
+    let python = sources(dir.path(), &PYTHON).expect("files");
+    assert_eq!(names(&python), ["near/by.py", "plugin.py", "skewless_guest.py"]);
+    let javascript = sources(dir.path(), &JAVASCRIPT).expect("files");
+    assert_eq!(names(&javascript), ["near/by.mjs", "plugin.js", "skewless.js"]);
+    assert_eq!(python[1].1, b"plugin.py");
+}
+
+#[test]
+fn a_folder_without_the_kit_or_with_a_name_of_the_build_or_with_too_much_is_refused() {
+    let refused = |files: &[&str], script| {
+        sources(folder(files).path(), script).expect_err("refused").to_string()
+    };
+    let said = refused(&["plugin.py"], &PYTHON);
+    assert!(said.starts_with("expected the kit skewless_guest.py in "), "{said}");
+    let said = refused(&["plugin.js"], &JAVASCRIPT);
+    assert!(said.starts_with("expected the kit skewless.js in "), "{said}");
+    let said = refused(&["skewless.js", "skewless_entry.js"], &JAVASCRIPT);
+    assert!(said.starts_with("expected no file skewless_entry.js"), "{said}");
+    let many: Vec<String> = (0..=FILES_MAX).map(|at| format!("{at}.py")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let said = refused(&many, &PYTHON);
+    assert!(said.starts_with("expected at most 1000 files"), "{said}");
+}
+
+#[test]
+fn every_file_and_its_place_count_for_the_digest() {
+    let file = |name: &str, content: &str| (name.to_owned(), content.as_bytes().to_vec());
+    let of = |files: &[Source]| digest(&PYTHON, files);
+    let one = of(&[file("a.py", "x"), file("b.py", "y")]);
+    assert_eq!(one, of(&[file("a.py", "x"), file("b.py", "y")]));
+    assert_eq!(one.len(), 32);
+    for other in [
+        of(&[file("a.py", "x"), file("b.py", "z")]),
+        of(&[file("a.py", "x"), file("c.py", "y")]),
+        of(&[file("a.py", "xb.pyy")]),
+        digest(&JAVASCRIPT, &[file("a.py", "x"), file("b.py", "y")]),
+    ] {
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
+fn a_file_built_of_the_same_source_is_kept_and_another_is_not() {
+    let dir = folder(&[]);
+    let there = dir.path().join("a.wasm");
+    assert_eq!(unchanged(&there, b"source"), None, "there is none");
+    let write = |sections: &[(&str, &[u8])]| {
+        let mut wasm = b"\0asm\x01\0\0\0".to_vec();
+        sections.iter().for_each(|(name, content)| module::append(&mut wasm, name, content));
+        std::fs::write(&there, &wasm).expect("written");
+        wasm
+    };
+    let signature = (SIGNATURE_SECTION, b"{}".as_slice());
+    let wasm = write(&[signature, (SOURCE_SECTION, b"source")]);
+    assert_eq!(unchanged(&there, b"source"), Some(wasm));
+    assert_eq!(unchanged(&there, b"another"), None);
+    write(&[(SOURCE_SECTION, b"source")]);
+    assert_eq!(unchanged(&there, b"source"), None, "it is no plugin");
+    write(&[signature]);
+    assert_eq!(unchanged(&there, b"source"), None, "it says no source");
+}
+
+#[test]
+fn a_tool_that_is_not_there_or_another_version_is_told_with_what_installs_it() {
+    let install = "npm install @bytecodealliance/componentize-js@0.23.0";
+    let package = "node_modules/@bytecodealliance/componentize-js/package.json";
+    let dir = folder(&["plugin.js"]);
+    let said = |dir: &Path| match Tool::find(Language::JavaScript, &JAVASCRIPT, dir) {
+        Ok(_) => panic!("found"),
+        Err(error) => error.to_string(),
+    };
+    let absent = said(dir.path());
+    assert!(absent.contains("there is no node_modules/@bytecodealliance"), "{absent}");
+    assert!(absent.contains(install), "{absent}");
+    let dir = folder(&[package]);
+    std::fs::write(dir.path().join(package), r#"{"version": "0.19.3"}"#).expect("written");
+    let other = said(&dir.path().join("plugins/a"));
+    assert!(other.contains("has version 0.19.3") && other.contains(install), "{other}");
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Plugins of every language, from `skewless plugin new` to a value that is served, by the commands of the README that comes with each; and the
+# test vectors of the batch layout through a program of each that gives back what it takes. Prints the table of docs/languages.md.
+#
+# Installs Zig and componentize-py, at the versions of guests/requirements.txt, and componentize-js, at that of guests/package-lock.json,
+# into $SKEWLESS_CACHE_DIR. `skewless` is the one on the PATH. JavaScript needs Node.js 20 or later with npm.
+#
+#   SKEWLESS_BENCH_MS   how long each figure is measured, milliseconds (default: 100)
+set -euo pipefail
+cd "$(dirname "$0")"
+here=$PWD
+tree=$(cd ../.. && pwd)
+cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
+languages=${*:-rust c zig python js}
+# Berlin to Hamburg, as the README asks it: what every language must serve to the last bit.
+served=255.24776261905
+# A machine that is busy is no reason to call a row late.
+patient=(--set engine.deadline_ticks=5000)
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+env=$cache/guests-$(cksum <guests/requirements.txt | cut -d ' ' -f 1)
+if [ ! -x "$env/bin/python3" ] || [ ! -e "$env/ready" ]; then
+    python3 -m venv --clear "$env"
+    "$env/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement guests/requirements.txt
+    touch "$env/ready"
+fi
+export PATH=$env/bin:$PATH
+
+modules=$cache/guests-node-$(cksum <guests/package-lock.json | cut -d ' ' -f 1)
+node_modules() { # componentize-js
+    node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
+    [ ! -e "$modules/ready" ] || return 0
+    mkdir -p "$modules"
+    cp guests/package.json guests/package-lock.json "$modules"
+    npm ci --prefix "$modules" --no-audit --no-fund --loglevel error >&2
+    touch "$modules/ready"
+}
+case " $languages " in *' js '*) node_modules ;; esac
+
+work=$(mktemp -d)
+sidecar=
+trap '[ -z "$sidecar" ] || kill "$sidecar" 2>/dev/null || true; rm -rf "$work"' EXIT
+# Cargo builds into a folder that stays, so that a second run builds the crate alone.
+export CARGO_TARGET_DIR=$cache/guests-target
+now_ms() { date +%s%3N; }
+
+version() {
+    case $1 in
+    rust) rustc --version | cut -d ' ' -f 2 ;;
+    c | zig) echo "Zig $(python3 -m ziglang version)" ;;
+    python) echo "componentize-py $(sed -n 's/^componentize-py==\([^ ]*\).*/\1/p' "$here/guests/requirements.txt")" ;;
+    js) echo "componentize-js $(sed -n 's/.*componentize-js": "\(.*\)"/\1/p' "$here/guests/package.json")" ;;
+    esac
+}
+
+ask_a_sidecar() { # serves the repo of this folder, asks, and ends it
+    skewless load >load.txt
+    skewless serve --unix "$work/$1.sock" --tcp '' --http '' >serve.txt 2>&1 &
+    sidecar=$!
+    local tries=0
+    until skewless get delivery shop_id=1 --request lat=53.551086 --request lon=9.993682 --at "unix:$work/$1.sock" >got.txt 2>&1; do
+        tries=$((tries + 1))
+        { [ $tries -lt 300 ] && kill -0 "$sidecar"; } || die "$1: no answer of the sidecar: $(cat serve.txt got.txt)"
+        sleep 0.2
+    done
+    grep -q "$served" got.txt || die "$1: expected $served km, came $(cat got.txt)"
+    skewless get delivery shop_id=1 --request lat=91 --request lon=2 --at "unix:$work/$1.sock" >failed.txt 2>&1 || true
+    grep -q 'expected lat2 from -90 to 90' failed.txt || die "$1: expected the row's own error, came $(cat failed.txt)"
+    kill "$sidecar"
+    wait "$sidecar" || true
+    sidecar=
+}
+
+rows() { # the shops' and other points, as `plugin diff` takes them
+    python3 - <<'PY'
+import json, random
+rng = random.Random(7)
+for _ in range(20_000):
+    print(json.dumps({"lat1": rng.uniform(-90, 90), "lon1": rng.uniform(-180, 180), "lat2": rng.uniform(-90, 90), "lon2": rng.uniform(-180, 180)}))
+for special in (0.0, -0.0, 90.0, -90.0, 91.0, 1e-300, None, "NaN"):
+    print(json.dumps({"lat1": special, "lon1": 0.0, "lat2": 0.0, "lon2": 180.0}))
+PY
+}
+rows >"$work/rows.json"
+
+interpreted() { case $1 in python | js) ;; *) return 1 ;; esac }
+
+natively() { # the kit's own tests
+    case $1 in
+    python) python3 -B -m unittest discover --quiet --start-directory "$tree/sdk/python/tests" ;;
+    js) node --test "$tree/sdk/js/tests" >"$work/node.tap" || die "$(cat "$work/node.tap")" ;;
+    esac
+}
+
+guest() { # one language from the beginning to a table's row
+    local lang=$1 name=trip_$1 begun build_s figures same
+    cd "$work"
+    skewless plugin new "$name" --lang "$lang" >/dev/null
+    cd "$name"
+    [ "$lang" != rust ] || cp "$tree/Cargo.lock" "plugins/$name/Cargo.lock"
+    # As `npm install` leaves it. Python's tool is beside the python3 of the PATH.
+    [ "$lang" != js ] || ln -s "$modules/node_modules" node_modules
+    begun=$(now_ms)
+    skewless plugin build "plugins/$name" >built.txt
+    build_s=$(($(now_ms) - begun))
+    # The same bytes from a folder elsewhere; with an interpreter in them, where the file already is.
+    mkdir -p "$work/elsewhere/deeper"
+    cp -r "plugins/$name" "$work/elsewhere/deeper/$name"
+    ! interpreted "$lang" || cp "plugins/$name.wasm" "$work/elsewhere/deeper/"
+    skewless plugin build "$work/elsewhere/deeper/$name" >/dev/null
+    cmp "plugins/$name.wasm" "$work/elsewhere/deeper/$name.wasm" || die "$lang: another folder gives other bytes"
+    # Compiled once; the machine code stays in this repo's cache.
+    begun=$(now_ms)
+    echo '{"lat1":0,"lon1":0,"lat2":0,"lon2":90}' | skewless plugin run "plugins/$name.wasm" >run.txt
+    local compile_ms=$(($(now_ms) - begun))
+    grep -q '10007.55722101796' run.txt || die "$lang: $(cat run.txt)"
+    skewless plugin test "plugins/$name" --cases 8 "${patient[@]}" >test.txt || die "$lang: $(cat test.txt)"
+    skewless plugin certify "plugins/$name.wasm" --cases 16 "${patient[@]}" >certify.txt || die "$lang: $(cat certify.txt)"
+    skewless check >/dev/null
+    skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
+    ask_a_sidecar "$name"
+    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" "${patient[@]}" |
+        awk '$1 == "1" || $1 == "1,024" || $1 == "8,192" { printf " %s |", $3 }')
+    same=yes
+    if [ "$lang" != rust ] && [ -f "$work/trip_rust/plugins/trip_rust.wasm" ]; then
+        skewless plugin diff "$work/trip_rust/plugins/trip_rust.wasm" "plugins/$name.wasm" --rows "$work/rows.json" >diff.txt 2>&1 ||
+            same=$(awk '$1 == "km" { print "no, " $2 " rows, at most " $6 " relative" }' diff.txt)
+    fi
+    printf '| %s | %s | %s | %s.%s | %s |%s %s |\n' "$lang" "$(version "$lang")" "$(stat -c %s "plugins/$name.wasm")" \
+        $((build_s / 1000)) $((build_s % 1000 / 100)) "$compile_ms" "$figures" "$same" >>"$work/table"
+}
+
+vectors() { # the echo program of a language
+    local lang=$1 folder
+    case $lang in
+    rust) folder=$tree/tests/programs/echo ;;
+    *)
+        folder=$work/echo_$lang
+        cp -r "$here/guests/echo_$lang" "$folder"
+        if interpreted "$lang"; then cp "$tree/sdk/$lang"/skewless* "$folder"; else cp "$tree/sdk/$lang"/skewless.* "$folder/src/"; fi
+        ;;
+    esac
+    mkdir -p "$work/echo"
+    cd "$work"
+    [ "$lang" != js ] || ln -sf "$modules/node_modules" node_modules
+    skewless plugin build "$folder" --out-dir "$work/echo" >/dev/null
+    local wasm=$work/echo/$(basename "$folder").wasm
+    echo "$lang:"
+    skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${patient[@]}" --set engine.rows_max=65536 2>/dev/null
+}
+
+for lang in $languages; do natively "$lang"; done
+for lang in $languages; do (vectors "$lang"); done
+for lang in $languages; do guest "$lang"; done
+cat <<'TABLE'
+| language | compiler | bytes | build, s | first row, ms | ns a row, 1 | 1,024 | 8,192 | as Rust, to the last bit |
+|---|---|---|---|---|---|---|---|---|
+TABLE
+cat "$work/table"
