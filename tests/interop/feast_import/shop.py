@@ -51,7 +51,7 @@ orders_source = FileSource(
 orders = FeatureView(
     name="orders",
     entities=[customer],
-    ttl=timedelta(days=90, microseconds=7),
+    ttl=timedelta(days=36_500, microseconds=7),
     schema=[
         Field(name="customer_id", dtype=Int64),
         Field(name="flag", dtype=Bool),

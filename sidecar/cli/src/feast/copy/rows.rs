@@ -289,4 +289,4 @@ fn kind(val: &Val) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -97,40 +97,34 @@ fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
     out
 }
 
+/// An open list or map: the path to it if it is a map, and of a map the key that waits for its value.
+type Open = (Option<String>, Option<String>);
+
 /// The scalars of the first document by their path, `a.b`; those in lists are left out.
 fn scalars(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut values = BTreeMap::new();
-    // Of each open node, the path to it if it is a map, and of a map the key that waits for its value.
-    let mut open: Vec<(Option<String>, Option<String>)> = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, _) = event.map_err(|error| format!("expected YAML: {error}"))?;
-        // Where a value that comes now belongs; takes the waiting key.
-        let mut place = || -> Option<String> {
-            let Some((path, key)) = open.last_mut() else { return Some(String::new()) };
-            let (path, key) = (path.clone()?, key.take()?);
-            Some(if path.is_empty() { key } else { format!("{path}.{key}") })
-        };
         match event {
-            Event::Scalar(text, ..) => {
-                let waits = matches!(open.last(), Some((Some(_), None)));
-                if waits {
-                    if let Some((_, key)) = open.last_mut() {
-                        *key = Some(text.into_owned());
+            Event::Scalar(text, ..) => match open.last_mut() {
+                Some((Some(_), key @ None)) => *key = Some(text.into_owned()),
+                _ => {
+                    if let Some(path) = place(&mut open) {
+                        values.insert(path, text.into_owned());
                     }
-                } else if let Some(path) = place() {
-                    values.insert(path, text.into_owned());
                 }
-            }
+            },
             Event::MappingStart(..) => {
-                let path = place();
+                let path = place(&mut open);
                 open.push((path, None));
             }
             Event::SequenceStart(..) => {
-                place();
+                place(&mut open);
                 open.push((None, None));
             }
             Event::MappingEnd | Event::SequenceEnd => _ = open.pop(),
-            Event::Alias(_) => _ = place(),
+            Event::Alias(_) => _ = place(&mut open),
             Event::DocumentEnd => break,
             _ => {}
         }
@@ -139,6 +133,14 @@ fn scalars(text: &str) -> Result<BTreeMap<String, String>, String> {
         }
     }
     Ok(values)
+}
+
+/// Where a value that comes now belongs, if it isn't in a list; takes the key that waits for it.
+fn place(open: &mut [Open]) -> Option<String> {
+    let Some((path, key)) = open.last_mut() else { return Some(String::new()) };
+    let key = key.take()?;
+    let path = path.as_ref()?;
+    Some(if path.is_empty() { key } else { format!("{path}.{key}") })
 }
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ fn code(transform: &Transform) -> String {
         ));
     }
     code.push_str("}\n\n");
-    let doc = if transform.doc.is_empty() { "Still to be written." } else { &transform.doc };
+    let doc =
+        if transform.doc.is_empty() { "Still to be written." } else { transform.doc.as_str() };
     code.push_str(&format!("/// {}\n", comment(doc)));
     code.push_str("#[expect(unused_variables, reason = \"still to be written\")]\n");
     if inputs.len() > ARGUMENTS_MAX {

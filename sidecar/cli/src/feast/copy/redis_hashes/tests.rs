@@ -78,11 +78,11 @@ fn keys_of_others_are_no_rows() {
     let old = b"\x02\0\0\0place_id\x02\0\0\0\x03\0\0\0UlmShop";
     for (bytes, project) in [
         (&name[..], "Shop"),
-        (name, "shop"),
-        (name, "hop"),
-        (b"session:1", "Shop"),
-        (old, "Shop"),
-        (old, "x"),
+        (&name[..], "shop"),
+        (&name[..], "hop"),
+        (&b"session:1"[..], "Shop"),
+        (&old[..], "Shop"),
+        (&old[..], "x"),
     ] {
         let is_ours = ours(bytes, project, &mut others).is_some();
         assert_eq!(is_ours, bytes == &name[..] && project == "Shop", "{bytes:?} {project}");

@@ -72,7 +72,7 @@ impl Translator<'_> {
             [] => vec![DUMMY.to_owned()],
             entities => entities.to_vec(),
         };
-        let group = (entities, names.iter().cloned().zip(types).collect());
+        let group: Group = (entities, names.iter().cloned().zip(types).collect());
         if let Some(known) = self.groups.get(&group) {
             return *known;
         }

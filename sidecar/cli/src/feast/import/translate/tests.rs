@@ -38,7 +38,7 @@ fn a_view_keeps_types_order_times_and_source() {
     let orders = view(&definitions, "orders");
     assert_eq!(
         (orders.entity.as_str(), orders.ttl_us),
-        ("customer", Some(90 * 86_400_000_000 + 7))
+        ("customer", Some(36_500 * 86_400_000_000 + 7))
     );
     let features: Vec<(&str, Type)> =
         orders.features.iter().map(|feature| (feature.name.as_str(), feature.ty)).collect();

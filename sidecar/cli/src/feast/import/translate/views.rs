@@ -152,11 +152,10 @@ impl<'r> Translator<'r> {
         let mut columns = Vec::new();
         for (feature, ty) in features {
             let own = given.give(&feature.name);
-            self.renamed(
-                &format!("feature of view `{}`", view.name),
-                &feature.name,
-                &format!("{name}.{own}"),
-            );
+            if own != feature.name {
+                let what = format!("feature of view `{}`", view.name);
+                self.renamed(&what, &feature.name, &format!("{name}.{own}"));
+            }
             columns.push(Column { name: own, ty: ty.ty(), doc: doc(&feature.description) });
         }
         columns
