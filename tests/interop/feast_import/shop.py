@@ -162,7 +162,7 @@ cart = RequestSource(
 @on_demand_feature_view(
     sources=[orders, visits, cart],
     schema=[
-        Field(name="ratio", dtype=Float64, description="Amount by order."),
+        Field(name="ratio", dtype=Float64),
         Field(name="ref", dtype=String),
     ],
 )
