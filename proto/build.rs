@@ -5,25 +5,30 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 8] = [
     "skewless/v1/column.proto",
     "skewless/v1/features.proto",
     "skewless/v1/ingest.proto",
     "skewless/v1/admin.proto",
+    "feast/types/Value.proto",
+    "feast/types/EntityKey.proto",
+    "feast/serving/ServingService.proto",
+    "feast/serving/GrpcServer.proto",
 ];
 
-/// Messages of Feast's files and stores that are read; no calls, so no reflection.
-const FEAST: [&str; 2] = ["feast/types/Value.proto", "feast/core/Registry.proto"];
+/// What Feast's registry holds: read from a file, not served, so reflection doesn't show it.
+const REGISTRY: &str = "feast/core/Registry.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for file in FILES.iter().chain(&FEAST) {
+    let files = FILES.into_iter().chain([REGISTRY]);
+    for file in files.clone() {
         println!("cargo::rerun-if-changed={file}");
     }
-    let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("skewless.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".skewless.v1").compile_fds(descriptors)?;
-    let feast = protox::compile(FEAST, ["."])?;
-    tonic_prost_build::configure().build_client(false).build_server(false).compile_fds(feast)?;
+    let served = protox::compile(FILES, ["."])?;
+    std::fs::write(out.join("skewless.v1.bin"), served.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".skewless.v1")
+        .compile_fds(protox::compile(files, ["."])?)?;
     Ok(())
 }

@@ -11,8 +11,9 @@ pub mod v1 {
     tonic::include_proto!("skewless.v1");
 }
 
-/// Messages of Feast 0.67 (feast-dev/feast) as its files and stores hold them, for whoever moves from there.
-#[allow(missing_docs, clippy::all, reason = "generated; the .proto files carry the documentation")]
+/// Feast's contracts, by its packages: what its clients ask and its servers answer.
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
 pub mod feast {
     /// `feast.core`: what a registry holds.
     pub mod core {
@@ -22,6 +23,18 @@ pub mod feast {
     pub mod types {
         tonic::include_proto!("feast.types");
     }
+    /// `feast.serving`: feature vectors.
+    pub mod serving {
+        tonic::include_proto!("feast.serving");
+    }
+}
+
+/// Feast's service that has no package, `GrpcFeatureServer`.
+#[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
+#[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
+pub mod feast_server {
+    use super::feast;
+    tonic::include_proto!("_");
 }
 
 /// The encoded `FileDescriptorSet` of every contract in this crate, for gRPC reflection.

@@ -67,6 +67,12 @@ function isNull(column, row) {
   return column.validity !== null && ((column.validity[row >> 3] >> (row & 7)) & 1) === 0;
 }
 
+/** A column's values, one a row, to be read by index: numbers that are all there lie in the batch already. */
+function readable(column, rows) {
+  const isNumbers = column.type.name in SCALARS && column.validity === null;
+  return isNumbers ? column.values : toList(column, rows);
+}
+
 /** A column's values, one a row; null where it is null. */
 export function toList(column, rows) {
   const { type, validity, offsets, inner, values } = column;
@@ -157,7 +163,7 @@ export function column(type, list) {
   const rows = list.length;
   const there = (row) => list[row] !== null && list[row] !== undefined;
   let nulls = false;
-  for (let row = 0; row < rows && !nulls; row++) nulls = !there(row);
+  for (let row = 0; row < rows && !nulls; row++) nulls = list[row] === null || list[row] === undefined;
   const made = { type, validity: nulls ? bits(rows, there) : null, offsets: null, inner: null, values: null };
   const each = (read, empty) => Array.from(list, (value, row) => (there(row) ? read(value) : empty));
   switch (type.name) {
@@ -196,7 +202,13 @@ export function column(type, list) {
     default: {
       const check = SCALARS[type.name];
       const values = new ELEMENTS[type.name](rows);
-      for (let row = 0; row < rows; row++) if (there(row)) values[row] = check(list[row]);
+      const isFloat = check === number;
+      for (let row = 0; row < rows; row++) {
+        const value = list[row];
+        // The usual case without a call, which costs an interpreter most.
+        if (isFloat && typeof value === "number") values[row] = value;
+        else if (value !== null && value !== undefined) values[row] = check(value);
+      }
       return { ...made, values };
     }
   }
@@ -341,7 +353,8 @@ export class Transform {
       if (this.inputs[at].nullable || column.validity === null) return;
       for (let row = 0; row < rows; row++) if (isNull(column, row)) nulls[row] = 1;
     });
-    const lists = columns.map((column) => toList(column, rows));
+    const read = this.columns ? toList : readable;
+    const lists = columns.map((column) => read(column, rows));
     const errors = new Map();
     const answers = this.columns ? this.byColumns(rows, lists, nulls, errors) : this.byRows(rows, lists, nulls, errors);
     const outputs = this.gather(rows, answers, nulls, errors);
@@ -356,11 +369,14 @@ export class Transform {
   byRows(rows, lists, nulls, errors) {
     const answers = this.outputs.map(() => new Array(rows).fill(null));
     const given = new Array(lists.length);
+    const single = this.outputs.length === 1;
     for (let row = 0; row < rows; row++) {
       if (nulls[row]) continue;
       for (let at = 0; at < lists.length; at++) given[at] = lists[at][row];
       try {
-        this.put(answers, row, this.call(...given));
+        const result = this.call(...given);
+        if (single) answers[0][row] = result;
+        else this.put(answers, row, result);
       } catch (error) {
         errors.set(row, said(error));
       }
@@ -368,12 +384,8 @@ export class Transform {
     return answers;
   }
 
-  /** A row's result: the value of the only output, or an object with all of them. */
+  /** A row's result of several outputs: an object with all of them. */
   put(answers, row, result) {
-    if (this.outputs.length === 1) {
-      answers[0][row] = result;
-      return;
-    }
     if (result === null || result === undefined) return;
     if (typeof result !== "object") throw new TypeError(`expected an object with the outputs, came ${text(result)}`);
     this.outputs.forEach(({ name }, at) => (answers[at][row] = result[name]));
@@ -399,10 +411,11 @@ export class Transform {
       if (!errors.has(row)) errors.set(row, `\`${field.name}\`: expected ${shown(field.type)}, came ${value}`);
     };
     this.outputs.forEach((field, at) => {
+      const answer = answers[at];
       for (let row = 0; row < rows; row++) {
-        if (nulls[row]) answers[at][row] = null;
-        else if (!field.nullable && (answers[at][row] === null || answers[at][row] === undefined)) {
-          wrong(row, field, `${answers[at][row]}; if it may be, declare it nullable: true`);
+        if (nulls[row]) answer[row] = null;
+        else if (!field.nullable && (answer[row] === null || answer[row] === undefined)) {
+          wrong(row, field, `${answer[row]}; if it may be, declare it nullable: true`);
         }
       }
     });

@@ -16,6 +16,8 @@ languages=${*:-rust c zig python js}
 served=255.24776261905
 # A machine that is busy is no reason to call a row late.
 patient=(--set engine.deadline_ticks=5000)
+# 65,536 rows of every type in one call.
+large=(--set engine.rows_max=65536 --set engine.memory_bytes_max=1073741824 --set engine.input_bytes_max=268435456 --set engine.output_bytes_max=268435456)
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -32,7 +34,7 @@ export PATH=$env/bin:$PATH
 
 modules=$cache/guests-node-$(cksum <guests/package-lock.json | cut -d ' ' -f 1)
 node_modules() { # componentize-js
-    node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
+    node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
     [ ! -e "$modules/ready" ] || return 0
     mkdir -p "$modules"
     cp guests/package.json guests/package-lock.json "$modules"
@@ -150,11 +152,45 @@ vectors() { # the echo program of a language
     skewless plugin build "$folder" --out-dir "$work/echo" >/dev/null
     local wasm=$work/echo/$(basename "$folder").wasm
     echo "$lang:"
-    skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${patient[@]}" --set engine.rows_max=65536 2>/dev/null
+    skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${patient[@]}" "${large[@]}"
+}
+
+block() { # the first block of a language in a page of the docs
+    awk -v begin='```'"$2" '$0 == begin { inside = 1; next } inside && /^```/ { exit } inside' "$tree/$1"
+}
+
+answers() { # what a plugin gives for a row, as JSON
+    echo "$2" | skewless plugin run "$1" "${patient[@]}" 2>&1 || true
+}
+
+shown() { # the plugin that the docs show, as it stands there
+    local lang=$1 folder=$work/shown_$1/shown/plugins/shown
+    mkdir "$work/shown_$1"
+    cd "$work/shown_$1"
+    case $lang in rust) return ;; esac # by the kit's own documentation tests
+    skewless plugin new shown --lang "$lang" >/dev/null
+    [ "$lang" != js ] || ln -s "$modules/node_modules" node_modules
+    case $lang in
+    c) block docs/languages.md c >"$folder/src/plugin.c" ;;
+    zig) block docs/languages.md zig >"$folder/src/plugin.zig" ;;
+    python) block docs/languages/python.md python >"$folder/plugin.py" ;;
+    js) block docs/languages/javascript.md js >"$folder/plugin.js" ;;
+    esac
+    skewless plugin build "$folder" >/dev/null
+    if interpreted "$lang"; then
+        [ "$(answers "$folder.wasm" '{"km":10,"seconds":3000}')" = '{"pace":5.0}' ] || die "$lang: the docs' plugin gives another pace"
+        answers "$folder.wasm" '{"km":0,"seconds":60}' | grep -q 'expected a distance above 0 km' || die "$lang: the docs' plugin takes no distance"
+        [ "$(answers "$folder.wasm" '{"km":10}')" = '{"pace":null}' ] || die "$lang: the docs' plugin takes no null"
+    else
+        [ "$(answers "$folder.wasm" '{"amount":10,"pieces":4}')" = '{"price":2.5}' ] || die "$lang: the docs' plugin gives another price"
+        answers "$folder.wasm" '{"amount":-1,"pieces":1}' | grep -q 'expected an amount of 0 or more' || die "$lang: the docs' plugin takes a negative amount"
+        [ "$(answers "$folder.wasm" '{"amount":10}')" = '{"price":null}' ] || die "$lang: the docs' plugin takes no null"
+    fi
 }
 
 for lang in $languages; do natively "$lang"; done
 for lang in $languages; do (vectors "$lang"); done
+for lang in $languages; do (shown "$lang"); done
 for lang in $languages; do guest "$lang"; done
 cat <<'TABLE'
 | language | compiler | bytes | build, s | first row, ms | ns a row, 1 | 1,024 | 8,192 | as Rust, to the last bit |

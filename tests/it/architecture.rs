@@ -47,6 +47,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "skewless-store",
         ],
     ),
+    // A leaf, as the command is. Of the server it takes what the command takes: the one reading of feature repos and
+    // settings, and columns on the wire.
+    (
+        "skewless-python",
+        &[
+            "skewless-batch",
+            "skewless-catalog",
+            "skewless-engine",
+            "skewless-offline",
+            "skewless-proto",
+            "skewless-server",
+        ],
+    ),
 ];
 /// Crates of nothing but tests and measurements: they lean on what they like, and nothing on them.
 const TESTS: &[&str] = &["skewless-tests", "skewless-instructions"];
@@ -60,25 +73,28 @@ const TEST_ARROWS: &[&str] = &["skewless-build", "skewless-sdk", "skewless-batch
 const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime", &["skewless-engine"]),
     ("rocksdb", &["skewless-store"]),
-    ("arrow", &["skewless-offline"]),
+    // Frames of Python come and go as Arrow's C structs.
+    ("arrow", &["skewless-offline", "skewless-python"]),
     ("parquet", &["skewless-offline"]),
     ("datafusion", &["skewless-offline"]),
     ("axum", &["skewless-server"]),
     ("hyper", &["skewless-server"]),
     ("tonic-health", &["skewless-server"]),
     ("tonic-reflection", &["skewless-server"]),
-    ("tonic", &["skewless-server", "skewless-proto", "skewless"]),
+    ("tonic", &["skewless-server", "skewless-proto", "skewless", "skewless-python"]),
     // Offline drives DataFusion's sort, which is a stream of futures.
-    ("tokio", &["skewless-server", "skewless-offline", "skewless"]),
+    ("tokio", &["skewless-server", "skewless-offline", "skewless", "skewless-python"]),
     ("clap", &["skewless-server", "skewless"]),
     // The stores of others, read once by a command: no room of the sidecar leans on a second database.
     ("rusqlite", &["skewless"]),
     ("redis", &["skewless"]),
+    ("pyo3", &["skewless-python"]),
 ];
 
 /// Crates that must not be reachable from a room at all, however indirectly.
 const ABSENT: &[(&str, &[&str])] = &[
     ("skewless-server", &["arrow", "parquet", "datafusion", "pyo3", "rusqlite", "redis"]),
+    ("skewless", &["pyo3"]),
     ("skewless-catalog", &["wasmtime", "rocksdb", "tokio", "tonic", "arrow", "parquet"]),
     ("skewless-engine", &["rocksdb", "tokio", "tonic", "arrow", "parquet"]),
     ("skewless-store", &["wasmtime", "tokio", "tonic", "arrow", "parquet"]),
@@ -224,6 +240,8 @@ fn the_rules_catch_a_breach() -> Result<()> {
         ("skewless-store", "tokio-util"),
         ("skewless-offline", "rusqlite"),
         ("skewless-server", "redis"),
+        ("skewless", "skewless-python"),
+        ("skewless-offline", "pyo3"),
     ] {
         let found = breach(room, dependency)?;
         ensure!(

@@ -151,9 +151,15 @@ impl Worker {
         check_inputs(plugin, rows, inputs)?;
         let mut output = PluginOutput::empty(plugin);
         in_halves(0..rows, self.engine.config().rows_max, &mut |range| {
-            let columns = cut(inputs.iter().copied(), range);
-            let views: Vec<_> = columns.iter().map(Column::view).collect();
-            match self.run_plugin(plugin, range.len(), &views) {
+            let ran = if range.len() == rows {
+                self.run_plugin(plugin, rows, inputs)
+            } else {
+                let columns = cut(inputs.iter().copied(), range);
+                let views: Vec<_> = columns.iter().map(Column::view).collect();
+                self.run_plugin(plugin, range.len(), &views)
+            };
+            match ran {
+                Ok(part) if range.len() == rows => output = part,
                 Ok(part) => output.append(part),
                 Err(error) if may_halve(range, &error) => return Ok(Tried::Broke),
                 Err(error) if error.may_split() => output.fail(&error),
@@ -299,13 +305,22 @@ impl PluginOutput {
     }
 
     pub(crate) fn take(&mut self, batch: &BatchView<'_>, errors: Option<ColumnView<'_>>) {
+        if errors.is_none() {
+            for (index, column) in self.columns.iter_mut().enumerate() {
+                column.append(&batch.column(index), 0..batch.rows());
+            }
+            self.errors.resize(self.errors.len() + batch.rows(), None);
+            return;
+        }
+        // Once: in a build with debug assertions a view checks all its text.
+        let from: Vec<_> = (0..self.columns.len()).map(|index| batch.column(index)).collect();
         for row in 0..batch.rows() {
             let message =
                 errors.filter(|errors| !errors.is_null(row)).map(|errors| errors.utf8_at(row));
-            for (index, column) in self.columns.iter_mut().enumerate() {
+            for (column, from) in self.columns.iter_mut().zip(&from) {
                 match message {
                     Some(_) => column.push_null(),
-                    None => column.push_from(&batch.column(index), row),
+                    None => column.push_from(from, row),
                 }
             }
             self.errors.push(message.map(|message| bounded(message).to_owned()));

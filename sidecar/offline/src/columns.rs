@@ -37,20 +37,14 @@ pub(crate) fn append(
         return Err(failed(format!("expected {ty}, came {}", type_name(array.data_type()))));
     }
     let buffers = Buffers::of(array, ty);
-    let parts = Parts {
-        validity: buffers.validity.as_deref(),
-        offsets: &buffers.offsets,
-        inner_offsets: &buffers.inner_offsets,
-        values: &buffers.values,
-    };
-    let view =
-        ColumnView::new(ty, array.len(), parts).map_err(|error| failed(error.to_string()))?;
+    let view = ColumnView::new(ty, array.len(), buffers.parts())
+        .map_err(|error| failed(error.to_string()))?;
     column.append(&view, 0..array.len());
     Ok(())
 }
 
 /// An array's buffers as the batch layout wants them: starting at row 0, offsets from 0.
-struct Buffers<'a> {
+pub(crate) struct Buffers<'a> {
     validity: Option<Cow<'a, [u8]>>,
     offsets: Cow<'a, [u8]>,
     inner_offsets: Cow<'a, [u8]>,
@@ -58,7 +52,16 @@ struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    fn of(array: &'a ArrayRef, ty: Type) -> Buffers<'a> {
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            validity: self.validity.as_deref(),
+            offsets: &self.offsets,
+            inner_offsets: &self.inner_offsets,
+            values: &self.values,
+        }
+    }
+
+    pub(crate) fn of(array: &'a ArrayRef, ty: Type) -> Buffers<'a> {
         const NONE: Cow<'static, [u8]> = Cow::Borrowed(&[]);
         let validity = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let validity = validity.map(|nulls| bitmap(nulls.inner()));
@@ -218,5 +221,7 @@ fn list(
     Arc::new(ListArray::new(element(of), offsets, elements, nulls))
 }
 
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

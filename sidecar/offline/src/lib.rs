@@ -15,6 +15,7 @@ mod compute;
 pub mod config;
 mod cut;
 mod error;
+pub mod exchange;
 mod failures;
 mod features_in;
 mod files;

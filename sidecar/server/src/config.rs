@@ -54,12 +54,16 @@ pub struct Listen {
     /// process runs. `/readyz`: 200 if it should be sent calls, else 503 with the reason: it is starting or draining,
     /// or its store accepts no more writes; the same as gRPC's health. `/metrics`: OpenMetrics text.
     pub http: Option<SocketAddr>,
+    /// Feast's calls over plain HTTP, for its SDK's `remote` online store and for whoever posts to `feast serve`. Default
+    /// none; Feast's own port is 6566. Features are answered to whoever reaches it, rows taken as `listen.ingest` says.
+    /// Feast's gRPC calls need no address of their own: they are answered where ours are.
+    pub feast_http: Option<SocketAddr>,
     /// Who reaches the calls of `AdminService` that change something: `Apply`, `Flush`, `Load`. Default `local`:
     /// they can replace what is served. Its calls that only read (`List`, `Describe`, `Plugins`, `SnapshotInfo`) are
     /// answered wherever `GetFeatures` is, as `skewless get` and `bench serve` need them. With `off` none of its calls
     /// is answered, those that only read neither.
     pub admin: Reach,
-    /// Who reaches `IngestService`. Default `local`: it can change what is served.
+    /// Who reaches `IngestService`, and Feast's calls that write. Default `local`: they can change what is served.
     pub ingest: Reach,
 }
 
@@ -203,6 +207,7 @@ impl Default for Listen {
             tcp: Some(SocketAddr::from(([127, 0, 0, 1], 7667))),
             unix: None,
             http: Some(SocketAddr::from(([127, 0, 0, 1], 7668))),
+            feast_http: None,
             admin: Reach::Local,
             ingest: Reach::Local,
         }

@@ -25,7 +25,7 @@ use skewless_engine::{Budget, Phase, Undecided, Worker};
 use skewless_proto::v1 as pb;
 use skewless_store::{LookupPhase, ReadScratch, StoreError};
 
-use crate::encode::{self, Framed, Rest, Sizes, Wanted};
+use crate::encode::{self, Framed, Layout, Rest, Sizes, Wanted};
 use crate::guard::Deadline;
 use crate::metrics::ServiceMetrics;
 use crate::sidecar::Sidecar;
@@ -43,49 +43,105 @@ pub(crate) fn answer(
     request: &pb::GetFeaturesRequest,
     deadline: Deadline,
 ) -> Result<Framed, ServeError> {
-    let work = AssertUnwindSafe(|| answer_inner(sidecar, request, deadline));
-    catch_unwind(work).unwrap_or_else(|panic| Err(ServeError::Panic(panic_text(&*panic))))
+    caught(|| {
+        let pinned = Pinned::now(sidecar, |snapshot| plan_of(sidecar, snapshot, request))?;
+        pinned.answer(sidecar, request, deadline, |done| {
+            let wanted = Wanted {
+                columns: !request.omit_columns,
+                float32_rows: request.row_major_float32,
+                event_times: request.event_times,
+            };
+            let Done { layout, plan, frame, rest, sizes } = done;
+            let bytes_max = sidecar.config.limits.response_bytes_max;
+            encode::encode(layout, plan, frame, wanted, rest, sizes, bytes_max)
+        })
+    })
 }
 
-fn answer_inner(
-    sidecar: &Sidecar,
-    request: &pb::GetFeaturesRequest,
-    deadline: Deadline,
-) -> Result<Framed, ServeError> {
-    let start = Instant::now();
-    let snapshot = sidecar.current.load_full();
-    let now_us = sidecar.clock.now_us();
-    let served = plan_of(sidecar, &snapshot, request)?;
-    let mut frame = served.frames.take(|| Frame::new(served.plan()));
-    let mut scratch = snapshot.workers.take(|| Scratch {
-        worker: Worker::new(&sidecar.foundation.engine),
-        read: ReadScratch::default(),
-        lookups: Vec::new(),
-        sizes: Sizes::default(),
-    });
-    let mut call =
-        Call { sidecar, snapshot: &snapshot, served: &served, request, deadline, now_us, start };
-    let rows = call.rows_claimed();
-    let in_place = served.cost.in_place(rows) && !sidecar.store.must_wait(now_us);
-    let answer = if in_place {
-        call.run(&mut frame, &mut scratch)
-    } else {
-        tokio::task::block_in_place(|| call.run(&mut frame, &mut scratch))
-    };
-    if answer.is_ok() {
-        served.cost.learn(rows, start.elapsed());
+/// Does what answers a request; a panic in it becomes the answer.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, ServeError>) -> Result<T, ServeError> {
+    let caught = catch_unwind(AssertUnwindSafe(work));
+    caught.unwrap_or_else(|panic| Err(ServeError::Panic(panic_text(&*panic))))
+}
+
+/// What one request is answered from, pinned once.
+pub(crate) struct Pinned {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) served: Arc<Served>,
+    now_us: i64,
+    start: Instant,
+}
+
+/// What an answer is written from.
+pub(crate) struct Done<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) plan: &'a Plan,
+    pub(crate) frame: &'a Frame,
+    pub(crate) rest: &'a Rest,
+    pub(crate) sizes: &'a mut Sizes,
+}
+
+impl Pinned {
+    /// Pins what is served now, with the plan that `find` takes of it.
+    pub(crate) fn now(
+        sidecar: &Sidecar,
+        find: impl FnOnce(&Snapshot) -> Result<Arc<Served>, ServeError>,
+    ) -> Result<Self, ServeError> {
+        let start = Instant::now();
+        let snapshot = sidecar.current.load_full();
+        let now_us = sidecar.clock.now_us();
+        let served = find(&snapshot)?;
+        Ok(Self { snapshot, served, now_us, start })
     }
-    snapshot.workers.give_back(scratch);
-    if frame.rows <= FRAME_ROWS_KEPT_MAX {
-        served.frames.give_back(frame);
+
+    /// Computes the answer, and writes it with `encode`. Of the request only what isn't about the plan or the answer's
+    /// form is looked at: its columns and whether it wants timings.
+    pub(crate) fn answer<T>(
+        self,
+        sidecar: &Sidecar,
+        request: &pb::GetFeaturesRequest,
+        deadline: Deadline,
+        encode: impl FnOnce(Done<'_>) -> Result<T, ServeError>,
+    ) -> Result<T, ServeError> {
+        let Self { snapshot, served, now_us, start } = self;
+        let mut frame = served.frames.take(|| Frame::new(served.plan()));
+        let mut scratch = snapshot.workers.take(|| Scratch {
+            worker: Worker::new(&sidecar.foundation.engine),
+            read: ReadScratch::default(),
+            lookups: Vec::new(),
+            sizes: Sizes::default(),
+        });
+        let mut call = Call {
+            sidecar,
+            snapshot: &snapshot,
+            served: &served,
+            request,
+            deadline,
+            now_us,
+            start,
+        };
+        let rows = call.rows_claimed();
+        let in_place = served.cost.in_place(rows) && !sidecar.store.must_wait(now_us);
+        let answer = if in_place {
+            call.run(&mut frame, &mut scratch, encode)
+        } else {
+            tokio::task::block_in_place(|| call.run(&mut frame, &mut scratch, encode))
+        };
+        if answer.is_ok() {
+            served.cost.learn(rows, start.elapsed());
+        }
+        snapshot.workers.give_back(scratch);
+        if frame.rows <= FRAME_ROWS_KEPT_MAX {
+            served.frames.give_back(frame);
+        }
+        // A thread that handed over its duties may not come back to them for long.
+        if in_place {
+            LEFT_UNTIDY.set(Some(snapshot));
+        } else {
+            snapshot.workers.with_mine(|scratch| scratch.worker.tidy());
+        }
+        answer
     }
-    // A thread that handed over its duties may not come back to them for long.
-    if in_place {
-        LEFT_UNTIDY.set(Some(snapshot));
-    } else {
-        snapshot.workers.with_mine(|scratch| scratch.worker.tidy());
-    }
-    answer
 }
 
 thread_local! {
@@ -134,7 +190,12 @@ impl Call<'_> {
         first.map_or(1, |column| wire::rows_of(column).unwrap_or(1))
     }
 
-    fn run(&mut self, frame: &mut Frame, scratch: &mut Scratch) -> Result<Framed, ServeError> {
+    fn run<T>(
+        &mut self,
+        frame: &mut Frame,
+        scratch: &mut Scratch,
+        encode: impl FnOnce(Done<'_>) -> Result<T, ServeError>,
+    ) -> Result<T, ServeError> {
         let limits = &self.sidecar.config.limits;
         let plan = self.served.plan();
         if self.request.row_major_float32 {
@@ -163,21 +224,8 @@ impl Call<'_> {
                 compute_ns: nanos(computed - read),
             }),
         };
-        let wanted = Wanted {
-            columns: !self.request.omit_columns,
-            float32_rows: self.request.row_major_float32,
-            event_times: self.request.event_times,
-        };
-        let layout = &self.served.layout;
-        let answer = encode::encode(
-            layout,
-            plan,
-            frame,
-            wanted,
-            &rest,
-            &mut scratch.sizes,
-            limits.response_bytes_max,
-        )?;
+        let (layout, sizes) = (&self.served.layout, &mut scratch.sizes);
+        let answer = encode(Done { layout, plan, frame, rest: &rest, sizes })?;
         let at = [self.start, decoded, read, computed, Instant::now()];
         count(&self.served.metrics, frame, &scratch.lookups, at);
         Ok(answer)

@@ -9,7 +9,7 @@
 //! keeps no rows out.
 //! Health and reflection pass freely. It also mends the library's status codes (`status.rs`), counts every call
 //! by method and status, and keeps track of answers until they are sent (`outbox.rs`). GetFeatures is answered right
-//! behind it (`unary.rs`), all else by what the library routes to.
+//! behind it (`unary.rs`), also in Feast's form (`feast/grpc.rs`), all else by what the library routes to.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,6 +26,7 @@ use tower::Layer;
 
 use crate::admission::{Begun, Place};
 use crate::config::Reach;
+use crate::feast;
 use crate::metrics::Metrics;
 use crate::outbox::{Answer, Outbox, Ticket};
 use crate::rpc::{ADMIN_BYTES_MAX, BoxFuture};
@@ -87,7 +88,7 @@ impl Passed {
 }
 
 /// Where a call may wait, and what it holds of a limit until it ends.
-enum Seat {
+pub(crate) enum Seat {
     Request(Place),
     Other { _permit: Arc<OwnedSemaphorePermit> },
 }
@@ -105,6 +106,8 @@ struct Method {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Features,
+    /// The same in Feast's form.
+    Feast,
     Ingest,
     /// What replaces, writes or takes as long as it takes.
     Admin,
@@ -117,7 +120,7 @@ enum Kind {
 
 const LOAD: &str = "skewless.v1.AdminService/Load";
 
-const METHODS: [Method; 11] = [
+const METHODS: [Method; 15] = [
     Method {
         name: "skewless.v1.FeatureService/GetFeatures",
         service: Kind::Features,
@@ -137,6 +140,14 @@ const METHODS: [Method; 11] = [
     Method { name: "skewless.v1.AdminService/SnapshotInfo", service: Kind::Inspect, bounded: true },
     Method { name: "skewless.v1.AdminService/Flush", service: Kind::Admin, bounded: false },
     Method { name: LOAD, service: Kind::Admin, bounded: false },
+    Method {
+        name: "feast.serving.ServingService/GetOnlineFeatures",
+        service: Kind::Feast,
+        bounded: true,
+    },
+    Method { name: "GrpcFeatureServer/GetOnlineFeatures", service: Kind::Feast, bounded: true },
+    Method { name: "GrpcFeatureServer/Push", service: Kind::Ingest, bounded: true },
+    Method { name: "GrpcFeatureServer/WriteToOnlineStore", service: Kind::Ingest, bounded: true },
 ];
 
 impl Method {
@@ -195,6 +206,7 @@ impl Service<http::Request<Body>> for Guard {
         }
         match method.service {
             Kind::Features => self.get_features(method, request),
+            Kind::Feast => self.get_online_features(method, request),
             _ if method.bounded => self.bounded(method, request),
             _ => self.unbounded(method, request),
         }
@@ -204,6 +216,29 @@ impl Service<http::Request<Body>> for Guard {
 impl Guard {
     /// Answers GetFeatures, for which nothing is routed.
     fn get_features(&self, method: Method, request: http::Request<Body>) -> Answered {
+        self.admitted(method, request, |sidecar, request, deadline| async move {
+            unary::answer(&sidecar, request, deadline).await
+        })
+    }
+
+    /// Answers Feast's GetOnlineFeatures in the same way.
+    fn get_online_features(&self, method: Method, request: http::Request<Body>) -> Answered {
+        self.admitted(method, request, |sidecar, request, deadline| async move {
+            let answer = |message| feast::get_online_features(&sidecar, message, deadline);
+            unary::one_message(&sidecar, request, answer).await
+        })
+    }
+
+    /// Has a call answered that computes, when its turn has come.
+    fn admitted<A>(
+        &self,
+        method: Method,
+        request: http::Request<Body>,
+        answer: impl FnOnce(Arc<Sidecar>, http::Request<Body>, Deadline) -> A,
+    ) -> Answered
+    where
+        A: Future<Output = Result<http::Response<Answer>, Status>> + Send + 'static,
+    {
         let sidecar = Arc::clone(&self.layer.sidecar);
         let arrived = Instant::now();
         let place = match sidecar.gates.requests.arrive(arrived) {
@@ -211,8 +246,8 @@ impl Guard {
             Err(full) => return refused(&sidecar, method, full),
         };
         let deadline = deadline(&sidecar, request.headers(), arrived);
+        let answer = answer(Arc::clone(&sidecar), request, deadline);
         Box::pin(async move {
-            let answer = unary::answer(&sidecar, request, deadline);
             let answer = work(&sidecar, Seat::Request(place), deadline, answer).await;
             let (code, answer) = match answer.unwrap_or_else(|error| Err(error.into())) {
                 Ok(answer) => (Code::Ok, answer),
@@ -274,7 +309,7 @@ fn refused(sidecar: &Sidecar, method: Method, error: ServeError) -> Answered {
 
 /// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
 /// it ends, unless work that outlives it holds it too.
-async fn work<T>(
+pub(crate) async fn work<T>(
     sidecar: &Sidecar,
     seat: Seat,
     deadline: Deadline,
@@ -347,7 +382,7 @@ impl GuardLayer {
             Kind::Inspect if listen.admin == Reach::Off => {
                 (Reach::Off, "AdminService", "listen.admin")
             }
-            Kind::Features | Kind::Inspect => (Reach::Everywhere, "", ""),
+            Kind::Features | Kind::Feast | Kind::Inspect => (Reach::Everywhere, "", ""),
             Kind::Other => return Ok(()),
         };
         if reach == Reach::Off {
@@ -399,7 +434,9 @@ fn mended(sidecar: &Sidecar, method: Method, answer: http::Response<Body>) -> ht
     let Some(status) = Status::from_header_map(answer.headers()) else { return answer };
     let limits = &sidecar.config.limits;
     let (limit, max) = match method.service {
-        Kind::Features | Kind::Other => ("limits.request_bytes_max", limits.request_bytes_max),
+        Kind::Features | Kind::Feast | Kind::Other => {
+            ("limits.request_bytes_max", limits.request_bytes_max)
+        }
         Kind::Ingest => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
         Kind::Admin if method.name == LOAD => ("limits.ingest_bytes_max", limits.ingest_bytes_max),
         Kind::Admin | Kind::Inspect => ("ADMIN_BYTES_MAX", ADMIN_BYTES_MAX),

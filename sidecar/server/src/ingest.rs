@@ -39,7 +39,10 @@ pub(crate) async fn ingest(
 }
 
 /// Checks and applies one batch; blocks until it is written.
-fn apply(sidecar: &Sidecar, request: &pb::IngestRequest) -> Result<pb::IngestResponse, ServeError> {
+pub(crate) fn apply(
+    sidecar: &Sidecar,
+    request: &pb::IngestRequest,
+) -> Result<pb::IngestResponse, ServeError> {
     let snapshot = sidecar.current.load_full();
     let view = snapshot.catalog.find_view(&request.view)?;
     let now_us = sidecar.clock.now_us();

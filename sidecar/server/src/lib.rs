@@ -20,6 +20,7 @@ mod breaks;
 mod clock;
 mod cost;
 mod encode;
+mod feast;
 mod get_features;
 mod guard;
 mod http;

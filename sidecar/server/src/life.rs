@@ -23,6 +23,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::feast::{self, FeastServing, GrpcFeatureServer};
 use crate::get_features;
 use crate::guard::{Deadline, GuardLayer};
 use crate::http::{ProbeThread, Probes};
@@ -57,6 +58,8 @@ pub struct Addresses {
     pub unix: Option<PathBuf>,
     /// Metrics and probes.
     pub http: Option<SocketAddr>,
+    /// Feast's calls over HTTP.
+    pub feast_http: Option<SocketAddr>,
 }
 
 /// Why a sidecar couldn't start.
@@ -135,7 +138,7 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     if !mistakes.is_empty() {
         return Err(StartError::Config(mistakes));
     }
-    let (bound, http, addresses) = bind(&config)?;
+    let Sockets { bound, feast, http, addresses } = bind(&config)?;
     let metrics = Arc::new(Metrics::new());
     let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
     let thread = match http {
@@ -150,14 +153,20 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all();
     let runtime = runtime.on_thread_park(get_features::tidy).build();
     let runtime = runtime.map_err(StartError::Threads)?;
-    let (health, serving) = serve(&runtime, &sidecar, bound)?;
+    let (health, serving) = serve(&runtime, &sidecar, bound, feast)?;
     let weak = Arc::downgrade(&sidecar);
     probes.sidecar.get_or_init(|| weak);
     let parts = RunningParts { sidecar, runtime, serving, health, probes: thread };
     Ok(Running { addresses, opened, clock, parts: Some(parts) })
 }
 
-type Sockets = (Vec<Bound>, Option<std::net::TcpListener>, Addresses);
+/// What is bound before anything else is done.
+struct Sockets {
+    bound: Vec<Bound>,
+    feast: Option<Bound>,
+    http: Option<std::net::TcpListener>,
+    addresses: Addresses,
+}
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {
     let failed = |key, address: String| move |error| StartError::Bind { address, key, error };
@@ -174,14 +183,20 @@ fn bind(config: &Config) -> Result<Sockets, StartError> {
         );
         addresses.unix = Some(path.clone());
     }
-    let mut http = None;
+    let (mut feast, mut http) = (None, None);
+    if let Some(address) = config.listen.feast_http {
+        let listener =
+            listen::bind_tcp(address).map_err(failed("listen.feast_http", address.to_string()))?;
+        addresses.feast_http = listener.local_addr().ok();
+        feast = Some(Bound::Tcp(listener));
+    }
     if let Some(address) = config.listen.http {
         let listener =
             listen::bind_tcp(address).map_err(failed("listen.http", address.to_string()))?;
         addresses.http = listener.local_addr().ok();
         http = Some(listener);
     }
-    Ok((bound, http, addresses))
+    Ok(Sockets { bound, feast, http, addresses })
 }
 
 /// Everything but sockets and threads of its own; the last is how many of those it is made for.
@@ -207,12 +222,20 @@ pub(crate) fn build(
 }
 
 /// What grpc.health.v1 answers for: the process, and each service.
-const HEALTH_NAMES: [&str; 4] = ["", FeatureRpc::NAME, IngestRpc::NAME, AdminRpc::NAME];
+const HEALTH_NAMES: [&str; 6] = [
+    "",
+    FeatureRpc::NAME,
+    IngestRpc::NAME,
+    AdminRpc::NAME,
+    FeastServing::NAME,
+    GrpcFeatureServer::NAME,
+];
 
 fn serve(
     runtime: &Runtime,
     sidecar: &Arc<Sidecar>,
     bound: Vec<Bound>,
+    feast_http: Option<Bound>,
 ) -> Result<(HealthReporter, Vec<JoinHandle<()>>), StartError> {
     let _entered = runtime.enter();
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -223,6 +246,8 @@ fn serve(
     routes = routes.add_service(Mounted(FeatureRpc));
     routes = routes.add_service(Mounted(IngestRpc(Arc::clone(sidecar))));
     routes = routes.add_service(Mounted(AdminRpc::new(Arc::clone(sidecar))));
+    routes = routes.add_service(Mounted(FeastServing));
+    routes = routes.add_service(Mounted(GrpcFeatureServer(Arc::clone(sidecar))));
     routes = with_reflection(routes);
     let mut serving = Vec::new();
     for socket in bound {
@@ -240,6 +265,13 @@ fn serve(
                 tracing::error!(%error, "a listener ended");
             }
         }));
+    }
+    if let Some(socket) = feast_http {
+        let (local, stop) = (socket.local(), sidecar.draining.clone());
+        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
+        let connections = listen::accept(socket, limits, metrics, stop);
+        let connections = connections.map_err(StartError::Threads)?;
+        serving.push(runtime.spawn(feast::serve(Arc::clone(sidecar), connections, local)));
     }
     runtime.spawn(tick_store(Arc::clone(sidecar)));
     let (poisoned, told) = (sidecar.poisoned.clone(), health.clone());
@@ -442,13 +474,14 @@ async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
 fn announce(running: &Running) {
     let Some(parts) = &running.parts else { return };
     let snapshot = parts.sidecar.current.load();
-    let Addresses { tcp, unix, http } = &running.addresses;
+    let Addresses { tcp, unix, http, feast_http } = &running.addresses;
     // What isn't bound is left out.
     tracing::info!(
         pid = std::process::id(),
         tcp = tcp.map(display),
         unix = unix.as_ref().map(|path| display(path.display())),
         http = http.map(display),
+        feast_http = feast_http.map(display),
         "ready"
     );
     let (services, views) = (snapshot.catalog.services.len(), snapshot.catalog.views.len());

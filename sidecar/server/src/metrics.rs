@@ -270,7 +270,7 @@ impl Metrics {
             "Calls of plugins that broke, by reason",
             breaks.clone(),
         );
-        registry.register("calls", "gRPC calls that ended, by method and status", calls.clone());
+        registry.register("calls", "Calls that ended, by method and status", calls.clone());
         registry.register(
             "ingested_rows",
             "Rows that came by ingest, by view and verdict",

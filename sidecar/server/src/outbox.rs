@@ -126,11 +126,15 @@ impl<B: AsRef<[u8]>, T> AsRef<[u8]> for Ticketed<B, T> {
     }
 }
 
+/// An answer's bytes, which hold its ticket.
+pub(crate) fn ticketed(bytes: Vec<u8>, ticket: Ticket) -> Bytes {
+    Bytes::from_owner(Ticketed { bytes, _ticket: ticket })
+}
+
 impl Answer {
     /// An answer that is one message, in the bytes it was written into.
     pub(crate) fn whole(message: Vec<u8>, ticket: Ticket) -> Self {
-        let message = Bytes::from_owner(Ticketed { bytes: message, _ticket: ticket });
-        Self::Whole { message, given: false }
+        Self::Whole { message: ticketed(message, ticket), given: false }
     }
 
     /// An answer that the library made.

@@ -70,7 +70,8 @@ impl<M: Message + Default + 'static> Codec for ScannedCodec<M> {
     }
 }
 
-struct Finished;
+/// Sends finished bytes.
+pub(crate) struct Finished;
 
 impl Encoder for Finished {
     type Item = Vec<u8>;
@@ -283,6 +284,7 @@ impl ClientStreamingService<pb::LoadRequest> for Load {
     }
 }
 
-fn unknown_method() -> http::Response<Body> {
+/// What a method gets that a service doesn't have.
+pub(crate) fn unknown_method() -> http::Response<Body> {
     Status::unimplemented("expected a method of the service").into_http()
 }

@@ -2,7 +2,7 @@
 //!
 //! The library's own unary call would route, decode through one buffer and encode through another, and box a future or
 //! a body at each of its layers: for a call of microseconds that is much of what it costs. So this one method has a call
-//! of its own (`docs/decisions/0014-unary-call.md`). It refuses what the library would, with the same codes and words,
+//! of its own (`docs/decisions/0014-unary-call.md`); Feast's form of it (`feast/grpc.rs`) goes the same way. It refuses what the library would, with the same codes and words,
 //! and also what comes behind the message, which the library drops.
 //!
 //! Cost: a message that came in one frame isn't copied, others once; the answer leaves in the buffer that it was written
@@ -41,14 +41,26 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
     deadline: Deadline,
 ) -> Result<http::Response<Answer>, Status> {
+    one_message(sidecar, request, |message| {
+        let request = decode(sidecar, message)?;
+        Ok(get_features::answer(sidecar, &request, deadline)?.into_bytes())
+    })
+    .await
+}
+
+/// Receives one message and sends what is made of it: gRPC's prefix and a message.
+pub(crate) async fn one_message(
+    sidecar: &Sidecar,
+    request: http::Request<Body>,
+    answer: impl FnOnce(Bytes) -> Result<Vec<u8>, ServeError>,
+) -> Result<http::Response<Answer>, Status> {
     let (head, body) = request.into_parts();
     refuse_compressed(&head.headers)?;
     let max = sidecar.config.limits.request_bytes_max;
     let message = receive(body, max)
         .await
         .map_err(|status| mend(status.code(), status.message(), LIMIT, max).unwrap_or(status))?;
-    let request = decode(sidecar, message)?;
-    let answer = get_features::answer(sidecar, &request, deadline)?.into_bytes();
+    let answer = answer(message)?;
     let outbox = head.extensions.get::<Arc<Outbox>>();
     let ticket = Ticket::ready(outbox, &sidecar.metrics, answer.len());
     let mut answer = http::Response::new(Answer::whole(answer, ticket));

@@ -88,7 +88,7 @@ pub fn scan(bytes: &[u8], messages: &[u32], limits: ScanLimits) -> Result<(), Wi
 }
 
 /// Calls `each` with every field's number and, if it is length-delimited, its bytes.
-fn for_each_field<'a>(
+pub(crate) fn for_each_field<'a>(
     mut bytes: &'a [u8],
     each: &mut dyn FnMut(u32, Option<&'a [u8]>) -> Result<(), WireError>,
 ) -> Result<(), WireError> {

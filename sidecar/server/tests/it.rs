@@ -10,6 +10,8 @@ mod it {
     #[cfg(target_os = "linux")]
     mod disk;
     mod empty;
+    mod feast;
+    mod feast_http;
     mod framing;
     mod happy;
     mod http;

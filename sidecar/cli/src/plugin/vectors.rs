@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use skewless_batch::{BatchView, Column, ColumnView, Field};
+use skewless_batch::{BatchView, Column, ColumnView, Field, Signature};
 use skewless_catalog::InstancePolicy;
 use skewless_engine::certify::{Values, columns};
 use skewless_engine::{Engine, Plugin, Worker};
@@ -51,12 +51,12 @@ pub(super) fn run(folder: &Path, engine: &Engine, plugin: &Plugin) -> Outcome {
             .or_next(|| "give the folder sdk/vectors as it is in the source of Skewless")?;
         for index in 0..batch.columns() {
             let given = batch.column(index);
-            let input =
-                signature.inputs.iter().find(|field| field.ty == given.ty() && field.nullable);
-            match input {
+            let takes = |field: &Field| field.ty == given.ty() && field.nullable;
+            match signature.inputs.iter().position(takes) {
                 None => left_out.push(given.ty().to_string()),
                 Some(input) => {
-                    same(&mut worker, plugin, &input.name, &given)
+                    let inputs = around(signature, input, &given);
+                    same(&mut worker, plugin, given.len(), &inputs)
                         .map_err(|why| different(file, &why))?;
                     columns_run += 1;
                 }
@@ -65,10 +65,8 @@ pub(super) fn run(folder: &Path, engine: &Engine, plugin: &Plugin) -> Outcome {
     }
     let (rows, many) =
         columns(&signature.inputs, MANY_ROWS, Values::Everyday, SEED, BATCH_BYTES_MAX);
-    for (field, column) in signature.inputs.iter().zip(&many).filter(|(field, _)| field.nullable) {
-        same(&mut worker, plugin, &field.name, &column.view())
-            .map_err(|why| different(Path::new("65,536 rows"), &why))?;
-    }
+    same(&mut worker, plugin, rows, &many)
+        .map_err(|why| different(Path::new("a batch of many rows"), &why))?;
     let (name, files) = ("vectors", show::count(files.len() as u64, "vector", "vectors"));
     let ran = show::count(columns_run, "column", "columns");
     say!("{name:<17}{:<14}{ran} of {files}, and {} rows", "pass", show::thousands(rows as u64))?;
@@ -87,33 +85,35 @@ fn different(file: &Path, why: &str) -> Failure {
     )
 }
 
-/// Gives a column to the input of that name, everyday values to those that may not be null, nulls to the others, and compares
-/// what comes back; what is different otherwise.
-fn same(
-    worker: &mut Worker,
-    plugin: &Plugin,
-    name: &str,
-    given: &ColumnView<'_>,
-) -> Result<(), String> {
-    let (signature, rows) = (plugin.signature(), given.len());
-    let fill = |field: &Field| {
-        if field.name == name {
-            let mut column = Column::new(field.ty);
+/// The inputs of a batch of which a vector gives one: everyday values in those that may not be null, nulls in the others.
+fn around(signature: &Signature, at: usize, given: &ColumnView<'_>) -> Vec<Column> {
+    let rows = given.len();
+    let fill = |(index, field): (usize, &Field)| {
+        let mut column = Column::new(field.ty);
+        if index == at {
             column.append(given, 0..rows);
             // As the host makes them on both sides.
             column.canonicalize_nans();
-            return column;
-        }
-        if field.nullable {
-            let mut column = Column::new(field.ty);
+        } else if field.nullable {
             (0..rows).for_each(|_| column.push_null());
-            return column;
+        } else {
+            let field = std::slice::from_ref(field);
+            let (_, made) = columns(field, rows, Values::Everyday, SEED, BATCH_BYTES_MAX);
+            made.into_iter().for_each(|made| column = made);
         }
-        let (_, made) =
-            columns(std::slice::from_ref(field), rows, Values::Everyday, SEED, BATCH_BYTES_MAX);
-        made.into_iter().next().unwrap_or_else(|| Column::new(field.ty))
+        column
     };
-    let inputs: Vec<Column> = signature.inputs.iter().map(fill).collect();
+    signature.inputs.iter().enumerate().map(fill).collect()
+}
+
+/// Runs a batch under every policy and compares what comes back; what is different otherwise.
+fn same(
+    worker: &mut Worker,
+    plugin: &Plugin,
+    rows: usize,
+    inputs: &[Column],
+) -> Result<(), String> {
+    let signature = plugin.signature();
     let views: Vec<ColumnView<'_>> = inputs.iter().map(Column::view).collect();
     for policy in POLICIES {
         let came = worker
@@ -121,15 +121,16 @@ fn same(
             .map_err(|error| error.to_string())?;
         for (field, column) in signature.outputs.iter().zip(&came.columns) {
             let Some(input) = signature.input_index(&field.name) else { continue };
+            let (column, given) = (column.view(), views[input]);
             let (mut here, mut there) = (Vec::new(), Vec::new());
             for row in 0..rows {
                 here.clear();
                 there.clear();
                 column.value(row).canonical_bytes(&mut here);
-                inputs[input].value(row).canonical_bytes(&mut there);
+                given.value(row).canonical_bytes(&mut there);
                 if here != there {
                     let (came, expected) =
-                        (show::json(column.value(row)), show::json(inputs[input].value(row)));
+                        (show::json(column.value(row)), show::json(given.value(row)));
                     return Err(format!(
                         "{} of row {row} came as {came}, expected {expected} ({policy:?})",
                         field.name

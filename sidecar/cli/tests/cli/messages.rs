@@ -170,7 +170,7 @@ fn a_folder_that_is_no_crate_is_answered_with_the_crates_in_it() {
     let build = || refused(&skewless(repo, &["plugin", "build"]), 1);
     says(
         &build(),
-        &["expected a crate with a Cargo.toml in ", "next: give the folder of a plugin's crate"],
+        &["expected a plugin's source in ", "next: give the folder of a plugin's crate"],
     );
     std::fs::create_dir(repo.join("plugins/adds")).unwrap();
     std::fs::write(repo.join("plugins/adds/Cargo.toml"), "").unwrap();

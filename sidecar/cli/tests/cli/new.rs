@@ -78,6 +78,30 @@ fn a_new_plugin_in_c_or_zig_has_its_kit_and_says_what_compiles_it() {
     }
 }
 
+#[test]
+fn a_plugin_with_an_interpreter_in_it_lies_beside_its_kit_and_says_what_its_build_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (language, source, kit, needs) in [
+        ("python", "plugin.py", "skewless_guest.py", "python3 was not found on the PATH"),
+        ("js", "plugin.js", "skewless.js", "npm install @bytecodealliance/componentize-js@0.23.0"),
+    ] {
+        let name = format!("trip_{language}");
+        done(&skewless(folder.path(), &["plugin", "new", &name, "--lang", language]));
+        let repo = folder.path().join(&name);
+        let plugin = repo.join("plugins").join(&name);
+        let text = std::fs::read_to_string(plugin.join(source)).unwrap();
+        assert!(text.contains(&format!("\"{name}\"")), "{text}");
+        let source = format!("plugins/{name}");
+        let words = ["plugin", "build", &source];
+        let build = || command(&repo, &words).env("PATH", folder.path()).output().unwrap();
+        let complaint = refused(&build(), 1);
+        assert!(complaint.contains(needs), "{complaint}");
+        std::fs::remove_file(plugin.join(kit)).unwrap();
+        let complaint = refused(&build(), 1);
+        assert!(complaint.contains(&format!("expected the kit {kit} in ")), "{complaint}");
+    }
+}
+
 /// The program that gives back what it takes, through the vectors; and what is no such program.
 #[test]
 fn test_vectors_come_back_as_they_went_in() {

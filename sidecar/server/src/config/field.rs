@@ -39,6 +39,7 @@ impl Config {
             ("listen.tcp", Address(&mut listen.tcp)),
             ("listen.unix", OptionalPath(&mut listen.unix)),
             ("listen.http", Address(&mut listen.http)),
+            ("listen.feast_http", Address(&mut listen.feast_http)),
             ("listen.admin", Target::Reach(&mut listen.admin)),
             ("listen.ingest", Target::Reach(&mut listen.ingest)),
             ("limits.rows_max", Usize(&mut limits.rows_max, 1, 1 << 20)),

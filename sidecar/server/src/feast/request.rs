@@ -1,0 +1,159 @@
+//! What a client of Feast asks for, and its columns as a request of ours; not how either was written on the wire.
+//!
+//! Columns are told by name only: join keys and what transforms want of the request come mixed. What the plan wants is
+//! taken. A column that it doesn't want is passed over if a key or request column of that name is declared, as one client
+//! asks many services with the same row; it is refused if it isn't, as it may be a misspelt one that is.
+
+use skewless_batch::{Column, Type};
+use skewless_catalog::{Catalog, Plan, names};
+use skewless_proto::v1 as ours;
+
+use super::names::reference;
+use crate::metrics::Metrics;
+use crate::snapshot::{Served, Snapshot};
+use crate::status::ServeError;
+use crate::wire;
+use std::sync::Arc;
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Ask {
+    pub(super) service: Option<String>,
+    /// Feast's references.
+    pub(super) features: Vec<String>,
+    pub(super) full_feature_names: bool,
+    pub(super) view_metadata: bool,
+}
+
+/// Columns as they came.
+pub(super) trait Columns {
+    /// The names with the number of values, each name once.
+    fn lengths(&self) -> &[(String, usize)];
+    /// Fills those that are wanted and came.
+    fn fill(&self, wanted: &mut [Target]) -> Result<(), ServeError>;
+}
+
+/// A column that is wanted.
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) column: Column,
+}
+
+impl Target {
+    pub(super) fn new(name: &str, ty: Type) -> Self {
+        Self { name: name.to_owned(), column: Column::new(ty) }
+    }
+
+    /// Appends a value, or says why not.
+    pub(super) fn append(
+        &mut self,
+        row: usize,
+        cell: &super::cell::Cell<'_>,
+    ) -> Result<(), String> {
+        super::cell::append(cell, &mut self.column).map_err(|came| {
+            format!("column `{}`, row {row}: expected {}, came {came}", self.name, self.column.ty())
+        })
+    }
+
+    pub(super) fn wire(&self) -> ours::Column {
+        wire::column(&self.name, &self.column)
+    }
+}
+
+impl Ask {
+    /// The plan of what is asked for.
+    pub(super) fn plan(
+        &self,
+        snapshot: &Snapshot,
+        metrics: &Metrics,
+    ) -> Result<Arc<Served>, ServeError> {
+        match (&self.service, self.features.is_empty()) {
+            (Some(name), true) => snapshot.service(name),
+            (None, false) => {
+                let features: Result<Vec<String>, ServeError> =
+                    self.features.iter().map(|feature| reference(feature)).collect();
+                snapshot.ad_hoc(&features?, metrics)
+            }
+            (Some(_), false) => Err(ServeError::Field(
+                "expected a feature_service or features, came both".to_owned(),
+            )),
+            (None, true) => Err(ServeError::Field(
+                "expected a feature_service or features, came neither".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The request of a plan, of columns as they came.
+pub(super) fn request(
+    catalog: &Catalog,
+    plan: &Plan,
+    columns: &dyn Columns,
+    rows_max: usize,
+) -> Result<ours::GetFeaturesRequest, ServeError> {
+    let lengths = columns.lengths();
+    let rows = rows(lengths)?.unwrap_or(0);
+    if rows > rows_max {
+        let limit = "limits.rows_max";
+        return Err(ServeError::OverLimit { what: "rows", limit, max: rows_max, came: rows });
+    }
+    refuse_undeclared(catalog, lengths)?;
+    let came = |name: &str| lengths.iter().any(|(came, _)| came == name);
+    let mut keys = Vec::with_capacity(plan.keys.len());
+    for key in &plan.keys {
+        if !came(&key.name) {
+            return Err(missing("join key", &key.name, key.ty));
+        }
+        keys.push(Target::new(&key.name, key.ty));
+    }
+    let mut request = Vec::with_capacity(plan.request.len());
+    for column in &plan.request {
+        match came(&column.name) {
+            true => request.push(Target::new(&column.name, column.ty)),
+            false if column.nullable => {}
+            false => return Err(missing("request column", &column.name, column.ty)),
+        }
+    }
+    columns.fill(&mut keys)?;
+    columns.fill(&mut request)?;
+    Ok(ours::GetFeaturesRequest {
+        keys: keys.iter().map(Target::wire).collect(),
+        request: request.iter().map(Target::wire).collect(),
+        ..ours::GetFeaturesRequest::default()
+    })
+}
+
+fn missing(kind: &str, name: &str, ty: Type) -> ServeError {
+    ServeError::Field(format!("expected {kind} `{name}` of type {ty} in entities, came none"))
+}
+
+/// The number of values of every column; none if there is no column.
+pub(super) fn rows(lengths: &[(String, usize)]) -> Result<Option<usize>, ServeError> {
+    let Some((first, rows)) = lengths.first() else { return Ok(None) };
+    match lengths.iter().find(|(_, len)| len != rows) {
+        None => Ok(Some(*rows)),
+        Some((name, came)) => Err(ServeError::Field(format!(
+            "expected {rows} values in column `{name}`, as many as in `{first}`, came {came}"
+        ))),
+    }
+}
+
+/// Refuses columns that no definition knows.
+fn refuse_undeclared(catalog: &Catalog, lengths: &[(String, usize)]) -> Result<(), ServeError> {
+    let roles = |entity: &'_ skewless_catalog::Entity| {
+        let roles = entity.roles.iter().flat_map(|role| role.join_keys.clone());
+        entity.join_keys.iter().cloned().chain(roles).collect::<Vec<_>>()
+    };
+    let requests = catalog.requests.iter().map(|request| request.field.name.clone());
+    let known: Vec<String> = catalog.entities.iter().flat_map(roles).chain(requests).collect();
+    for (name, _) in lengths {
+        if !known.contains(name) {
+            let meant = names::nearest(name, known.iter().map(String::as_str));
+            let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+            return Err(ServeError::Field(format!(
+                "expected join keys and request columns that are declared, came column `{name}`{meant}"
+            )));
+        }
+    }
+    Ok(())
+}
