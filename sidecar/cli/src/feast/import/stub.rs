@@ -37,13 +37,13 @@ fn manifest(transform: &Transform, sdk: &Path) -> String {
     let sdk = serde_json::Value::from(sdk.display().to_string());
     format!(
         "[package]\nname = \"feast-{}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-         [lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n\n\
+         [lib]\nname = \"{}\"\ncrate-type = [\"cdylib\", \"rlib\"]\n\n\
          [dependencies]\n\
          # The path is that of this machine. Shared with others, name the repository instead, for all the same commit:\n\
          # skewless = {{ package = \"skewless-sdk\", git = \"https://git.example.com/skewless.git\", rev = \"...\" }}\n\
          skewless = {{ package = \"skewless-sdk\", path = {sdk} }}\n\n\
          # A feature repo inside another cargo workspace stays on its own.\n[workspace]\n",
-        transform.name
+        transform.name, transform.name
     )
 }
 
