@@ -16,13 +16,19 @@ const FILES: [&str; 8] = [
     "feast/serving/GrpcServer.proto",
 ];
 
+/// What Feast's registry holds: read from a file, not served, so reflection doesn't show it.
+const REGISTRY: &str = "feast/core/Registry.proto";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    for file in FILES {
+    let files = FILES.into_iter().chain([REGISTRY]);
+    for file in files.clone() {
         println!("cargo::rerun-if-changed={file}");
     }
-    let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("skewless.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".skewless.v1").compile_fds(descriptors)?;
+    let served = protox::compile(FILES, ["."])?;
+    std::fs::write(out.join("skewless.v1.bin"), served.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".skewless.v1")
+        .compile_fds(protox::compile(files, ["."])?)?;
     Ok(())
 }

@@ -15,6 +15,10 @@ pub mod v1 {
 #[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
 #[allow(clippy::all, reason = "generated; there may be nothing to find in it")]
 pub mod feast {
+    /// `feast.core`: what a registry holds.
+    pub mod core {
+        tonic::include_proto!("feast.core");
+    }
     /// `feast.types`: values.
     pub mod types {
         tonic::include_proto!("feast.types");

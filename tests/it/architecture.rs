@@ -85,12 +85,15 @@ const HOMES: &[(&str, &[&str])] = &[
     // Offline drives DataFusion's sort, which is a stream of futures.
     ("tokio", &["skewless-server", "skewless-offline", "skewless", "skewless-python"]),
     ("clap", &["skewless-server", "skewless"]),
+    // The stores of others, read once by a command: no room of the sidecar leans on a second database.
+    ("rusqlite", &["skewless"]),
+    ("redis", &["skewless"]),
     ("pyo3", &["skewless-python"]),
 ];
 
 /// Crates that must not be reachable from a room at all, however indirectly.
 const ABSENT: &[(&str, &[&str])] = &[
-    ("skewless-server", &["arrow", "parquet", "datafusion", "pyo3"]),
+    ("skewless-server", &["arrow", "parquet", "datafusion", "pyo3", "rusqlite", "redis"]),
     ("skewless", &["pyo3"]),
     ("skewless-catalog", &["wasmtime", "rocksdb", "tokio", "tonic", "arrow", "parquet"]),
     ("skewless-engine", &["rocksdb", "tokio", "tonic", "arrow", "parquet"]),
@@ -235,6 +238,8 @@ fn the_rules_catch_a_breach() -> Result<()> {
         ("skewless-server", "parquet"),
         ("skewless", "rocksdb"),
         ("skewless-store", "tokio-util"),
+        ("skewless-offline", "rusqlite"),
+        ("skewless-server", "redis"),
         ("skewless", "skewless-python"),
         ("skewless-offline", "pyo3"),
     ] {

@@ -10,11 +10,14 @@ use crate::output::say;
 /// Where the template's plugin finds the SDK in this source tree, unless --sdk says otherwise.
 const SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../sdk/rust");
 
+/// What a feature repo keeps out of version control.
+pub(crate) const GITIGNORE: &str = include_str!("../template/gitignore");
+
 /// The template: path in the new folder, content.
 const FILES: [(&str, &[u8]); 8] = [
     ("features.yaml", include_bytes!("../template/features.yaml")),
     ("README.md", include_bytes!("../template/README.md")),
-    (".gitignore", include_bytes!("../template/gitignore")),
+    (".gitignore", GITIGNORE.as_bytes()),
     ("data/sample.py", include_bytes!("../template/data/sample.py")),
     ("data/orders.parquet", include_bytes!("../template/data/orders.parquet")),
     ("data/customer_orders.parquet", include_bytes!("../template/data/customer_orders.parquet")),

@@ -1,6 +1,6 @@
 //! `skewless load`: a view's history from Parquet into an online store, on disk or of a running sidecar.
 
-mod remote;
+pub(crate) mod remote;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ mod data;
 mod demo;
 mod diff;
 mod exit;
+mod feast;
 mod get;
 mod init;
 mod interrupt;
@@ -68,6 +69,8 @@ enum Command {
     Backfill(backfill::Args),
     Salvage(salvage::Args),
     #[command(subcommand)]
+    Feast(feast::Command),
+    #[command(subcommand)]
     Bench(bench::Command),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -89,6 +92,7 @@ impl Command {
             Command::Load(_) => Some("nothing was loaded"),
             Command::Serve(_) => Some("nothing is served"),
             Command::Backfill(_) => Some("nothing was written"),
+            Command::Feast(feast::Command::Copy(_)) => Some("nothing was copied"),
             _ => None,
         }
     }
@@ -105,6 +109,7 @@ fn run(command: Command) -> Outcome {
         Command::Get(args) => get::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Salvage(args) => salvage::run(&args),
+        Command::Feast(command) => feast::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -7,6 +7,7 @@ mod cli {
     mod backfill;
     mod bench;
     mod docs;
+    mod feast;
     mod load;
     mod messages;
     mod new;
@@ -24,7 +25,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 21] = [
+const SUBCOMMANDS: [&str; 24] = [
     "init",
     "check",
     "diff",
@@ -42,6 +43,9 @@ const SUBCOMMANDS: [&str; 21] = [
     "get",
     "backfill",
     "salvage",
+    "feast",
+    "feast import",
+    "feast copy",
     "bench",
     "bench serve",
     "demo",

@@ -35,7 +35,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Refuses if the sidecar serves one of the views in another version: its rows would be kept and seen by other rules than
 /// those of the repo.
-pub(super) fn check(catalog: &Catalog, views: &[&str], address: &str) -> Outcome {
+pub(crate) fn check(catalog: &Catalog, views: &[&str], address: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut client = AdminServiceClient::new(connect(address).await?);

@@ -1,0 +1,79 @@
+//! `feast.json` beside imported definitions: by which names Feast calls what they declare. `import` writes it, `copy` finds
+//! rows by it; the definitions stand without it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use skewless_catalog::View;
+
+use crate::exit::{Next, Outcome};
+
+/// Its name. No definition file, so that `check` doesn't read it.
+pub(crate) const FILE: &str = "feast.json";
+
+/// Most bytes of it that are read: far more than 10,000 views of long names take.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// Feast's names of what is declared here.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Names {
+    /// The Feast project.
+    pub(crate) project: String,
+    /// Views by our names.
+    pub(crate) views: BTreeMap<String, ViewNames>,
+}
+
+/// Feast's names of a view and its columns.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ViewNames {
+    /// The view's.
+    pub(crate) name: String,
+    /// Join keys by the names of our key columns.
+    pub(crate) keys: BTreeMap<String, String>,
+    /// Features by our names.
+    pub(crate) features: BTreeMap<String, String>,
+}
+
+impl ViewNames {
+    /// Of a view whose names are the same in Feast, as far as `known` doesn't say otherwise.
+    pub(crate) fn of(view: &View, join_keys: &[String], known: Option<&ViewNames>) -> Self {
+        let keys = view.keys.iter().zip(join_keys);
+        let mut names = Self {
+            name: view.name.clone(),
+            keys: keys.map(|(key, join_key)| (key.name.clone(), join_key.clone())).collect(),
+            features: view.features.iter().map(|f| (f.name.clone(), f.name.clone())).collect(),
+        };
+        if let Some(known) = known {
+            names.name.clone_from(&known.name);
+            names.keys.extend(known.keys.clone());
+            names.features.extend(known.features.clone());
+        }
+        names
+    }
+}
+
+/// The names beside the definitions in `repo`; `None` if there are none.
+pub(crate) fn read(repo: &Path) -> Outcome<Option<Names>> {
+    let path = repo.join(FILE);
+    let shown = path.display();
+    let next = || "import the Feast repo anew with `skewless feast import`, or remove the file if no name differs";
+    match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Ok(found) if found.len() > BYTES_MAX => {
+            let came = found.len();
+            let error =
+                anyhow::anyhow!("expected at most {BYTES_MAX} bytes in {shown}, came {came}");
+            return Err(error).or_next(next);
+        }
+        _ => {}
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {shown}"));
+    let names: Result<Names, _> = serde_json::from_str(&text.or_next(next)?);
+    let names =
+        names.with_context(|| format!("expected Feast's names as `import` wrote them in {shown}"));
+    names.or_next(next).map(Some)
+}

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# From Feast to Skewless by the commands of docs/feast-migrate.md, with real Feast: its own template repos that need no cloud
+# are applied, imported and checked; one is materialized into SQLite and into Redis, copied into a running sidecar, and every
+# value is compared with what Feast itself answers (feast_import/compare.py).
+#
+# Installs Feast at the version of feast_import/requirements.txt into $SKEWLESS_CACHE_DIR, and unpacks Debian's Redis there
+# if there is none on the PATH. Everything listens on loopback and ends with this script.
+set -euo pipefail
+cd "$(dirname "$0")"
+here=$PWD
+cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
+export FEAST_USAGE=False TZ=UTC
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+env=$cache/feast-import-$(cksum <feast_import/requirements.txt | cut -d ' ' -f 1)
+if [ ! -e "$env/ready" ]; then
+    python3 -m venv --clear "$env"
+    "$env/bin/pip" install --quiet --disable-pip-version-check --requirement feast_import/requirements.txt
+    touch "$env/ready"
+fi
+
+redis_server() { # the path of a redis-server
+    if command -v redis-server; then return; fi
+    local unpacked=$cache/peers/redis
+    if [ ! -x "$unpacked/usr/bin/redis-check-rdb" ]; then
+        mkdir -p "$unpacked/deb"
+        (cd "$unpacked/deb" && apt-get download -qq redis-tools redis-server libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1 >&2)
+        for package in "$unpacked"/deb/*.deb; do dpkg -x "$package" "$unpacked"; done
+    fi
+    # Debian's redis-server is a link to redis-check-rdb, which looks at the name it is called by.
+    echo "$unpacked/usr/bin/redis-server"
+}
+
+work=$(mktemp -d)
+started=()
+end() {
+    for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
+    wait
+    rm -rf "$work"
+}
+trap end EXIT
+cd "$work"
+
+until_there() { # a command that ends well once it is there, a process: a minute at most
+    local process=$1
+    shift
+    for _ in $(seq 600); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        kill -0 "$process" 2>/dev/null || break
+        sleep 0.1
+    done
+    die "$* never worked"
+}
+
+build_plugins() { # in a feature repo
+    export CARGO_TARGET_DIR=$cache/guests-target
+    for crate in plugins/*/Cargo.toml; do
+        if [ -e "$crate" ]; then skewless plugin build "$(dirname "$crate")" >/dev/null; fi
+    done
+}
+
+# Every template that needs no cloud and nothing but Feast.
+for template in local pytorch_nlp; do
+    "$env/bin/feast" init --template "$template" "feast_$template" >init.log 2>&1 || { cat init.log >&2; die "feast init $template"; }
+    (cd "feast_$template/feature_repo" && "$env/bin/feast" apply >../apply.log 2>&1) || { cat "feast_$template/apply.log" >&2; die "feast apply $template"; }
+    skewless feast import "feast_$template/feature_repo" --out "$template" >"$template.txt" || { cat "$template.txt" >&2; die "import of $template"; }
+    (cd "$template" && build_plugins && skewless check >check.txt) || die "check of $template"
+    printf '%s: %s\n' "$template" "$(head -1 "$template/check.txt")"
+done
+
+# A registry in a database, by the way that the refusal of it names.
+cp -r feast_local/feature_repo sql
+(cd sql && sed -i 's#^registry:.*#registry: {registry_type: sql, path: "sqlite:///registry.sqlite"}#' feature_store.yaml && "$env/bin/feast" apply >apply.log 2>&1) ||
+    die "feast apply with a SQL registry: $(tail -3 sql/apply.log)"
+if skewless feast import sql --out from_sql 2>refused.txt; then die "a SQL registry was imported"; fi
+grep -o 'import feast; open(.*SerializeToString())' refused.txt >way.txt || die "no way out of a SQL registry: $(cat refused.txt)"
+(cd sql && "$env/bin/python" -c "$(cat ../way.txt)")
+skewless feast import sql/registry.pb --project feast_local --out from_sql >/dev/null
+sed 1d local/features.yaml >a.yaml
+sed 1d from_sql/features.yaml | sed "s#$work/sql/#$work/feast_local/feature_repo/#" >b.yaml
+diff a.yaml b.yaml >&2 || die "the registry in a file and the one in a database differ"
+
+# The rows of one, from SQLite.
+now=$(date -u +%Y-%m-%dT%H:%M:%S)
+(cd feast_local/feature_repo && "$env/bin/feast" materialize-incremental "$now" >../materialize.log 2>&1) || { cat feast_local/materialize.log >&2; die "materialize"; }
+cd local
+skewless serve --tcp '' --http '' --unix sidecar.sock >../serve.log 2>&1 &
+started+=($!)
+until_there $! grep -q sidecar.sock ../serve.log
+copy_and_compare() { # the Feast repo, where its rows are
+    skewless feast copy --from "$2" --at unix:sidecar.sock | tee copied.txt
+    "$env/bin/python" "$here/feast_import/compare.py" "$1" .
+}
+copy_and_compare ../feast_local/feature_repo "sqlite://$work/feast_local/feature_repo/data/online_store.db"
+skewless feast copy --from "sqlite://$work/feast_local/feature_repo/data/online_store.db" --at unix:sidecar.sock >again.txt
+grep -q '0 newest now' again.txt || die "copied again, rows were written: $(cat again.txt)"
+kill "${started[-1]}"
+wait "${started[-1]}" 2>/dev/null || true
+
+# The same from Redis, into a store of its own.
+port=${SKEWLESS_PEER_REDIS_PORT:-17379}
+server=$(redis_server)
+LD_LIBRARY_PATH=$(echo "$cache"/peers/redis/usr/lib/*-linux-gnu):${LD_LIBRARY_PATH:-} \
+    "$server" --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no >../redis.log 2>&1 &
+started+=($!)
+until_there $! bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+cp -r ../feast_local ../feast_redis
+cd ../feast_redis/feature_repo
+"$env/bin/python" - "$port" <<'EOF'
+import sys, yaml
+settings = yaml.safe_load(open("feature_store.yaml"))
+settings["online_store"] = {"type": "redis", "connection_string": f"127.0.0.1:{sys.argv[1]}"}
+yaml.safe_dump(settings, open("feature_store.yaml", "w"))
+EOF
+"$env/bin/feast" materialize 2020-01-01T00:00:00 "$now" >../materialize.log 2>&1 || { cat ../materialize.log >&2; die "materialize into Redis"; }
+cd ../../local
+# What isn't Feast's is there, too.
+"$env/bin/python" -c "import redis; redis.Redis(port=$port).set('session:1', 'not a hash')"
+rm -rf .skewless/store
+skewless serve --tcp '' --http '' --unix sidecar.sock >../serve.log 2>&1 &
+started+=($!)
+until_there $! grep -q sidecar.sock ../serve.log
+copy_and_compare ../feast_redis/feature_repo "redis://127.0.0.1:$port/0"
