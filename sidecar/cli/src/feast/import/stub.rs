@@ -205,6 +205,8 @@ mod tests {
             paths,
             ["plugins/trips/Cargo.toml", "plugins/trips/src/lib.rs", "plugins/trips/README.md"]
         );
+        // The file is named after the library, and definitions name it after the transform.
+        assert!(files[0].1.contains("[lib]\nname = \"trips\"\n"), "{}", files[0].1);
         assert!(files[0].1.contains("path = \"/a \\\"b\\\"/sdk\""), "{}", files[0].1);
         assert!(files[2].1.contains("| `type` | `utf8` | `v.type` |"), "{}", files[2].1);
     }
