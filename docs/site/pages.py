@@ -9,7 +9,7 @@ import re
 from mkdocs.structure.files import File
 
 # Shown as a page each, since a browser shows these files not at all or without colours. The value is the language.
-SHOWN = {".proto": "protobuf", ".wit": "wit", ".rs": "rust", ".py": "python", ".ipynb": "notebook"}
+SHOWN = {".h": "c", ".zig": "zig", ".proto": "protobuf", ".wit": "wit", ".rs": "rust", ".py": "python", ".ipynb": "notebook"}
 LOG = logging.getLogger("mkdocs.hooks.pages")
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)")
 
