@@ -189,6 +189,7 @@ fn timestamps(array: &ArrayRef) -> Result<ArrayRef, CastProblem> {
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             scaled::<TimestampMillisecondType>(array, "ms", |v| v.checked_mul(1_000))
         }
+        ours if ours == &arrow_type(Type::Timestamp) => in_range(array),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             scaled::<TimestampMicrosecondType>(array, "us", Some)
         }
@@ -200,6 +201,16 @@ fn timestamps(array: &ArrayRef) -> Result<ArrayRef, CastProblem> {
         }
         DataType::Date64 => scaled::<Date64Type>(array, "ms", |v| v.checked_mul(1_000)),
         _ => Err(CastProblem::Type),
+    }
+}
+
+/// Times that are held as ours are: looked at, not copied.
+fn in_range(array: &ArrayRef) -> Result<ArrayRef, CastProblem> {
+    let times: &TimestampMicrosecondArray = array.as_primitive();
+    let wrong = |row: &usize| times.is_valid(*row) && check_time(times.value(*row)).is_err();
+    match (0..times.len()).find(wrong) {
+        None => Ok(Arc::clone(array)),
+        Some(row) => Err(CastProblem::Time { row, found: format!("{} us", times.value(row)) }),
     }
 }
 
