@@ -183,8 +183,8 @@ async fn request_data_comes_in_entities_or_in_request_context() {
     let hour = ("hour", vec![double(7.5)]);
     let beside = service("departure", lists(&[key.clone(), hour.clone()]));
     let beside = client.get_online_features(beside).await.unwrap().into_inner();
-    let mut apart = service("departure", lists(&[key.clone()]));
-    apart.request_context = lists(&[hour.clone()]);
+    let mut apart = service("departure", lists(std::slice::from_ref(&key)));
+    apart.request_context = lists(std::slice::from_ref(&hour));
     assert_eq!(client.get_online_features(apart).await.unwrap().into_inner(), beside);
     // An integer is a float64 that holds it, and what is declared but not wanted is passed over.
     let note = ("note", vec![text("ignored")]);
