@@ -89,7 +89,7 @@ impl Sink {
     pub(super) fn write(&mut self, view: &View, rows: &Rows) -> Outcome<Written> {
         let mut written = Written::default();
         // Ranges still to write, the first ones last.
-        let mut open = vec![0..rows.event_us.len()];
+        let mut open = Vec::from([0..rows.event_us.len()]);
         while let Some(range) = open.pop() {
             if range.is_empty() {
                 continue;

@@ -231,7 +231,7 @@ mod tests {
                 ..Definitions::default()
             };
             let file = SourceFile { path: "a.yaml".to_owned(), text: yaml(&definitions, "made") };
-            let read = skewless_catalog::check(&[file.clone()], &NoPlugins);
+            let read = skewless_catalog::check(std::slice::from_ref(&file), &NoPlugins);
             let catalog = read.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{}", file.text));
             let (entity, view) = (&catalog.entities[0], &catalog.views[0]);
             let source = view.source.clone().unwrap_or_else(|| panic!("a source\n{}", file.text));
