@@ -89,7 +89,8 @@ impl Sink {
     pub(super) fn write(&mut self, view: &View, rows: &Rows) -> Outcome<Written> {
         let mut written = Written::default();
         // Ranges still to write, the first ones last.
-        let mut open = Vec::from([0..rows.event_us.len()]);
+        let whole = 0..rows.event_us.len();
+        let mut open = vec![whole];
         while let Some(range) = open.pop() {
             if range.is_empty() {
                 continue;
