@@ -52,6 +52,8 @@ fn text(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use wasmparser::{KnownCustom, Parser, Payload};
 
     use super::*;
