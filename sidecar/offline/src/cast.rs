@@ -344,6 +344,11 @@ fn embeddings(array: &ArrayRef, dim: usize) -> Result<ArrayRef, CastProblem> {
     {
         return Err(CastProblem::Type);
     }
+    if array.data_type() == &arrow_type(Type::Embedding(u32::try_from(dim).unwrap_or(0)))
+        && array.as_fixed_size_list().values().null_count() == 0
+    {
+        return Ok(Arc::clone(array));
+    }
     let lists = Lists::of(array)?;
     let (offsets, elements) = lists.compact(Type::Float32)?;
     let elements: &Float32Array = elements.as_primitive::<Float32Type>();
