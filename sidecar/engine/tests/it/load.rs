@@ -25,6 +25,8 @@ fn inspecting_tells_what_a_plugin_is() {
         (facts.lane, facts.functions, facts.memory_bytes_min),
         (Lane::Component, 2, 131_072)
     );
+    assert_eq!((&facts.exports[..], facts.memory_bytes_max), (&["transform".to_owned()][..], None));
+    assert!(facts.producers.is_empty(), "nobody said");
 }
 
 #[test]
