@@ -26,7 +26,7 @@ use crate::rounds::{Pair, Spent, interleave, median};
 use crate::world::WHOLE;
 
 /// Entities a call.
-const ENTITIES: [usize; 2] = [1, 10];
+const ENTITIES: [usize; 3] = [1, 10, 100];
 const CONNECTIONS: usize = 8;
 /// Unanswered calls at most: more than the sidecar has places for, less than what the connections take at once.
 const CONCURRENCY: usize = 2_000;
@@ -38,7 +38,7 @@ const OVERLOADS: [u32; 3] = [100, 150, 200];
 const WORST: u32 = 200;
 /// Where the search for the peak begins and ends, percent of what a closed loop gets. A sidecar that has many calls at
 /// hand works faster than for 8 callers, so the peak may be at the double.
-const SEARCH: [f64; 2] = [60.0, 320.0];
+const SEARCH: [f64; 2] = [60.0, 640.0];
 /// Share of the most answers that makes a rate the peak: beyond it they are as many, but for noise.
 const NEARLY: f64 = 0.97;
 /// Looks, 10 ms apart, for the only place to be taken.
@@ -265,7 +265,9 @@ impl Bench<'_> {
         for ((busy, clock), before) in rate.busy_percent.iter_mut().zip(clocks).zip(before) {
             busy.push((clock.so_far()? - before).as_secs_f64() * 100.0 / elapsed);
         }
-        rate.add(&measured)
+        rate.add(&measured)?;
+        rate.tell();
+        Ok(())
     }
 }
 
@@ -285,6 +287,24 @@ impl Rate {
             accepted: histogram()?,
             refusals: histogram()?,
         })
+    }
+
+    /// Says how its last turn went: the search takes minutes.
+    fn tell(&self) {
+        let last = |of: &[f64]| of.last().copied().unwrap_or_default();
+        eprintln!(
+            "  due {:.0}/s: {:.0} answers a second, {:.1} % refused, {:.1} % unsent, accepted p50 {:.1} p99 {:.1} ms, late p99 {:.1} ms, \
+             busy {:.0} and {:.0} %",
+            self.per_second,
+            last(&self.answers),
+            last(&self.refused_percent),
+            last(&self.unsent_percent),
+            last(&self.accepted_us[0]) / 1e3,
+            last(&self.accepted_us[1]) / 1e3,
+            last(&self.lateness_us) / 1e3,
+            last(&self.busy_percent[0]),
+            last(&self.busy_percent[1]),
+        );
     }
 
     fn add(&mut self, measured: &Measured) -> Result<()> {

@@ -5,27 +5,48 @@
 //! `limits.queue_max` of them, and one more is refused at once, before a byte of it is decoded. It is begun
 //! when a thread gets to it and fewer than `limits.requests_in_flight_max` are begun; else it waits, the
 //! oldest first, at most `limits.queue_wait_ms_max` and never past its deadline. What it waits for a thread
-//! counts: when the cores can't keep up, calls are refused rather than answered late. A call that is given
-//! up frees its place whatever it was doing, as that is what dropping it does.
+//! counts: when the cores can't keep up, calls are refused rather than answered late, and at once if as many wait already
+//! as are answered in that time (`pace.rs`). A call that is given up frees its place whatever it was doing, as that is
+//! what dropping it does.
 //!
-//! Cost of a call that needn't wait: some atomic additions and one lock of the semaphore, about 50 ns.
+//! A call computes without a pause on the thread that has it, so a hundred calls at hand would be a hundred computed in
+//! a row, in which nobody reads a socket: calls that came meanwhile would wait where nobody counts. So a call whose
+//! message has come needs a turn. There are few ([`TURNS_A_THREAD`]); when more calls have places, whoever takes one
+//! lets the sockets be read first, and the next is whoever began first (`docs/decisions/0020-turns.md`).
+//!
+//! Cost of a call that needn't wait: some atomic additions and two locks of a semaphore, about 70 ns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::config::Limits;
 use crate::guard::Deadline;
 use crate::metrics::Metrics;
 use crate::status::{Overload, ServeError};
 
+mod pace;
+
+use pace::{Drain, Pace};
+
+/// Calls that compute or are about to, a thread: as many as keep it busy from one look at its sockets to the next.
+const TURNS_A_THREAD: usize = 8;
+/// Shorter waits for the pace of refusals aren't worth a timer, whose ticks are this long.
+const TICK: Duration = Duration::from_millis(1);
+
 /// The gate of all GetFeatures calls of a process.
 pub(crate) struct Admission {
     begun: Arc<Semaphore>,
+    turns: Semaphore,
+    turns_max: usize,
     places: AtomicUsize,
+    /// Calls whose messages have come: they compute or wait for a turn.
+    lined_up: AtomicUsize,
+    drain: Drain,
+    pace: Pace,
     limits: Limits,
     metrics: Arc<Metrics>,
     refused: Refused,
@@ -50,8 +71,21 @@ pub(crate) struct Begun {
     _permit: OwnedSemaphorePermit,
 }
 
+/// While it lives, the call may compute.
+pub(crate) struct Turn<'a> {
+    /// Nothing is learnt of calls that nobody waits for.
+    crowd: Option<&'a Drain>,
+    _permit: Option<SemaphorePermit<'a>>,
+    _line: Line<'a>,
+}
+
+/// Counts a call as lined up until it is dropped.
+struct Line<'a>(&'a AtomicUsize);
+
 impl Admission {
-    pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+    /// For calls that are worked on by so many threads.
+    pub(crate) fn new(limits: &Limits, threads: usize, metrics: Arc<Metrics>) -> Self {
+        let turns_max = threads * TURNS_A_THREAD;
         let refused = Refused {
             queue: metrics.refused("queue"),
             wait: metrics.refused("wait"),
@@ -60,7 +94,12 @@ impl Admission {
         };
         Self {
             begun: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            turns: Semaphore::new(turns_max),
+            turns_max,
             places: AtomicUsize::new(0),
+            lined_up: AtomicUsize::new(0),
+            drain: Drain::new(),
+            pace: Pace::new(threads),
             limits: limits.clone(),
             metrics,
             refused,
@@ -79,10 +118,61 @@ impl Admission {
         let others = self.places.fetch_add(1, Ordering::Relaxed);
         if others >= limits.requests_in_flight_max + limits.queue_max {
             self.refused.queue.inc();
+            self.pace.refused(arrived);
             let (in_flight_max, queue_max) = (limits.requests_in_flight_max, limits.queue_max);
             return Err(self.overload(Overload::Queue { in_flight_max, queue_max }));
         }
+        let waiting = usize::try_from(self.metrics.waiting.get()).unwrap_or(0);
+        let waiting = waiting + self.lined_up.load(Ordering::Relaxed);
+        if waiting > self.drain.calls_in(self.wait_max()) {
+            self.refused.wait.inc();
+            self.pace.refused(arrived);
+            let wait_ms = limits.queue_wait_ms_max;
+            return Err(self.overload(Overload::Crowd { waiting, wait_ms }));
+        }
         Ok(place)
+    }
+
+    /// Whether more calls are here than cores can take.
+    pub(crate) fn crowded(&self) -> bool {
+        self.places.load(Ordering::Relaxed) > self.turns_max
+    }
+
+    /// Waits until a call that has been received may compute: the thread that polls this then does.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        self.lined_up.fetch_add(1, Ordering::Relaxed);
+        let line = Line(&self.lined_up);
+        let crowded = self.crowded();
+        let permit = match self.turns.try_acquire() {
+            Ok(permit) if crowded => {
+                // Behind this thread's other tasks, and a look at the sockets. The turn is kept meanwhile, so that
+                // those who come wait for it in their order.
+                tokio::task::yield_now().await;
+                Some(permit)
+            }
+            Ok(permit) => Some(permit),
+            // It is never closed; were it, turns would be no bound on what is worked on, others are.
+            Err(_) => self.turns.acquire().await.ok(),
+        };
+        Turn { crowd: crowded.then_some(&self.drain), _permit: permit, _line: line }
+    }
+
+    /// How long to leave sockets unread, if at all: refusals are ahead of their pace, and enough calls are here to
+    /// go on with.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let ahead = self.pace.ahead();
+        if ahead < TICK {
+            return None;
+        }
+        let limits = &self.limits;
+        let queue = limits.queue_max.min(self.drain.calls_in(self.wait_max()));
+        let places_max = limits.requests_in_flight_max.saturating_add(queue);
+        let enough = self.places.load(Ordering::Relaxed) >= places_max / 2;
+        enough.then_some(TICK)
+    }
+
+    fn wait_max(&self) -> Duration {
+        Duration::from_millis(self.limits.queue_wait_ms_max)
     }
 
     /// Whether no call has a place.
@@ -100,8 +190,7 @@ impl Place {
     /// Waits until the call may be worked on.
     pub(crate) async fn begin(&self, deadline: Deadline) -> Result<Begun, ServeError> {
         let admission = &self.admission;
-        let wait = Duration::from_millis(admission.limits.queue_wait_ms_max);
-        let until = (self.arrived + wait).min(deadline.at());
+        let until = (self.arrived + admission.wait_max()).min(deadline.at());
         if Instant::now() >= until {
             return Err(self.late(deadline));
         }
@@ -129,7 +218,22 @@ impl Place {
             return passed;
         }
         admission.refused.wait.inc();
+        admission.pace.refused(Instant::now());
         admission.overload(Overload::Wait { wait_ms: admission.limits.queue_wait_ms_max })
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(drain) = self.crowd {
+            drain.ended(Instant::now());
+        }
     }
 }
 

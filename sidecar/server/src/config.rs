@@ -105,9 +105,9 @@ pub struct Limits {
     /// GetFeatures calls waiting to be begun; one more is refused at once, before it is decoded. Default
     /// 1,024: a burst, not a backlog. A waiting call holds its headers only.
     pub queue_max: usize,
-    /// Time a GetFeatures call may wait to be begun, milliseconds; then it is refused. Default 200: a
-    /// longer queue would make every answer late, and the client may ask another sidecar; a container held
-    /// back by its quota, 100 ms at a time, refuses nothing yet.
+    /// Time a GetFeatures call may wait to be begun, milliseconds; then it is refused, or at once if those before it
+    /// take longer as it goes. Default 200: a longer queue would make every answer late, and the client may ask
+    /// another sidecar; a container held back by its quota, 100 ms at a time, refuses nothing yet.
     pub queue_wait_ms_max: u64,
     /// Time a message may take to arrive once its call is begun, milliseconds. Default 5,000: 4 MiB at 1
     /// MB/s. A client that sends slowly, or nothing, holds no place for longer.

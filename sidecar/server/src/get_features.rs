@@ -8,8 +8,8 @@
 //! 6. Encode with provenance, and count.
 //!
 //! All of it runs on the thread that received the call, as handing it to another costs more than most calls
-//! take: tens of microseconds for one entity. A call expected to take longer than 200 us (`cost.rs`), such as
-//! about 20 ms for `limits.rows_max` entities, first hands over its thread's other duties. Either way it blocks
+//! take: tens of microseconds for one entity. A call expected to take longer than 200 us (`cost.rs`; 5 ms when calls wait
+//! for cores), such as about 20 ms for `limits.rows_max` entities, first hands over its thread's other duties. Either way it blocks
 //! for at most the call's deadline plus one tick, as the deadline is looked at between the steps and bounds
 //! the plugins.
 //! Frame, worker and buffers come from pools and go back; the answer is one allocation of its exact size.
@@ -121,7 +121,8 @@ impl Pinned {
             start,
         };
         let rows = call.rows_claimed();
-        let in_place = served.cost.in_place(rows) && !sidecar.store.must_wait(now_us);
+        let crowded = sidecar.gates.requests.crowded();
+        let in_place = served.cost.in_place(rows, crowded) && !sidecar.store.must_wait(now_us);
         let answer = if in_place {
             call.run(&mut frame, &mut scratch, encode)
         } else {

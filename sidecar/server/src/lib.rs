@@ -31,6 +31,7 @@ mod load;
 mod metrics;
 mod outbox;
 mod pool;
+mod reading;
 mod rows;
 mod rpc;
 mod sidecar;

@@ -36,6 +36,9 @@ use crate::snapshot::SnapshotError;
 use crate::status::ServeError;
 use crate::warm::Room;
 
+/// Tasks after which a busy thread looks at its sockets; a task may be four calls computed one after the other, so this
+/// is some milliseconds at most. A thread with nothing to do looks at once.
+const EVENT_INTERVAL: u32 = 16;
 /// Time that threads for blocking work get to end after the grace period.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -151,6 +154,7 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let (sidecar, opened, threads) = build(config, clock.clone(), metrics)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(threads).thread_name("skewless-grpc").enable_all();
+    runtime.event_interval(EVENT_INTERVAL);
     let runtime = runtime.on_thread_park(get_features::tidy).build();
     let runtime = runtime.map_err(StartError::Threads)?;
     let (health, serving) = serve(&runtime, &sidecar, bound, feast)?;
@@ -253,8 +257,7 @@ fn serve(
     for socket in bound {
         let local = socket.local();
         let stop = sidecar.draining.clone();
-        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
-        let connections = listen::accept(socket, limits, metrics, stop.clone());
+        let connections = listen::accept(socket, sidecar, stop.clone());
         let connections = connections.map_err(StartError::Threads)?;
         let guard = GuardLayer { sidecar: Arc::clone(sidecar), local };
         let server = listen::http2(&sidecar.config).layer(guard).add_routes(routes.clone());
@@ -268,8 +271,7 @@ fn serve(
     }
     if let Some(socket) = feast_http {
         let (local, stop) = (socket.local(), sidecar.draining.clone());
-        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
-        let connections = listen::accept(socket, limits, metrics, stop);
+        let connections = listen::accept(socket, sidecar, stop);
         let connections = connections.map_err(StartError::Threads)?;
         serving.push(runtime.spawn(feast::serve(Arc::clone(sidecar), connections, local)));
     }

@@ -1,5 +1,5 @@
 //! Sockets: binding them, accepting connections up to a limit, and the HTTP/2 settings of each; not what is
-//! answered on them.
+//! answered on them, nor when they are left unread (`reading.rs`).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::reading::Reading;
+use crate::sidecar::Sidecar;
 
 /// Who may use the Unix socket: owner and group.
 const SOCKET_MODE: u32 = 0o660;
@@ -95,17 +97,38 @@ pub(crate) struct Connection {
     _permit: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
     outbox: Arc<Outbox>,
+    reading: Reading,
     /// When to look whether the outbox is stuck.
     look: Interval,
 }
 
 impl Connection {
-    fn new(io: Io, permit: OwnedSemaphorePermit, metrics: Arc<Metrics>, send: Duration) -> Self {
+    fn new(io: Io, permit: OwnedSemaphorePermit, sidecar: &Sidecar) -> Self {
+        let metrics = Arc::clone(&sidecar.metrics);
         metrics.connections.inc();
+        let send = Duration::from_millis(sidecar.config.limits.send_ms_max);
         let outbox = Arc::new(Outbox::new(send));
+        let reading = sidecar.gates.readers.reading();
         let mut look = tokio::time::interval(outbox.look_every());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { io, _permit: permit, metrics, outbox, look }
+        Self { io, _permit: permit, metrics, outbox, reading, look }
+    }
+
+    /// Reads at most so many bytes.
+    fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        max: usize,
+    ) -> Poll<io::Result<()>> {
+        if max >= buffer.remaining() {
+            return self.io.read(context, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(max));
+        ready!(self.io.read(context, &mut part))?;
+        let read = part.filled().len();
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
     }
 
     /// What a read or write gives that must wait: an error, which closes the connection, if its client takes no
@@ -127,6 +150,19 @@ enum Io {
     Unix(tokio::net::UnixStream),
 }
 
+impl Io {
+    fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(io) => Pin::new(io).poll_read(context, buffer),
+            Self::Unix(io) => Pin::new(io).poll_read(context, buffer),
+        }
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.metrics.connections.dec();
@@ -145,8 +181,7 @@ impl Connected for Connection {
 /// within the runtime that shall accept.
 pub(crate) fn accept(
     bound: Bound,
-    limits: &Limits,
-    metrics: Arc<Metrics>,
+    sidecar: &Arc<Sidecar>,
     stop: CancellationToken,
 ) -> io::Result<ReceiverStream<io::Result<Connection>>> {
     let (listener, file) = match bound {
@@ -156,8 +191,8 @@ pub(crate) fn accept(
         }
     };
     let (connections, accepted) = channel(1);
-    let connections_max = limits.connections_max;
-    let send = Duration::from_millis(limits.send_ms_max);
+    let sidecar = Arc::clone(sidecar);
+    let connections_max = sidecar.config.limits.connections_max;
     let permits = Arc::new(Semaphore::new(connections_max));
     tokio::spawn(async move {
         let _file = file;
@@ -175,7 +210,7 @@ pub(crate) fn accept(
                         );
                         continue;
                     };
-                    let connection = Connection::new(io, permit, Arc::clone(&metrics), send);
+                    let connection = Connection::new(io, permit, &sidecar);
                     if connections.send(Ok(connection)).await.is_err() {
                         return;
                     }
@@ -229,10 +264,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let read = match &mut this.io {
-            Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
-            Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
-        };
+        let Poll::Ready(max) = this.reading.poll(context) else { return this.waits(context) };
+        let read = this.read(context, buffer, max);
+        this.reading.done();
         if read.is_pending() { this.waits(context) } else { read }
     }
 }

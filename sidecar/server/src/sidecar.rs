@@ -17,6 +17,7 @@ use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::reading::Readers;
 use crate::repo::{self, Repo, RepoError, RepoLimits};
 use crate::snapshot::{self, Parts, Prepared, Snapshot, SnapshotError, no_service};
 use crate::warm::Room;
@@ -41,6 +42,8 @@ pub(crate) struct Sidecar {
 /// How much is being worked on at once.
 pub(crate) struct Gates {
     pub(crate) requests: Arc<Admission>,
+    /// Who reads a socket, when refused requests cost too much.
+    pub(crate) readers: Readers,
     /// Unary calls of IngestService.
     pub(crate) in_flight: Arc<Semaphore>,
     /// AdminService's calls that only read.
@@ -157,9 +160,11 @@ impl Sidecar {
     ) -> Result<Self, SnapshotError> {
         let snapshot = prepared.bind(&store, &foundation.parts(&config), 1, clock.now_us())?;
         foundation.metrics.snapshot.set(1);
-        let requests = Admission::new(&config.limits, Arc::clone(&foundation.metrics));
+        let (threads, metrics) = (foundation.threads, Arc::clone(&foundation.metrics));
+        let requests = Arc::new(Admission::new(&config.limits, threads, metrics));
         let gates = Gates {
-            requests: Arc::new(requests),
+            readers: Readers::new(Arc::clone(&requests)),
+            requests,
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             inspect: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),

@@ -143,6 +143,16 @@ pub enum Overload {
         /// The longest wait, milliseconds.
         wait_ms: u64,
     },
+    /// So many wait already that its turn wouldn't come in time.
+    #[error(
+        "{waiting} requests are before it, which take longer than {wait_ms} ms (limits.queue_wait_ms_max) as it goes now"
+    )]
+    Crowd {
+        /// Requests that wait or are computed.
+        waiting: usize,
+        /// The longest wait, milliseconds.
+        wait_ms: u64,
+    },
     /// Clients don't take their answers.
     #[error("{max} bytes of answers weren't taken by their clients yet (limits.unsent_bytes_max)")]
     Unsent {

@@ -60,7 +60,9 @@ pub(crate) async fn one_message(
     let message = receive(body, max)
         .await
         .map_err(|status| mend(status.code(), status.message(), LIMIT, max).unwrap_or(status))?;
+    let turn = sidecar.gates.requests.turn().await;
     let answer = answer(message)?;
+    drop(turn);
     let outbox = head.extensions.get::<Arc<Outbox>>();
     let ticket = Ticket::ready(outbox, &sidecar.metrics, answer.len());
     let mut answer = http::Response::new(Answer::whole(answer, ticket));

@@ -1,6 +1,7 @@
 //! Places, order, waiting and giving up, without a network.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -23,7 +24,7 @@ fn gate(
         ..Limits::default()
     };
     change(&mut limits);
-    Arc::new(Admission::new(&limits, Arc::new(Metrics::new())))
+    Arc::new(Admission::new(&limits, 1, Arc::new(Metrics::new())))
 }
 
 fn place(gate: &Arc<Admission>) -> Place {
@@ -156,4 +157,101 @@ async fn answers_that_nobody_takes_refuse_calls_at_the_limit() {
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert!(refused.to_string().contains("limits.unsent_bytes_max"), "{refused}");
     assert!(gate.idle());
+}
+
+#[tokio::test]
+async fn a_turn_comes_at_once_unless_more_calls_are_here_than_there_are_turns() {
+    let gate = gate(64, 64, |_| {});
+    let few: Vec<_> = (0..TURNS_A_THREAD).map(|_| place(&gate)).collect();
+    let turns: Vec<_> = few.iter().map(|_| poll(pin!(gate.turn()))).collect();
+    assert!(turns.iter().all(Poll::is_ready));
+    drop(turns);
+    let more = place(&gate);
+    let mut turn = Box::pin(gate.turn());
+    assert!(poll(turn.as_mut()).is_pending(), "sockets are read first");
+    assert!(poll(turn.as_mut()).is_ready(), "once");
+    drop((few, more));
+}
+
+#[tokio::test]
+async fn turns_are_taken_in_their_order_also_by_those_who_let_sockets_be_read() {
+    let gate = gate(64, 64, |_| {});
+    let places: Vec<_> = (0..TURNS_A_THREAD + 3).map(|_| place(&gate)).collect();
+    let mut turns: Vec<_> = places.iter().map(|_| Box::pin(gate.turn())).collect();
+    for turn in &mut turns {
+        assert!(poll(turn.as_mut()).is_pending());
+    }
+    let mut computing: VecDeque<_> = (0..TURNS_A_THREAD)
+        .map(|at| match poll(turns[at].as_mut()) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => panic!("{at} let sockets be read and has its turn"),
+        })
+        .collect();
+    for next in TURNS_A_THREAD..turns.len() {
+        for waits in &mut turns[next..] {
+            assert!(poll(waits.as_mut()).is_pending(), "all turns are taken");
+        }
+        computing.pop_front();
+        let Poll::Ready(turn) = poll(turns[next].as_mut()) else { panic!("{next} is next") };
+        computing.push_back(turn);
+    }
+    drop(places);
+}
+
+#[tokio::test]
+async fn a_call_is_refused_at_once_if_those_who_wait_take_longer_than_it_may_wait() {
+    let gate = gate(1, 8, |limits| limits.queue_wait_ms_max = 60_000);
+    let mut at = Instant::now();
+    // A call every 20 s: three in the time that one may wait.
+    for _ in 0..200 {
+        at += MINUTE / 3;
+        gate.drain.ended(at);
+    }
+    let first = place(&gate);
+    let held = now(&first).unwrap();
+    let waiting: Vec<_> = (0..4).map(|_| place(&gate)).collect();
+    let deadline = Deadline::after(MINUTE);
+    let mut calls: Vec<_> = waiting.iter().map(|place| Box::pin(place.begin(deadline))).collect();
+    for call in &mut calls[..3] {
+        assert!(poll(call.as_mut()).is_pending());
+    }
+    drop(place(&gate));
+    assert!(poll(calls[3].as_mut()).is_pending());
+    let refused = gate.arrive(Instant::now()).map(|_| ()).unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let says = refused.to_string();
+    assert!(
+        says.contains("4 requests are before it") && says.contains("limits.queue_wait_ms_max"),
+        "{says}"
+    );
+    // Those whose messages have come count, too: they wait for a turn.
+    drop(calls);
+    let lined: Vec<_> = (0..4).map(|_| Box::pin(gate.turn())).collect();
+    drop(place(&gate));
+    let mut lined: Vec<_> = lined.into_iter().map(|mut turn| (poll(turn.as_mut()), turn)).collect();
+    let refused = gate.arrive(Instant::now()).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("4 requests are before it"), "{refused}");
+    lined.pop();
+    drop(place(&gate));
+    drop((lined, held));
+}
+
+#[tokio::test]
+async fn sockets_are_left_unread_only_while_refusals_are_ahead_and_there_is_enough_to_do() {
+    let gate = gate(2, 2, |_| {});
+    let places: Vec<_> = (0..4).map(|_| place(&gate)).collect();
+    assert_eq!(gate.pause(), None, "nothing was refused");
+    assert!(gate.arrive(Instant::now() + MINUTE).is_err());
+    assert_eq!(gate.pause(), Some(TICK));
+    let mut places = places.into_iter();
+    places.next();
+    places.next();
+    assert_eq!(gate.pause(), Some(TICK), "two of four are enough");
+    places.next();
+    assert_eq!(gate.pause(), None, "one isn't");
+    // Calls that are refused for other reasons don't count: they cost the cores what their senders make them.
+    let other = super::tests::gate(1, 1, |limits| limits.unsent_bytes_max = 1);
+    other.metrics.unsent_bytes.set(1);
+    assert!(other.arrive(Instant::now() + MINUTE).is_err());
+    assert_eq!(other.pause(), None);
 }

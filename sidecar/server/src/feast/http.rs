@@ -205,6 +205,7 @@ impl Door {
                     grpc::answer(sidecar, &ask, &columns, deadline, |answer| answer.json())
                 })
             };
+            let _turn = sidecar.gates.requests.turn().await;
             match body.len() <= IN_PLACE_BYTES_MAX {
                 true => Ok(answer()?),
                 false => Ok(tokio::task::block_in_place(answer)?),

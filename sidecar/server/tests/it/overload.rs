@@ -320,3 +320,31 @@ async fn an_ingest_stream_whose_answers_aren_t_taken_loses_its_place() {
         assert!(start.elapsed() < BOUND, "the place was never free");
     }
 }
+
+/// Refusals have a pace, which leaves sockets unread for a while: what lies there must be refused all the same, and who
+/// isn't refused be answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_a_thousand_calls_is_refused_while_one_holds_the_only_place() {
+    let harness = Harness::with(|config| {
+        config.limits.requests_in_flight_max = 1;
+        config.limits.queue_max = 0;
+        config.limits.receive_ms_max = 600_000;
+        config.life.threads = 1;
+    });
+    let mut client = Client::connect(&harness, WINDOW).await;
+    let held = client.begin(METHOD, Some("60S")).await;
+    until("one is in work", || in_flight(&harness) == 1).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let features = harness.features().await;
+        for _ in 0..250 {
+            let mut features = features.clone();
+            calls.spawn(async move { features.get_features(numbers()).await });
+        }
+    }
+    while let Some(answer) = calls.join_next().await {
+        refused(answer.unwrap(), Code::ResourceExhausted, &["limits.queue_max"]);
+    }
+    assert_eq!(refusals(&harness, "queue"), 1_000);
+    assert_eq!(held.finish(&numbers()).await, Ended::ok());
+}
