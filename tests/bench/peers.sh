@@ -3,7 +3,7 @@
 # installed into a scratch folder, listen on loopback only, and end with this script. Optional: nothing else of
 # the bench needs it, and the report has these rows only when it was run.
 #
-#   tests/bench/peers.sh [args for the bench, such as --short or --write]
+#   tests/bench/peers.sh [args for ./dev bench, such as --quick (which must be the first), --short or --write]
 #
 #   SKEWLESS_CACHE_DIR  the scratch folder is `peers` in it (default: ~/.cache/skewless)
 #
@@ -74,4 +74,9 @@ wait_for "$feast_port" feast $!
 
 cd "$here/../.."
 export SKEWLESS_PEER_REDIS=127.0.0.1:$redis_port SKEWLESS_PEER_FEAST=127.0.0.1:$feast_port
-./dev bench --only peers "$@"
+quick=()
+if [ "${1:-}" = --quick ]; then
+    quick=(--quick)
+    shift
+fi
+./dev bench "${quick[@]}" --only peers "$@"

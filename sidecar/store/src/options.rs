@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel,
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, Env, LogLevel,
     Options, WriteOptions,
 };
 
@@ -18,6 +18,13 @@ use crate::ttl::ExpireFactory;
 pub(crate) fn database(config: &StoreConfig, recovery: DBRecoveryMode) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
+    // Compaction gives way to threads that answer calls: on a core that both want, a slice of its is longer than a hundred
+    // answers. What writes out memtables keeps its priority, as writes wait for it. Threads are the process's, so the last
+    // to set this decides, and all set the same.
+    if let Ok(mut environment) = Env::new() {
+        environment.lower_thread_pool_cpu_priority();
+        options.set_env(&environment);
+    }
     options.create_missing_column_families(true);
     // A store that can't trust a file must say so at once.
     options.set_paranoid_checks(true);

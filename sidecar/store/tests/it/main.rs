@@ -13,6 +13,8 @@ mod load;
 mod newest;
 #[cfg(target_os = "linux")]
 mod power;
+#[cfg(target_os = "linux")]
+mod priority;
 mod replay;
 mod schema;
 mod shelf;
