@@ -2,7 +2,8 @@
 //!
 //! While `Admission::pause` asks for it, sockets are read by one connection after the other, in the order in which they
 //! asked, a piece each: whoever has many calls at hand doesn't keep the others out, and a piece holds no more
-//! calls than refusing them for some milliseconds takes.
+//! calls than refusing them for some milliseconds takes. Nobody stands in line for longer than [`PATIENCE`]: whoever is
+//! before it may not be reading at all, as its client takes no answers.
 //!
 //! Cost while nothing is refused: one atomic load a read.
 
@@ -10,6 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
@@ -19,6 +21,8 @@ use crate::admission::Admission;
 
 /// Bytes read at once while reading is paced: some dozens of small calls.
 const PIECE_BYTES: usize = 4 << 10;
+/// How long to stand in line: some pieces of others.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The right to read of all connections of a process.
 #[derive(Clone)]
@@ -29,13 +33,18 @@ pub(crate) struct Readers {
 
 /// One connection's.
 pub(crate) struct Reading {
-    admission: Arc<Admission>,
-    line: PollSemaphore,
-    /// It stands in line, and must take its turn: nobody behind it is served before.
-    in_line: bool,
-    /// It is at the head of the line.
-    turn: Option<OwnedSemaphorePermit>,
-    pause: Option<Pin<Box<Sleep>>>,
+    readers: Readers,
+    state: State,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+enum State {
+    /// It hasn't asked since it last read.
+    Away,
+    /// It stands in line, and must wait for its turn: nobody behind it is served before.
+    InLine(PollSemaphore),
+    /// It is at the head of the line, or has stood in it for too long.
+    Next { _turn: Option<OwnedSemaphorePermit> },
 }
 
 impl Readers {
@@ -45,39 +54,51 @@ impl Readers {
 
     /// For one connection.
     pub(crate) fn reading(&self) -> Reading {
-        Reading {
-            admission: Arc::clone(&self.admission),
-            line: PollSemaphore::new(Arc::clone(&self.one)),
-            in_line: false,
-            turn: None,
-            pause: None,
-        }
+        Reading { readers: self.clone(), state: State::Away, timer: None }
     }
 }
 
 impl Reading {
     /// Ready with the most bytes that may be read now; [`Reading::done`] must follow.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<usize> {
-        if self.turn.is_none() {
-            if !self.in_line && self.admission.pause().is_none() {
-                return Poll::Ready(usize::MAX);
+        let Readers { admission, one } = &self.readers;
+        loop {
+            match &mut self.state {
+                State::Away if admission.pause().is_none() => return Poll::Ready(usize::MAX),
+                State::Away => self.state = State::InLine(PollSemaphore::new(Arc::clone(one))),
+                State::InLine(line) => {
+                    let turn = match line.poll_acquire(context) {
+                        Poll::Ready(turn) => turn,
+                        Poll::Pending => {
+                            ready!(wait(&mut self.timer, PATIENCE, context));
+                            None
+                        }
+                    };
+                    (self.state, self.timer) = (State::Next { _turn: turn }, None);
+                }
+                State::Next { .. } => match admission.pause() {
+                    Some(pause) => ready!(wait(&mut self.timer, pause, context)),
+                    None => return Poll::Ready(PIECE_BYTES),
+                },
             }
-            self.in_line = true;
-            self.turn = ready!(self.line.poll_acquire(context));
-            self.in_line = false;
         }
-        while let Some(wait) = self.admission.pause() {
-            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(wait)));
-            ready!(pause.as_mut().poll(context));
-            self.pause = None;
-        }
-        Poll::Ready(PIECE_BYTES)
     }
 
     /// It was read, or there was nothing to read: the next in line may.
     pub(crate) fn done(&mut self) {
-        (self.turn, self.pause) = (None, None);
+        (self.state, self.timer) = (State::Away, None);
     }
+}
+
+/// Ready when so much time has passed since it first wasn't.
+fn wait(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    time: Duration,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    ready!(timer.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(context));
+    *timer = None;
+    Poll::Ready(())
 }
 
 #[cfg(test)]
@@ -131,5 +152,18 @@ mod tests {
         assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
         drop((first, places));
         assert_eq!(poll_fn(|context| second.poll(context)).await, PIECE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn whoever_may_read_and_does_not_keeps_nobody_out_for_good() {
+        let (gate, places) = crowded();
+        let readers = Readers::new(gate);
+        let (mut first, mut second) = (readers.reading(), readers.reading());
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        drop(places);
+        // The first is never asked again, as if its answers had to be written before.
+        assert_eq!(poll_fn(|context| second.poll(context)).await, PIECE_BYTES);
+        second.done();
+        assert_eq!(poll(&mut first), Poll::Ready(PIECE_BYTES));
     }
 }
