@@ -21,6 +21,7 @@ mod features_in;
 mod files;
 mod fill;
 mod history;
+pub mod ipc;
 mod join;
 mod load;
 mod memory;
