@@ -308,11 +308,24 @@ impl<'de> Visitor<'de> for Values<'_> {
 
 impl<'de> Deserialize<'de> for Cell<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(CellVisitor)
+        from.deserialize_any(CellVisitor { in_list: false })
     }
 }
 
-struct CellVisitor;
+/// A value within a list. Lists in it are skipped, not held: no column holds them, and they cost 16 times what they are.
+struct Item;
+
+impl<'de> DeserializeSeed<'de> for Item {
+    type Value = Cell<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Cell<'de>, D::Error> {
+        from.deserialize_any(CellVisitor { in_list: true })
+    }
+}
+
+struct CellVisitor {
+    in_list: bool,
+}
 
 impl<'de> Visitor<'de> for CellVisitor {
     type Value = Cell<'de>;
@@ -350,8 +363,12 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Cell<'de>, A::Error> {
+        if self.in_list {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Cell::Other("a list"));
+        }
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(Item)? {
             if items.len() == LIST_MAX {
                 return Err(A::Error::custom(format!("a list of more than {LIST_MAX} values")));
             }
@@ -434,7 +451,22 @@ mod tests {
         );
         assert!(came("[1e999]").contains("number out of range"));
         let nested = format!("[{}{}]", "[".repeat(1_000), "]".repeat(1_000));
-        assert!(came(&nested).contains("recursion limit"));
+        assert!(came(&nested).contains("a list with a list in it"));
+    }
+
+    #[test]
+    fn a_list_within_a_list_is_not_held() {
+        let body = br#"{"feature_view_name": "w", "df": {"many": [[[1, 2, [3]], {"a": [4]}, 5]]}}"#;
+        let (_, columns) = write(body).unwrap();
+        let mut wanted = [Target::new("many", Type::ListInt64)];
+        let came = columns.fill(&mut wanted).unwrap_err().to_string();
+        assert!(
+            came.contains("row 0: expected list<int64>, came a list with a list in it"),
+            "{came}"
+        );
+        let cell: Cell<'_> = serde_json::from_str("[[1, [2]], {}, 5]").unwrap();
+        let items = vec![Cell::Other("a list"), Cell::Other("an object"), Cell::Int(5)];
+        assert_eq!(cell, Cell::List(items));
     }
 
     #[test]
