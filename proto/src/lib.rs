@@ -23,7 +23,7 @@ pub mod feast {
     pub mod types {
         tonic::include_proto!("feast.types");
     }
-    /// `feast.serving`: feature vectors.
+    /// `feast.serving`: feature vectors, and transforms computed elsewhere.
     pub mod serving {
         tonic::include_proto!("feast.serving");
     }
@@ -37,8 +37,12 @@ pub mod feast_server {
     tonic::include_proto!("_");
 }
 
-/// The encoded `FileDescriptorSet` of every contract in this crate, for gRPC reflection.
+/// The encoded `FileDescriptorSet` of what a sidecar answers, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skewless.v1.bin"));
+
+/// The same of Feast's TransformationService, which a command of its own answers.
+pub const TRANSFORMATION_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/feast.transformations.bin"));
 
 /// Bytes of an encoded fingerprint or digest in a message.
 pub const DIGEST_BYTES: usize = 32;

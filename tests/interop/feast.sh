@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # docs/feast.md: Feast's users walk in, its unmodified SDK with the `remote` online store, and its own gRPC stubs, against a sidecar that
-# serves the feature repo of `skewless init`. What must come is in feast/walk_in.py.
+# serves the feature repo of `skewless init`. What must come is in feast/walk_in.py; what its servers must get who have transforms computed
+# elsewhere, in feast/transformations.py.
 set -euo pipefail
 cd "$(dirname "$0")/feast"
 
@@ -17,3 +18,4 @@ skewless init "$work/shop"
 (cd "$work/shop" && skewless plugin build plugins/basket)
 cp -r definitions "$work/definitions"
 FEAST_USAGE=False "$home/bin/python" walk_in.py "$work"
+FEAST_USAGE=False "$home/bin/python" transformations.py "$work"

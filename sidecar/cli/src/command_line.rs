@@ -7,13 +7,14 @@ use clap::{Arg, Command};
 use skewless_catalog::names::nearest;
 
 /// What other servers and clients call it, and what it is here: the first flag that the subcommand has.
-const HABITS: [(&str, &[&str]); 10] = [
-    ("port", &["tcp", "at"]),
-    ("host", &["tcp", "at"]),
-    ("bind", &["tcp"]),
+const HABITS: [(&str, &[&str]); 11] = [
+    ("port", &["tcp", "listen", "at"]),
+    ("host", &["tcp", "listen", "at"]),
+    ("bind", &["tcp", "listen"]),
+    ("tcp", &["listen"]),
     ("listen", &["tcp"]),
-    ("grpc", &["tcp", "at"]),
-    ("address", &["tcp", "at"]),
+    ("grpc", &["tcp", "listen", "at"]),
+    ("address", &["tcp", "listen", "at"]),
     ("server", &["at"]),
     ("socket", &["unix", "at"]),
     ("metrics", &["http"]),

@@ -90,7 +90,9 @@ impl Command {
     fn undone(&self) -> Option<&'static str> {
         match self {
             Command::Load(_) => Some("nothing was loaded"),
-            Command::Serve(_) => Some("nothing is served"),
+            Command::Serve(_) | Command::Feast(feast::Command::ServeTransformations(_)) => {
+                Some("nothing is served")
+            }
             Command::Backfill(_) => Some("nothing was written"),
             Command::Feast(feast::Command::Copy(_)) => Some("nothing was copied"),
             _ => None,

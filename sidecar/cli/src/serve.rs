@@ -1,5 +1,7 @@
 //! `skewless serve`: the sidecar, as `skewless-sidecar` is it, in the one command that has everything.
 
+use std::path::Path;
+
 use skewless_server::StartError;
 use skewless_server::shell::Flags;
 use skewless_store::StoreError;
@@ -27,24 +29,34 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let dir = config.repo_dir.clone();
     match skewless_server::run(config) {
         Ok(_) => Ok(()),
-        Err(StartError::Repo(error)) => Err(repo::refused(error, &dir)),
-        Err(StartError::Bind { address, key, error }) => {
+        Err(error) => Err(failure(error, &dir)),
+    }
+}
+
+/// Why nothing is served, with what to do; `dir` is the feature repo's folder.
+pub(crate) fn failure(error: StartError, dir: &Path) -> Failure {
+    match error {
+        StartError::Repo(error) => repo::refused(error, dir),
+        StartError::Bind { address, key, error } => {
             let taken = error.kind() == std::io::ErrorKind::AddrInUse;
             let next = another_address(key, taken);
-            Err(Failure::new(StartError::Bind { address, key, error }, next))
+            Failure::new(StartError::Bind { address, key, error }, next)
         }
-        Err(error @ StartError::Store(StoreError::Locked { .. })) => Err(Failure::new(
-            error,
-            "stop the process that has the store open, or give another --store",
-        )),
+        error @ StartError::Store(StoreError::Locked { .. }) => {
+            Failure::new(error, "stop the process that has the store open, or give another --store")
+        }
         // What else can be wrong with a store, its own message says what to do about.
-        Err(error) => Err(error.into()),
+        error => error.into(),
     }
 }
 
 /// What to do about an address that can't be had, and may be another's.
 fn another_address(key: &str, taken: bool) -> String {
-    let flag = key.replace("listen.", "--");
     let stop = if taken { ", or stop what has it, perhaps another sidecar" } else { "" };
-    format!("give another address with {flag} ({key} in the configuration){stop}")
+    match key.strip_prefix("listen.") {
+        Some(flag) => {
+            format!("give another address with --{flag} ({key} in the configuration){stop}")
+        }
+        None => format!("give another address with {key}{stop}"),
+    }
 }

@@ -18,6 +18,7 @@ mod cli {
     pub(crate) mod readme;
     mod repos;
     mod salvage;
+    mod transformations;
 }
 
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +26,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const SUBCOMMANDS: [&str; 24] = [
+const SUBCOMMANDS: [&str; 25] = [
     "init",
     "check",
     "diff",
@@ -46,6 +47,7 @@ const SUBCOMMANDS: [&str; 24] = [
     "feast",
     "feast import",
     "feast copy",
+    "feast serve-transformations",
     "bench",
     "bench serve",
     "demo",

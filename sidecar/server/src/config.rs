@@ -186,6 +186,16 @@ pub struct Life {
     pub promote_ms: u64,
 }
 
+impl Config {
+    /// Threads that answer calls; see [`Life::threads`].
+    pub(crate) fn threads(&self) -> usize {
+        match self.life.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -32,7 +32,9 @@ mod rows;
 mod scan;
 mod value;
 
-pub(crate) use grpc::{FeastServing, GrpcFeatureServer, get_online_features};
+pub(crate) use grpc::{
+    FeastServing, GrpcFeatureServer, Undecoded, VERSION, decode, get_online_features,
+};
 pub(crate) use http::serve;
 
 use crate::status::ServeError;

@@ -21,10 +21,12 @@ use std::time::{Duration, Instant};
 
 use skewless_catalog::frame::EVENT_NONE_US;
 use skewless_catalog::{Frame, Plan, names};
-use skewless_engine::{Budget, Phase, Undecided, Worker};
+use skewless_engine::{Budget, Phase, Program, Undecided, Worker};
 use skewless_proto::v1 as pb;
 use skewless_store::{LookupPhase, ReadScratch, StoreError};
 
+use crate::breaks::Breaks;
+use crate::config::Config;
 use crate::encode::{self, Framed, Layout, Rest, Sizes, Wanted};
 use crate::guard::Deadline;
 use crate::metrics::ServiceMetrics;
@@ -209,7 +211,14 @@ impl Call<'_> {
         let sequence = self.read(frame, &mut scratch.read, &mut scratch.lookups)?;
         let read = Instant::now();
         self.deadline.check("while the store was read")?;
-        self.compute(frame, &mut scratch.worker)?;
+        let computing = Computing {
+            program: &self.served.program,
+            metrics: &self.served.metrics,
+            breaks: &self.snapshot.breaks,
+            config: &self.sidecar.config,
+            deadline: self.deadline,
+        };
+        computing.run(frame, &mut scratch.worker)?;
         let computed = Instant::now();
         self.deadline.check("while transforms ran")?;
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -251,17 +260,28 @@ impl Call<'_> {
             }
         })
     }
+}
 
+/// What transforms run with.
+pub(crate) struct Computing<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) metrics: &'a ServiceMetrics,
+    pub(crate) breaks: &'a Breaks,
+    pub(crate) config: &'a Config,
+    pub(crate) deadline: Deadline,
+}
+
+impl Computing<'_> {
     /// Runs the transforms with the time that is left, and times each. A plan without one is executed all
     /// the same: it is the engine that makes NaNs canonical, here as in a backfill. Rows that couldn't be
     /// decided fail the request: a backfill would give them, so an answer without them would be a skew.
-    fn compute(&self, frame: &mut Frame, worker: &mut Worker) -> Result<(), ServeError> {
-        let metrics = &self.served.metrics;
-        let tick_us = self.sidecar.config.life.tick_us.max(1);
-        let left_us = u64::try_from(self.deadline.left().as_micros()).unwrap_or(u64::MAX);
+    pub(crate) fn run(&self, frame: &mut Frame, worker: &mut Worker) -> Result<(), ServeError> {
+        let Self { program, metrics, config, deadline, .. } = self;
+        let tick_us = config.life.tick_us.max(1);
+        let left_us = u64::try_from(deadline.left().as_micros()).unwrap_or(u64::MAX);
         let budget = Budget::online((left_us / tick_us).max(1));
         let mut started = Instant::now();
-        worker.execute(&self.served.program, frame, budget, &mut |step, phase| match phase {
+        worker.execute(program, frame, budget, &mut |step, phase| match phase {
             Phase::Start => started = Instant::now(),
             Phase::End => metrics.steps[step].time.observe(started.elapsed().as_secs_f64()),
         });
@@ -272,20 +292,20 @@ impl Call<'_> {
             }
             if let Some(word) = report.broke {
                 step.broke(word);
-                let of = &self.served.plan().steps[number];
-                self.snapshot.breaks.tell(of, word, worker.last_break(number));
+                let of = &program.plan().steps[number];
+                self.breaks.tell(of, word, worker.last_break(number));
             }
         }
         match reports.iter().find_map(|report| report.undecided) {
             None => Ok(()),
-            // Nothing stops the workers of a sidecar but the end of their time.
+            // Nothing stops the workers of a server but the end of their time.
             Some(Undecided::Ticks | Undecided::Stopped) => {
-                Err(self.deadline.passed("while transforms ran"))
+                Err(deadline.passed("while transforms ran"))
             }
             Some(Undecided::Instances) => Err(ServeError::Busy {
                 what: "plugin instances",
                 limit: "engine.instances_max",
-                max: self.sidecar.config.engine.instances_max as usize,
+                max: config.engine.instances_max as usize,
             }),
         }
     }

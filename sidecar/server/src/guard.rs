@@ -25,7 +25,7 @@ use tonic::{Code, Status};
 use tower::Layer;
 
 use crate::admission::{Begun, Place};
-use crate::config::Reach;
+use crate::config::{Limits, Reach};
 use crate::feast;
 use crate::metrics::Metrics;
 use crate::outbox::{Answer, Outbox, Ticket};
@@ -45,6 +45,13 @@ impl Deadline {
     /// One that begins now; for calls without a guard.
     pub(crate) fn after(wait: Duration) -> Self {
         Self::from(Instant::now(), wait)
+    }
+
+    /// The client's, cut to the longest allowed; or the default.
+    pub(crate) fn of(limits: &Limits, headers: &http::HeaderMap, arrived: Instant) -> Self {
+        let asked = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+        let wait = asked.unwrap_or(Duration::from_millis(limits.deadline_ms));
+        Self::from(arrived, wait.min(Duration::from_millis(limits.deadline_ms_max)))
     }
 
     fn from(arrived: Instant, wait: Duration) -> Self {
@@ -225,7 +232,9 @@ impl Guard {
     fn get_online_features(&self, method: Method, request: http::Request<Body>) -> Answered {
         self.admitted(method, request, |sidecar, request, deadline| async move {
             let answer = |message| feast::get_online_features(&sidecar, message, deadline);
-            unary::one_message(&sidecar, request, answer).await
+            let Sidecar { config, metrics, gates, .. } = &*sidecar;
+            let (limits, requests) = (&config.limits, &gates.requests);
+            unary::one_message(limits, metrics, requests, request, answer).await
         })
     }
 
@@ -245,10 +254,12 @@ impl Guard {
             Ok(place) => place,
             Err(full) => return refused(&sidecar, method, full),
         };
-        let deadline = deadline(&sidecar, request.headers(), arrived);
+        let deadline = Deadline::of(&sidecar.config.limits, request.headers(), arrived);
         let answer = answer(Arc::clone(&sidecar), request, deadline);
         Box::pin(async move {
-            let answer = work(&sidecar, Seat::Request(place), deadline, answer).await;
+            let Sidecar { config, metrics, .. } = &*sidecar;
+            let seat = Seat::Request(place);
+            let answer = work(&config.limits, metrics, seat, deadline, answer).await;
             let (code, answer) = match answer.unwrap_or_else(|error| Err(error.into())) {
                 Ok(answer) => (Code::Ok, answer),
                 Err(status) => (status.code(), status.into_http().map(Answer::Free)),
@@ -265,13 +276,15 @@ impl Guard {
             Ok(permit) => permit,
             Err(full) => return refused(&sidecar, method, full),
         };
-        let deadline = deadline(&sidecar, request.headers(), Instant::now());
+        let limits = &sidecar.config.limits;
+        let deadline = Deadline::of(limits, request.headers(), Instant::now());
         let outbox = request.extensions().get::<Arc<Outbox>>().cloned();
         request.extensions_mut().insert(Passed { place: Some(Arc::clone(&permit)) });
         let answer = self.inner.call(request);
         Box::pin(async move {
             let seat = Seat::Other { _permit: permit };
-            let answer = match work(&sidecar, seat, deadline, answer).await {
+            let Sidecar { config, metrics, .. } = &*sidecar;
+            let answer = match work(&config.limits, metrics, seat, deadline, answer).await {
                 Ok(Ok(answer)) => mended(&sidecar, method, answer),
                 Err(error) => Status::from(error).into_http(),
             };
@@ -310,7 +323,8 @@ fn refused(sidecar: &Sidecar, method: Method, error: ServeError) -> Answered {
 /// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
 /// it ends, unless work that outlives it holds it too.
 pub(crate) async fn work<T>(
-    sidecar: &Sidecar,
+    limits: &Limits,
+    metrics: &Metrics,
     seat: Seat,
     deadline: Deadline,
     answer: impl Future<Output = T>,
@@ -321,18 +335,18 @@ pub(crate) async fn work<T>(
             let begun = place.begin(deadline).await?;
             // A GetFeatures call computes as soon as its message is there and never waits after that: as long
             // as it is pending, it is being received.
-            let receive = Duration::from_millis(sidecar.config.limits.receive_ms_max);
+            let receive = Duration::from_millis(limits.receive_ms_max);
             until = until.min(Instant::now() + receive);
             Some(begun)
         }
         Seat::Other { .. } => None,
     };
-    let _in_work = InWork::begin(&sidecar.metrics, begun);
+    let _in_work = InWork::begin(metrics, begun);
     match tokio::time::timeout_at(until.into(), answer).await {
         Ok(answer) => Ok(answer),
         Err(_) => {
             deadline.check("while the call was received or waited")?;
-            Err(ServeError::Slow { max_ms: sidecar.config.limits.receive_ms_max })
+            Err(ServeError::Slow { max_ms: limits.receive_ms_max })
         }
     }
 }
@@ -396,14 +410,6 @@ impl GuardLayer {
         }
         Ok(())
     }
-}
-
-/// The client's deadline, cut to the longest allowed; or the default.
-fn deadline(sidecar: &Sidecar, headers: &http::HeaderMap, arrived: Instant) -> Deadline {
-    let limits = &sidecar.config.limits;
-    let asked = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-    let wait = asked.unwrap_or(Duration::from_millis(limits.deadline_ms));
-    Deadline::from(arrived, wait.min(Duration::from_millis(limits.deadline_ms_max)))
 }
 
 /// Reads a `grpc-timeout`: at most 8 digits and a unit (H M S m u n), by gRPC's PROTOCOL-HTTP2.

@@ -22,6 +22,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use skewless_store::StoreInfo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,17 +30,25 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Limits;
 use crate::listen::ACCEPT_PAUSE;
 use crate::metrics::Metrics;
-use crate::sidecar::Sidecar;
 
 /// The least buffer that hyper reads a head into.
 const HEADER_BYTES_LEAST: usize = 8_192;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the probes know; the sidecar joins when it is built.
+/// What the probes are about.
+pub(crate) trait Probed: Send + Sync {
+    /// Why it shouldn't be sent calls; `None` if it should.
+    fn unready(&self) -> Option<&'static str>;
+
+    /// Its store's numbers, if it has a store.
+    fn store(&self) -> Option<StoreInfo>;
+}
+
+/// What the probes know; what they are about joins when it is built.
 pub(crate) struct Probes {
     pub(crate) metrics: Arc<Metrics>,
     /// Weak, so that a probe never keeps the store open.
-    pub(crate) sidecar: OnceLock<Weak<Sidecar>>,
+    pub(crate) of: OnceLock<Weak<dyn Probed>>,
 }
 
 /// The thread that answers probes; ends when it is dropped.
@@ -141,10 +150,10 @@ impl Door {
 }
 
 async fn ready(State(probes): State<Arc<Probes>>) -> Response {
-    let why = match probes.sidecar.get().map(Weak::upgrade) {
+    let why = match probes.of.get().map(Weak::upgrade) {
         None => Some("starting"),
         Some(None) => Some("ended"),
-        Some(Some(sidecar)) => sidecar.unready(),
+        Some(Some(of)) => of.unready(),
     };
     match why {
         None => "ready\n".into_response(),
@@ -158,7 +167,6 @@ async fn nowhere(address: Uri) -> (StatusCode, String) {
 }
 
 async fn metrics(State(probes): State<Arc<Probes>>) -> Response {
-    let sidecar = probes.sidecar.get().and_then(Weak::upgrade);
-    let info = sidecar.and_then(|sidecar| sidecar.store.info().ok());
+    let info = probes.of.get().and_then(Weak::upgrade).and_then(|of| of.store());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], probes.metrics.text(info.as_ref())).into_response()
 }

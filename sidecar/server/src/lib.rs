@@ -11,6 +11,7 @@ pub mod config;
 pub mod repo;
 pub mod shell;
 pub mod stages;
+pub mod transformations;
 pub mod wire;
 
 mod admin;

@@ -15,7 +15,7 @@ use skewless_engine::{DirCache, DirCacheError, Engine, EngineError, Ticker};
 use skewless_proto::v1 as pb;
 use skewless_store::{OpenReport, Store, StoreError};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::feast::{self, FeastServing, GrpcFeatureServer};
 use crate::get_features;
 use crate::guard::{Deadline, GuardLayer};
-use crate::http::{ProbeThread, Probes};
+use crate::http::{ProbeThread, Probed, Probes};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
@@ -38,9 +38,9 @@ use crate::warm::Room;
 
 /// Tasks after which a busy thread looks at its sockets; a task may be four calls computed one after the other, so this
 /// is some milliseconds at most. A thread with nothing to do looks at once.
-const EVENT_INTERVAL: u32 = 16;
+pub(crate) const EVENT_INTERVAL: u32 = 16;
 /// Time that threads for blocking work get to end after the grace period.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Time without any call in work after which draining doesn't wait for clients to close their connections:
 /// enough for the last answers to be sent, while a client that is stuck doesn't cost the whole grace period.
@@ -143,7 +143,7 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     }
     let Sockets { bound, feast, http, addresses } = bind(&config)?;
     let metrics = Arc::new(Metrics::new());
-    let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), sidecar: OnceLock::new() });
+    let probes = Arc::new(Probes { metrics: Arc::clone(&metrics), of: OnceLock::new() });
     let thread = match http {
         Some(listener) => {
             let thread = ProbeThread::start(listener, Arc::clone(&probes), &config.limits);
@@ -158,8 +158,8 @@ fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let runtime = runtime.on_thread_park(get_features::tidy).build();
     let runtime = runtime.map_err(StartError::Threads)?;
     let (health, serving) = serve(&runtime, &sidecar, bound, feast)?;
-    let weak = Arc::downgrade(&sidecar);
-    probes.sidecar.get_or_init(|| weak);
+    let probed: Arc<dyn Probed> = Arc::clone(&sidecar) as _;
+    probes.of.get_or_init(|| Arc::downgrade(&probed));
     let parts = RunningParts { sidecar, runtime, serving, health, probes: thread };
     Ok(Running { addresses, opened, clock, parts: Some(parts) })
 }
@@ -209,10 +209,7 @@ pub(crate) fn build(
     clock: Clock,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<Sidecar>, OpenReport, usize), StartError> {
-    let threads = match config.life.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = config.threads();
     let repo = read_repo(&config)?;
     let engine = Engine::new(config.engine.clone())?;
     let cache = Some(DirCache::open(&config.cache_dir)?);
@@ -252,12 +249,14 @@ fn serve(
     routes = routes.add_service(Mounted(AdminRpc::new(Arc::clone(sidecar))));
     routes = routes.add_service(Mounted(FeastServing));
     routes = routes.add_service(Mounted(GrpcFeatureServer(Arc::clone(sidecar))));
-    routes = with_reflection(routes);
+    routes = with_reflection(routes, skewless_proto::DESCRIPTORS);
     let mut serving = Vec::new();
     for socket in bound {
         let local = socket.local();
         let stop = sidecar.draining.clone();
-        let connections = listen::accept(socket, sidecar, stop.clone());
+        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
+        let readers = sidecar.gates.readers.clone();
+        let connections = listen::accept(socket, limits, metrics, readers, stop.clone());
         let connections = connections.map_err(StartError::Threads)?;
         let guard = GuardLayer { sidecar: Arc::clone(sidecar), local };
         let server = listen::http2(&sidecar.config).layer(guard).add_routes(routes.clone());
@@ -271,7 +270,9 @@ fn serve(
     }
     if let Some(socket) = feast_http {
         let (local, stop) = (socket.local(), sidecar.draining.clone());
-        let connections = listen::accept(socket, sidecar, stop);
+        let (limits, metrics) = (&sidecar.config.limits, Arc::clone(&sidecar.metrics));
+        let readers = sidecar.gates.readers.clone();
+        let connections = listen::accept(socket, limits, metrics, readers, stop);
         let connections = connections.map_err(StartError::Threads)?;
         serving.push(runtime.spawn(feast::serve(Arc::clone(sidecar), connections, local)));
     }
@@ -292,10 +293,11 @@ async fn say_not_serving(health: &HealthReporter) {
     }
 }
 
-fn with_reflection(routes: Routes) -> Routes {
+/// With reflection of what these descriptors describe, and of health.
+pub(crate) fn with_reflection(routes: Routes, descriptors: &'static [u8]) -> Routes {
     let builder = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(skewless_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     match (builder().build_v1(), builder().build_v1alpha()) {
@@ -401,7 +403,7 @@ impl RunningParts {
             let drained = async {
                 tokio::select! {
                     () = ended => {}
-                    () = idle(&sidecar) => {}
+                    () = idle(|| sidecar.idle()) => {}
                 }
             };
             tokio::time::timeout(grace, drained).await.is_ok()
@@ -421,12 +423,12 @@ impl RunningParts {
 }
 
 /// Returns once no call has been in work for [`IDLE_WAIT`].
-async fn idle(sidecar: &Sidecar) {
+pub(crate) async fn idle(is_idle: impl Fn() -> bool) {
     let mut idle_since = None;
     let mut every = tokio::time::interval(IDLE_LOOK);
     loop {
         every.tick().await;
-        if !sidecar.idle() {
+        if !is_idle() {
             idle_since = None;
         } else if idle_since.get_or_insert_with(Instant::now).elapsed() >= IDLE_WAIT {
             return;
@@ -436,32 +438,52 @@ async fn idle(sidecar: &Sidecar) {
 
 /// Runs a sidecar until SIGTERM or SIGINT, reloading on SIGHUP: what the binaries do.
 pub fn run(config: Config) -> Result<Shutdown, StartError> {
-    // Signals are listened to before anything else: one that comes during the start is acted on after it.
-    let signals = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let signals = signals.map_err(StartError::Threads)?;
-    let entered = signals.enter();
-    let listen = |kind| signal(kind).map_err(StartError::Threads);
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    drop(entered);
-
+    let signals = Signals::listen()?;
     let running = Server::start(config, Clock::system())?;
     announce(&running);
     let Some(parts) = &running.parts else { return Ok(Shutdown { drained: true, flushed: true }) };
-    signals.block_on(async {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hangup.recv() => reload_on_signal(&parts.sidecar).await,
-            }
-        }
-    });
+    signals.until_end(async || reload_on_signal(&parts.sidecar).await);
     tracing::info!("draining");
     let shutdown = running.shutdown();
     tracing::info!(drained = shutdown.drained, flushed = shutdown.flushed, "ended");
     Ok(shutdown)
+}
+
+/// The signals of a process that serves. Listened to before anything else: one that comes during the start is acted on
+/// after it.
+pub(crate) struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::Threads)?;
+        let entered = runtime.enter();
+        let listen = |kind| signal(kind).map_err(StartError::Threads);
+        let terminate = listen(SignalKind::terminate())?;
+        let interrupt = listen(SignalKind::interrupt())?;
+        let hangup = listen(SignalKind::hangup())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+
+    /// Waits for SIGTERM or SIGINT, and does what is to be done at each SIGHUP.
+    pub(crate) fn until_end(self, mut reload: impl AsyncFnMut()) {
+        let Self { runtime, mut terminate, mut interrupt, mut hangup } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => reload().await,
+                }
+            }
+        });
+    }
 }
 
 async fn reload_on_signal(sidecar: &Arc<Sidecar>) {

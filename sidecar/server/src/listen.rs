@@ -20,11 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::reading::Reading;
-use crate::sidecar::Sidecar;
+use crate::reading::{Readers, Reading};
 
 /// Who may use the Unix socket: owner and group.
 const SOCKET_MODE: u32 = 0o660;
@@ -103,12 +102,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(io: Io, permit: OwnedSemaphorePermit, sidecar: &Sidecar) -> Self {
-        let metrics = Arc::clone(&sidecar.metrics);
+    fn new(
+        io: Io,
+        permit: OwnedSemaphorePermit,
+        metrics: Arc<Metrics>,
+        reading: Reading,
+        send: Duration,
+    ) -> Self {
         metrics.connections.inc();
-        let send = Duration::from_millis(sidecar.config.limits.send_ms_max);
         let outbox = Arc::new(Outbox::new(send));
-        let reading = sidecar.gates.readers.reading();
         let mut look = tokio::time::interval(outbox.look_every());
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { io, _permit: permit, metrics, outbox, reading, look }
@@ -181,7 +183,9 @@ impl Connected for Connection {
 /// within the runtime that shall accept.
 pub(crate) fn accept(
     bound: Bound,
-    sidecar: &Arc<Sidecar>,
+    limits: &Limits,
+    metrics: Arc<Metrics>,
+    readers: Readers,
     stop: CancellationToken,
 ) -> io::Result<ReceiverStream<io::Result<Connection>>> {
     let (listener, file) = match bound {
@@ -191,8 +195,8 @@ pub(crate) fn accept(
         }
     };
     let (connections, accepted) = channel(1);
-    let sidecar = Arc::clone(sidecar);
-    let connections_max = sidecar.config.limits.connections_max;
+    let connections_max = limits.connections_max;
+    let send = Duration::from_millis(limits.send_ms_max);
     let permits = Arc::new(Semaphore::new(connections_max));
     tokio::spawn(async move {
         let _file = file;
@@ -210,7 +214,8 @@ pub(crate) fn accept(
                         );
                         continue;
                     };
-                    let connection = Connection::new(io, permit, &sidecar);
+                    let (metrics, reading) = (Arc::clone(&metrics), readers.reading());
+                    let connection = Connection::new(io, permit, metrics, reading, send);
                     if connections.send(Ok(connection)).await.is_err() {
                         return;
                     }

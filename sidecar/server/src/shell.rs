@@ -88,23 +88,27 @@ impl Flags {
         let addresses = addresses.into_iter().filter_map(|(flag, key, address)| {
             address.as_ref().map(|address| Override::new(flag, key, address))
         });
-        let read = self.settings.read(paths.chain(addresses));
-        with_log(read, std::env::var_os(LOG).as_deref())
+        self.settings.read_to_serve(paths.chain(addresses))
     }
 
     /// Begins to log to standard error, once a process. `SKEWLESS_LOG` says what; if it can't, [`Flags::read`] refuses it.
     pub fn log(&self) {
-        let said = filter(std::env::var_os(LOG).as_deref());
-        let filter = said.unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .with_writer(std::io::stderr)
-            // It would tell them on standard error, and panic when that is what can't be written: whoever read the
-            // log has gone, and the sidecar serves on without one.
-            .log_internal_errors(false);
-        if self.log_json { log.json().init() } else { log.init() }
+        log(self.log_json);
     }
+}
+
+/// Begins to log to standard error, as JSON lines or for people, once a process. `SKEWLESS_LOG` says what.
+pub fn log(json: bool) {
+    let said = filter(std::env::var_os(LOG).as_deref());
+    let filter = said.unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        // It would tell them on standard error, and panic when that is what can't be written: whoever read the
+        // log has gone, and the sidecar serves on without one.
+        .log_internal_errors(false);
+    if json { log.json().init() } else { log.init() }
 }
 
 /// Settings that were read, refused as well if what is to be logged can't be.
@@ -160,6 +164,14 @@ fn no_directive(part: &str) -> String {
 }
 
 impl Settings {
+    /// As [`Settings::read`], for a process that logs: what is wrong with `SKEWLESS_LOG` is told with the rest.
+    pub fn read_to_serve(
+        &self,
+        flags: impl IntoIterator<Item = Override>,
+    ) -> Result<Config, SettingsError> {
+        with_log(self.read(flags), std::env::var_os(LOG).as_deref())
+    }
+
     /// The file, then the environment, then `flags`, then `--set`; the last wins.
     pub fn read(&self, flags: impl IntoIterator<Item = Override>) -> Result<Config, SettingsError> {
         let file = self.config.clone().unwrap_or_default();

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use skewless_catalog::Catalog;
 use skewless_engine::{CompileCache, DirCache, Engine, Ticker};
-use skewless_store::Store;
+use skewless_store::{Store, StoreInfo};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::Probed;
 use crate::metrics::Metrics;
 use crate::reading::Readers;
 use crate::repo::{self, Repo, RepoError, RepoLimits};
@@ -234,14 +235,6 @@ impl Sidecar {
         Ok(Reloaded { old, new, repo })
     }
 
-    /// Why it shouldn't be sent calls; `None` if it should. `/readyz` asks it; gRPC health goes by the same two
-    /// (`life.rs`).
-    pub(crate) fn unready(&self) -> Option<&'static str> {
-        // The store itself is asked, too: probes don't hang on having been told.
-        let poisoned = self.poisoned.is_cancelled() || self.store.poisoned().is_some();
-        unready(self.draining.is_cancelled(), poisoned)
-    }
-
     /// Whether no call is in work.
     pub(crate) fn idle(&self) -> bool {
         let (limits, gates) = (&self.config.limits, &self.gates);
@@ -251,6 +244,19 @@ impl Sidecar {
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max
             && gates.admin.available_permits() == 1
             && gates.load.available_permits() == 1
+    }
+}
+
+impl Probed for Sidecar {
+    /// `/readyz` asks it; gRPC health goes by the same two (`life.rs`).
+    fn unready(&self) -> Option<&'static str> {
+        // The store itself is asked, too: probes don't hang on having been told.
+        let poisoned = self.poisoned.is_cancelled() || self.store.poisoned().is_some();
+        unready(self.draining.is_cancelled(), poisoned)
+    }
+
+    fn store(&self) -> Option<StoreInfo> {
+        self.store.info().ok()
     }
 }
 

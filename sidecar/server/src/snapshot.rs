@@ -83,6 +83,14 @@ pub enum SnapshotError {
         /// What a service may ask for, as an example.
         feature: String,
     },
+    /// The definitions declare no transform, where transforms are all that is asked for.
+    #[error(
+        "expected at least one transform in the definitions in {dir}, came none; a transform is what Feast calls an on-demand feature view"
+    )]
+    NoTransform {
+        /// The folder of the definitions.
+        dir: PathBuf,
+    },
     /// A plugin isn't loadable.
     #[error("transform `{transform}` ({plugin}): {error}")]
     Plugin {
@@ -168,7 +176,10 @@ pub(crate) fn no_service(repo: &Repo) -> SnapshotError {
     SnapshotError::NoService { dir: repo::named(&repo.dir), feature: any_feature(&repo.catalog) }
 }
 
-fn program(plan: &Arc<Plan>, plugins: &BTreeMap<Digest, Plugin>) -> Result<Program, ServeError> {
+pub(crate) fn program(
+    plan: &Arc<Plan>,
+    plugins: &BTreeMap<Digest, Plugin>,
+) -> Result<Program, ServeError> {
     let program = Program::bind(plan, &|digest| plugins.get(digest).cloned());
     program.map_err(|error| ServeError::Bind(error.to_string()))
 }
@@ -222,6 +233,11 @@ fn without_rows(store: &Store, views: &ViewSet) -> Result<(), StoreError> {
 }
 
 impl Prepared {
+    /// What computes without a store: definitions, plugins, and workers in which each was started.
+    pub(crate) fn into_computing(self) -> (Arc<Catalog>, BTreeMap<Digest, Plugin>, Vec<Worker>) {
+        (self.catalog, self.plugins, self.workers)
+    }
+
     /// Binds it to the store. All that can fail for the definitions' sake was tried before.
     pub(crate) fn bind(
         self,

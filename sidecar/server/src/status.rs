@@ -265,7 +265,8 @@ mod retry {
     }
 }
 
-fn cut(mut message: String) -> String {
+/// A message as long as one may be: names in it are a caller's, who may choose long ones.
+pub(crate) fn cut(mut message: String) -> String {
     if message.len() > MESSAGE_BYTES_MAX {
         let end =
             (0..=MESSAGE_BYTES_MAX).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);

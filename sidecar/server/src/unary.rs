@@ -20,9 +20,12 @@ use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
 
+use crate::admission::Admission;
+use crate::config::Limits;
 use crate::encode::PREFIX_BYTES;
 use crate::get_features;
 use crate::guard::Deadline;
+use crate::metrics::Metrics;
 use crate::outbox::{Answer, Outbox, Ticket};
 use crate::rpc::{decode_scanned, scan_limits};
 use crate::sidecar::Sidecar;
@@ -41,7 +44,8 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
     deadline: Deadline,
 ) -> Result<http::Response<Answer>, Status> {
-    one_message(sidecar, request, |message| {
+    let Sidecar { config, metrics, gates, .. } = sidecar;
+    one_message(&config.limits, metrics, &gates.requests, request, |message| {
         let request = decode(sidecar, message)?;
         Ok(get_features::answer(sidecar, &request, deadline)?.into_bytes())
     })
@@ -50,21 +54,23 @@ pub(crate) async fn answer(
 
 /// Receives one message and sends what is made of it: gRPC's prefix and a message.
 pub(crate) async fn one_message(
-    sidecar: &Sidecar,
+    limits: &Limits,
+    metrics: &Arc<Metrics>,
+    requests: &Admission,
     request: http::Request<Body>,
     answer: impl FnOnce(Bytes) -> Result<Vec<u8>, ServeError>,
 ) -> Result<http::Response<Answer>, Status> {
     let (head, body) = request.into_parts();
     refuse_compressed(&head.headers)?;
-    let max = sidecar.config.limits.request_bytes_max;
+    let max = limits.request_bytes_max;
     let message = receive(body, max)
         .await
         .map_err(|status| mend(status.code(), status.message(), LIMIT, max).unwrap_or(status))?;
-    let turn = sidecar.gates.requests.turn().await;
+    let turn = requests.turn().await;
     let answer = answer(message)?;
     drop(turn);
     let outbox = head.extensions.get::<Arc<Outbox>>();
-    let ticket = Ticket::ready(outbox, &sidecar.metrics, answer.len());
+    let ticket = Ticket::ready(outbox, metrics, answer.len());
     let mut answer = http::Response::new(Answer::whole(answer, ticket));
     answer.headers_mut().insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
     Ok(answer)

@@ -35,7 +35,7 @@ const PUSH: &[(u32, Holds)] = &[(1, Holds::Texts), (5, Holds::Values)];
 /// What the fields of `WriteToOnlineStoreRequest` hold.
 const WRITE: &[(u32, Holds)] = &[(1, Holds::Texts), (4, Holds::Values)];
 /// Who answers.
-const VERSION: &str = concat!("skewless ", env!("CARGO_PKG_VERSION"));
+pub(crate) const VERSION: &str = concat!("skewless ", env!("CARGO_PKG_VERSION"));
 
 /// Answers GetOnlineFeatures of either service: gRPC's prefix and the message.
 pub(crate) fn get_online_features(
@@ -71,7 +71,7 @@ pub(super) fn answer(
     })
 }
 
-fn decode<M: Message + Default>(message: Bytes) -> Result<M, ServeError> {
+pub(crate) fn decode<M: Message + Default>(message: Bytes) -> Result<M, ServeError> {
     M::decode(message).map_err(|error| WireError::Malformed(error.to_string()).into())
 }
 
@@ -203,7 +203,7 @@ fn write_to_online_store(sidecar: &Sidecar, message: Bytes) -> Result<Vec<u8>, S
 }
 
 /// Gives messages as they came, to be looked through before they are decoded.
-struct Undecoded;
+pub(crate) struct Undecoded;
 
 impl Codec for Undecoded {
     type Encode = Vec<u8>;

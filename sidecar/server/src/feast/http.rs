@@ -35,10 +35,11 @@ use crate::blocking::blocking;
 use crate::config::Reach;
 use crate::get_features::caught;
 use crate::guard::{Deadline, Seat, work};
+use crate::http::Probed as _;
 use crate::listen::Connection;
 use crate::outbox::{Outbox, Ticket, ticketed};
 use crate::sidecar::Sidecar;
-use crate::status::ServeError;
+use crate::status::{ServeError, cut};
 use crate::wire::WireError;
 
 /// The least buffer that hyper reads a head into.
@@ -211,7 +212,8 @@ impl Door {
                 false => Ok(tokio::task::block_in_place(answer)?),
             }
         };
-        work(sidecar, Seat::Request(place), deadline, answer).await?
+        let Sidecar { config, metrics, .. } = sidecar;
+        work(&config.limits, metrics, Seat::Request(place), deadline, answer).await?
     }
 
     async fn write(&self, call: Call, request: Request<Incoming>) -> Result<Vec<u8>, Refused> {
@@ -248,7 +250,8 @@ impl Door {
             // As Feast's server answers: nothing to a push, null to a write.
             Ok(if call == Call::Push { Vec::new() } else { b"null".to_vec() })
         };
-        work(sidecar, seat, self.deadline(), applied).await?
+        let Sidecar { config, metrics, .. } = &**sidecar;
+        work(&config.limits, metrics, seat, self.deadline(), applied).await?
     }
 
     fn deadline(&self) -> Deadline {
@@ -317,6 +320,7 @@ fn refusal(refused: &Refused) -> Response<Body> {
             (status, class, error.to_string())
         }
     };
+    let message = cut(message);
     let detail = serde_json::json!({"module": "feast.errors", "class": class, "message": message});
     let body = serde_json::Value::String(detail.to_string()).to_string();
     let mut answer = Response::new(Body::from(body));
@@ -367,5 +371,22 @@ fn not_found(unknown: &UnknownName) -> &'static str {
         "service" => "FeatureServiceNotFoundException",
         "view" => "FeatureViewNotFoundException",
         _ => "FeastObjectNotFoundException",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written as a string in a string, each of its quotes takes four characters.
+    #[test]
+    fn a_refusal_is_short_however_long_the_name_in_it() {
+        for name in ["x", "\"", "\u{1}"] {
+            let error = ServeError::Field(name.repeat(1 << 20));
+            let refused = refusal(&Refused::Serve(error));
+            assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+            let bytes = refused.body().size_hint().exact();
+            assert!(bytes.is_some_and(|bytes| bytes < 64 << 10), "{name:?}: {bytes:?}");
+        }
     }
 }
