@@ -296,10 +296,15 @@ export function encode(rows, columns) {
 function fields(declared, what) {
   return Object.entries(declared ?? {}).map(([name, said]) => {
     const field = typeof said === "string" ? { type: said } : said;
+    if (field === null || typeof field !== "object") throw new TypeError(`${what} \`${name}\`: expected a type, came ${text(said)}`);
     const unknown = Object.keys(field).find((key) => !["type", "nullable", "doc", "unit"].includes(key));
     if (unknown) throw new TypeError(`${what} \`${name}\`: expected type, nullable, doc or unit, came \`${unknown}\``);
     const { nullable = false, doc = "", unit = "" } = field;
-    return { name, type: typeOf(field.type), nullable, doc, unit };
+    try {
+      return { name, type: typeOf(field.type), nullable, doc, unit };
+    } catch (error) {
+      throw new TypeError(`${what} \`${name}\`: ${error.message}`);
+    }
   });
 }
 
@@ -330,6 +335,12 @@ export class Transform {
     this.columns = columns;
     this.inputs = fields(inputs, "input");
     this.outputs = fields(outputs, "output");
+    const kind = call.constructor.name;
+    if (kind !== "Function") throw new TypeError(`${name}: expected a plain function that returns a row's result, came an ${kind}`);
+    if (call.length > this.inputs.length) {
+      const names = this.inputs.map((field) => field.name).join(", ");
+      throw new TypeError(`${name}: expected a function of the inputs (${names}), came one of ${call.length} arguments`);
+    }
     if (this.outputs.length === 0) throw new TypeError(`${name}: expected at least one output`);
     /** The function itself, for tests. */
     this.call = call;
@@ -388,7 +399,18 @@ export class Transform {
   put(answers, row, result) {
     if (result === null || result === undefined) return;
     if (typeof result !== "object") throw new TypeError(`expected an object with the outputs, came ${text(result)}`);
-    this.outputs.forEach(({ name }, at) => (answers[at][row] = result[name]));
+    let absent = false;
+    this.outputs.forEach(({ name }, at) => {
+      const value = result[name];
+      answers[at][row] = value;
+      absent ||= value === undefined;
+    });
+    // A name that is misspelt would be a null that nobody notices.
+    const unknown = absent && Object.keys(result).find((key) => !this.outputs.some(({ name }) => name === key));
+    if (unknown) {
+      const names = this.outputs.map(({ name }) => name).join(", ");
+      throw new TypeError(`expected an object with the outputs (${names}), came \`${unknown}\``);
+    }
   }
 
   /** Calls the function once. An entry may be a RowError, which is its row's error. */
@@ -451,6 +473,9 @@ export function transform(declared, call) {
 /** The one transform that a module exports. */
 export function ofModule(module) {
   const found = new Set(Object.values(module).filter((it) => it instanceof Transform));
-  if (found.size !== 1) throw new TypeError(`expected exactly one exported transform(...) in plugin.js, found ${found.size}`);
+  if (found.size !== 1) {
+    const names = [...found].map(({ name }) => name).join(", ") || "none";
+    throw new TypeError(`expected exactly one \`export const ... = transform(...)\` in plugin.js, came ${names}`);
+  }
   return [...found][0];
 }

@@ -283,9 +283,10 @@ class Field(typing.NamedTuple):
         if known is None:
             found = next((name for kind, name in {**plain, **lists}.items() if kind == hint), None)
             if found is None:
+                came = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else hint
                 raise TypeError(
                     f"`{name}`: expected bool, int, float, str, bytes, list[int], list[float], list[str], Int32, Float32, "
-                    f"Timestamp, Embedding[N], or one of these `| None`, came {hint}"
+                    f"Timestamp, Embedding[N], or one of these `| None`, came {came}"
                 )
             known = Type(found)
         return cls(
@@ -319,6 +320,8 @@ class Transform:
     def __init__(self, function, name: str, version: str, output: str, columns: bool) -> None:
         self.function, self.columns, self.name, self.version = function, columns, name, version
         self.doc = " ".join((inspect.getdoc(function) or "").split())
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"expected a plain function that returns a row's result, came {name}, which is `async` or has a `yield`")
         said = hints(function)
         arguments = inspect.signature(function).parameters.values()
         for argument in arguments:
@@ -340,7 +343,10 @@ class Transform:
             if optional:
                 self.outputs = [output._replace(nullable=True) for output in self.outputs]
         else:
-            self.outputs = [Field.of(output, result)]
+            try:
+                self.outputs = [Field.of(output, result)]
+            except TypeError as error:
+                raise TypeError(f"the result of {name}, {error}; several outputs are a NamedTuple, one field each") from None
 
     def __call__(self, *args, **kwargs):
         return self.function(*args, **kwargs)
@@ -476,5 +482,6 @@ def of_module(module) -> Transform:
     """The one transform that a module has."""
     found = {id(it): it for it in vars(module).values() if isinstance(it, Transform)}
     if len(found) != 1:
-        raise TypeError(f"expected exactly one function with @transform in {module.__name__}.py, found {len(found)}")
+        names = ", ".join(it.function.__name__ for it in found.values()) or "none"
+        raise TypeError(f"expected exactly one function with `@transform` before it in {module.__name__}.py, came {names}")
     return next(iter(found.values()))

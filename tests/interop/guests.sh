@@ -2,8 +2,11 @@
 # Plugins of every language, from `skewless plugin new` to a value that is served, by the commands of the README that comes with each; and the
 # test vectors of the batch layout through a program of each that gives back what it takes. Prints the table of docs/languages.md.
 #
-# Installs Zig and componentize-py, at the versions of guests/requirements.txt, and componentize-js, at that of guests/package-lock.json,
-# into $SKEWLESS_CACHE_DIR. `skewless` is the one on the PATH. JavaScript needs Node.js 20 or later with npm.
+#   tests/interop/guests.sh [rust c zig python js]     from `./dev interop guests`, which builds `skewless` and puts it on the path
+#
+# Installs Zig, Node.js and componentize-py, at the versions of guests/requirements.txt, and componentize-js, at that of
+# guests/package-lock.json, into $SKEWLESS_CACHE_DIR: nothing else has to be there but Rust and Python. What is
+# with an interpreter is compiled to machine code for the better part of a minute, so there are two such files a language, each compiled once.
 #
 #   SKEWLESS_BENCH_MS   how long each figure is measured, milliseconds (default: 100)
 set -euo pipefail
@@ -15,7 +18,7 @@ languages=${*:-rust c zig python js}
 # Berlin to Hamburg, as the README asks it: what every language must serve to the last bit.
 served=255.24776261905
 # A machine that is busy is no reason to call a row late.
-patient=(--set engine.deadline_ticks=120000)
+patient=(--set engine.deadline_ticks=600000)
 # 65,536 rows of every type in one call.
 large=(--set engine.rows_max=65536 --set engine.memory_bytes_max=1073741824 --set engine.input_bytes_max=268435456 --set engine.output_bytes_max=268435456)
 
@@ -32,9 +35,8 @@ if [ ! -x "$env/bin/python3" ] || [ ! -e "$env/ready" ]; then
 fi
 export PATH=$env/bin:$PATH
 
-modules=$cache/guests-node-$(cksum <guests/package-lock.json | cut -d ' ' -f 1)
+modules=$cache/guests-node-$(cat guests/requirements.txt guests/package-lock.json | cksum | cut -d ' ' -f 1)
 node_modules() { # componentize-js
-    node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null || die "expected Node.js 20 or later on the PATH: https://nodejs.org"
     [ ! -e "$modules/ready" ] || return 0
     mkdir -p "$modules"
     cp guests/package.json guests/package-lock.json "$modules"
@@ -55,7 +57,7 @@ version() {
     rust) rustc --version | cut -d ' ' -f 2 ;;
     c | zig) echo "Zig $(python3 -m ziglang version)" ;;
     python) echo "componentize-py $(sed -n 's/^componentize-py==\([^ ]*\).*/\1/p' "$here/guests/requirements.txt")" ;;
-    js) echo "componentize-js $(sed -n 's/.*componentize-js": "\(.*\)"/\1/p' "$here/guests/package.json")" ;;
+    js) echo "componentize-js $(sed -n 's/.*componentize-js": "\([0-9.]*\)".*/\1/p' "$here/guests/package.json")" ;;
     esac
 }
 
@@ -89,12 +91,32 @@ PY
 }
 rows >"$work/rows.json"
 
+ns_a_row() { # of what `plugin bench --json` says, for the table
+    python3 -c '
+import json, sys
+batches = {batch["rows"]: batch["ns_a_row"]["reset"] for batch in json.load(sys.stdin)["batches"]}
+print(*(f" {batches[rows]:,.0f} |" for rows in (1, 1_024, 8_192)), sep="", end="")'
+}
+
+as_rust() { # of what `plugin diff --json` says, for the table
+    python3 -c '
+import json, sys
+diff = json.load(sys.stdin)
+(km,) = diff["outputs"]
+largest = km["largest_relative"]
+if diff["same"]:
+    print("yes, {:,} rows".format(diff["rows"]))
+else:
+    by = ", by {:.1e} at most".format(largest["by"]) if largest else ""
+    print("no: {:,} of {:,} rows{}".format(diff["rows_differ"], diff["rows"], by))'
+}
+
 interpreted() { case $1 in python | js) ;; *) return 1 ;; esac }
 
 natively() { # the kit's own tests
     case $1 in
     python) python3 -B -m unittest discover --quiet --start-directory "$tree/sdk/python/tests" ;;
-    js) node --test "$tree/sdk/js/tests" >"$work/node.tap" || die "$(cat "$work/node.tap")" ;;
+    js) node --test "$tree"/sdk/js/tests/*.test.js >"$work/node.tap" || die "$(cat "$work/node.tap")" ;;
     esac
 }
 
@@ -125,12 +147,13 @@ guest() { # one language from the beginning to a table's row
     skewless check >/dev/null
     skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
     ask_a_sidecar "$name"
-    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" "${patient[@]}" |
-        awk '$1 == "1" || $1 == "1,024" || $1 == "8,192" { printf " %s |", $3 }')
-    same=yes
+    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" --json "${patient[@]}" | ns_a_row)
+    same=
     if [ "$lang" != rust ] && [ -f "$work/trip_rust/plugins/trip_rust.wasm" ]; then
-        skewless plugin diff "$work/trip_rust/plugins/trip_rust.wasm" "plugins/$name.wasm" --rows "$work/rows.json" >diff.txt 2>&1 ||
-            same=$(awk '$1 == "km" { print "no, " $2 " rows, at most " $6 " relative" }' diff.txt)
+        # It ends with 1 where they differ, which is no failure here.
+        skewless plugin diff "$work/trip_rust/plugins/trip_rust.wasm" "plugins/$name.wasm" --rows "$work/rows.json" --json "${patient[@]}" \
+            >diff.json 2>diff.txt || [ -s diff.json ] || die "$lang: $(cat diff.txt)"
+        same=$(as_rust <diff.json)
     fi
     printf '| %s | %s | %s | %s.%s | %s |%s %s |\n' "$lang" "$(version "$lang")" "$(stat -c %s "plugins/$name.wasm")" \
         $((build_s / 1000)) $((build_s % 1000 / 100)) "$compile_ms" "$figures" "$same" >>"$work/table"
@@ -167,25 +190,46 @@ shown() { # the plugin that the docs show, as it stands there
     local lang=$1 folder=$work/shown_$1/shown/plugins/shown
     mkdir "$work/shown_$1"
     cd "$work/shown_$1"
-    case $lang in rust) return ;; esac # by the kit's own documentation tests
-    skewless plugin new shown --lang "$lang" >/dev/null
-    [ "$lang" != js ] || ln -s "$modules/node_modules" node_modules
     case $lang in
-    c) block docs/languages.md c >"$folder/src/plugin.c" ;;
-    zig) block docs/languages.md zig >"$folder/src/plugin.zig" ;;
-    python) block docs/languages/python.md python >"$folder/plugin.py" ;;
-    js) block docs/languages/javascript.md js >"$folder/plugin.js" ;;
-    esac
-    skewless plugin build "$folder" >/dev/null
-    if interpreted "$lang"; then
-        [ "$(answers "$folder.wasm" '{"km":10,"seconds":3000}')" = '{"pace":5.0}' ] || die "$lang: the docs' plugin gives another pace"
-        answers "$folder.wasm" '{"km":0,"seconds":60}' | grep -q 'expected a distance above 0 km' || die "$lang: the docs' plugin takes no distance"
-        [ "$(answers "$folder.wasm" '{"km":10}')" = '{"pace":null}' ] || die "$lang: the docs' plugin takes no null"
-    else
+    rust) return ;; # by the kit's own documentation tests
+    python) shown_python ;;
+    js) shown_js ;;
+    *)
+        skewless plugin new shown --lang "$lang" >/dev/null
+        block docs/languages.md "$lang" >"$folder/src/plugin.$lang"
+        skewless plugin build "$folder" >/dev/null
         [ "$(answers "$folder.wasm" '{"amount":10,"pieces":4}')" = '{"price":2.5}' ] || die "$lang: the docs' plugin gives another price"
         answers "$folder.wasm" '{"amount":-1,"pieces":1}' | grep -q 'expected an amount of 0 or more' || die "$lang: the docs' plugin takes a negative amount"
         [ "$(answers "$folder.wasm" '{"amount":10}')" = '{"price":null}' ] || die "$lang: the docs' plugin takes no null"
-    fi
+        ;;
+    esac
+}
+
+# Those with an interpreter without making a component of them: the kit's two ways of use, natively.
+shown_python() {
+    block docs/languages/python.md python >plugin.py
+    PYTHONPATH=$tree/sdk/python python3 -B -c '
+import json, plugin, skewless_guest
+assert json.loads(skewless_guest.of_module(plugin).signature())["name"] == "pace"
+assert plugin.pace(10.0, 3000) == 5.0 and plugin.pace(10.0, None) is None
+try:
+    plugin.pace(0.0, 60)
+except skewless_guest.RowError as error:
+    assert "expected a distance above 0 km" in str(error)
+else:
+    raise AssertionError("it takes no distance")' || die "python: the docs' plugin is another"
+}
+
+shown_js() {
+    block docs/languages/javascript.md js >plugin.js
+    cp "$tree/sdk/js/skewless.js" "$tree/sdk/js/package.json" .
+    node --input-type=module -e '
+import assert from "node:assert/strict";
+import * as plugin from "./plugin.js";
+import { ofModule } from "./skewless.js";
+assert.equal(JSON.parse(ofModule(plugin).signature()).name, "pace");
+assert.deepEqual([plugin.pace.call(10, 3000n), plugin.pace.call(10, null)], [5, null]);
+assert.throws(() => plugin.pace.call(0, 60n), /expected a distance above 0 km/);' || die "js: the docs' plugin is another"
 }
 
 for lang in $languages; do natively "$lang"; done

@@ -43,8 +43,8 @@ pub enum BuildError {
     },
     /// There is no compiler for C and Zig.
     #[error(
-        "no Zig, which compiles plugins in C and in Zig: neither `zig` nor `python3 -m ziglang` answers. Run `pip install \
-         ziglang`, or put the download from https://ziglang.org/download on the PATH"
+        "no Zig, which compiles plugins in C and in Zig: neither `zig` nor `python3 -m ziglang` answers. Run `python3 -m venv \
+         .venv && .venv/bin/pip install ziglang` in the plugin's folder or one above it, or put the download from https://ziglang.org/download on the PATH"
     )]
     NoZig,
     /// Zig refused.
@@ -103,10 +103,24 @@ pub enum BuildError {
         max: usize,
     },
     /// An interpreter isn't there.
-    #[error("{program} was not found on the PATH: install it, or put its folder on the PATH")]
+    #[error(
+        "{program} was not found on the PATH: install it{}, or put its folder on the PATH",
+        source_of(program)
+    )]
     NoInterpreter {
         /// The program.
         program: String,
+    },
+    /// Node.js is too old.
+    #[error(
+        "expected Node.js {min} or later as `node` on the PATH, came {came}: install a newer one{}",
+        source_of("node")
+    )]
+    OldNode {
+        /// The first version that works.
+        min: u32,
+        /// What it said of its own.
+        came: String,
     },
     /// The tool that makes a component isn't there, or is another version.
     #[error(
@@ -123,7 +137,13 @@ pub enum BuildError {
         /// What came.
         why: String,
     },
-    /// The tool, or the plugin's module, refused.
+    /// The plugin's module can't be read, or declares no transform.
+    #[error("expected a module that declares one transform, came:\n{output}")]
+    Module {
+        /// What is wrong with it, with its own lines.
+        output: String,
+    },
+    /// The tool refused.
     #[error("{name} could not make a component of the plugin:\n{output}")]
     Tool {
         /// The tool.
@@ -173,6 +193,15 @@ pub enum BuildError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+/// Where an interpreter is to be had, in brackets.
+fn source_of(program: &str) -> &'static str {
+    match program {
+        "node" => " (Node.js 20 or later: https://nodejs.org)",
+        "python3" => " (Python 3.10 or later)",
+        _ => "",
+    }
 }
 
 impl BuildError {

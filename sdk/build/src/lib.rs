@@ -102,7 +102,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<B
             Err(BuildError::CoreLaneOnly { mark: language.mark() })
         }
         Language::C | Language::Zig => {
-            let zig = zig::Zig::find()?;
+            let zig = zig::Zig::find(&dir)?;
             progress(&format!("toolchain: {zig}"));
             let compiled = zig.compile(language, &dir, &request.target_dir)?;
             let made_with = Producers {

@@ -63,14 +63,18 @@ const JAVASCRIPT: Script = Script {
         ("skewless_sandbox.js", include_str!("../../js/sandbox.js")),
     ],
     tool: ("@bytecodealliance/componentize-js", "0.23.0"),
-    install: "npm install @bytecodealliance/componentize-js@0.23.0",
+    install: "npm install @bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.25.0",
 };
 
+/// What componentize-js imports without asking npm for it: whether it is there and where `import` finds it depends on what else
+/// is installed, and `npm ci` leaves it out.
+const JAVASCRIPT_SHIM: &str = "@bytecodealliance/preview2-shim";
+/// The first version of Node.js that has what componentize-js and the kit use.
+const NODE_MIN: u32 = 20;
+
 /// Prints the signature of the module in the folder `app`; the last line is it, whatever the module prints itself.
-const PYTHON_SIGNATURE: &str = "import sys; sys.path.insert(0, 'app'); import plugin, skewless_guest; \
-     print('\\n' + skewless_guest.of_module(plugin).signature())";
-const JAVASCRIPT_SIGNATURE: &str = "import * as plugin from './app/plugin.js'; \
-     import { ofModule } from './app/skewless.js'; console.log('\\n' + ofModule(plugin).signature())";
+const PYTHON_SIGNATURE: &str = include_str!("../../python/signature.py");
+const JAVASCRIPT_SIGNATURE: &str = include_str!("../../js/signature.mjs");
 
 /// Says which version of the tool an interpreter has.
 const PYTHON_TOOL: &str =
@@ -241,7 +245,18 @@ impl Tool {
         if came != script.tool.1 {
             return Err(lacking(script, &format!("{} has version {came}", package.display())));
         }
-        run(Command::new("node").arg("--version"), "node")?;
+        if !package
+            .ancestors()
+            .any(|above| above.join("node_modules").join(JAVASCRIPT_SHIM).is_dir())
+        {
+            let why = format!("{} imports {JAVASCRIPT_SHIM}, which isn't there", package.display());
+            return Err(lacking(script, &why));
+        }
+        let said = run(Command::new("node").arg("--version"), "node")?.stdout;
+        let came = String::from_utf8_lossy(&said).trim().to_owned();
+        if !new_enough(&came) {
+            return Err(BuildError::OldNode { min: NODE_MIN, came });
+        }
         Ok(Self::JavaScript { package })
     }
 
@@ -250,12 +265,13 @@ impl Tool {
         match self {
             Self::Python { python } => {
                 let mut command = Command::new(python);
-                command.args(["-I", "-B", "-c", PYTHON_SIGNATURE]);
+                // Without the packages of an environment (-S): the component won't have them.
+                command.args(["-I", "-S", "-B", "-c", PYTHON_SIGNATURE]);
                 (command, python.display().to_string())
             }
             Self::JavaScript { .. } => {
                 let mut command = Command::new("node");
-                command.args(["--input-type=module", "--eval", JAVASCRIPT_SIGNATURE]);
+                command.arg("signature.mjs");
                 (command, "node".to_owned())
             }
         }
@@ -295,6 +311,12 @@ impl Tool {
     }
 }
 
+/// Whether this is what a Node.js of [`NODE_MIN`] or later says of its version: `v20.20.2`.
+fn new_enough(said: &str) -> bool {
+    let major = said.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+    major.is_some_and(|major: u32| major >= NODE_MIN)
+}
+
 fn lacking(script: &Script, why: &str) -> BuildError {
     let (name, version) = script.tool;
     BuildError::NoTool { name, version, install: script.install, why: why.to_owned() }
@@ -318,6 +340,7 @@ fn componentise(
     // So that node takes every .js file for a module.
     if matches!(tool, Tool::JavaScript { .. }) {
         write(app.join("package.json"), b"{\"type\": \"module\"}\n")?;
+        write(work.join("signature.mjs"), JAVASCRIPT_SIGNATURE.as_bytes())?;
         write(work.join("build.mjs"), JAVASCRIPT_BUILD.as_bytes())?;
     }
     for (name, content) in files {
@@ -326,14 +349,16 @@ fn componentise(
     write(work.join("wit/world.wit"), WORLD.as_bytes())?;
     std::fs::create_dir_all(work.join("empty/lib/site-packages")).map_err(io(work.to_owned()))?;
     let (mut command, name) = tool.signature();
-    let said = succeeded(run(command.current_dir(work), &name)?, script)?;
+    let said =
+        succeeded(run(command.current_dir(work), &name)?, |output| BuildError::Module { output })?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let signature = said.trim_end().lines().last().unwrap_or_default().to_owned();
     for (name, content) in script.added {
         write(app.join(name), content.as_bytes())?;
     }
     progress(&format!("{} is making the component", script.tool.0));
-    succeeded(run(tool.componentise(work).current_dir(work), &name)?, script)?;
+    let tool_failed = |output| BuildError::Tool { name: script.tool.0, output };
+    succeeded(run(tool.componentise(work).current_dir(work), &name)?, tool_failed)?;
     let out = work.join("out.wasm");
     let wasm = std::fs::read(&out).map_err(io(out))?;
     Ok((wasm, signature.into_bytes()))
@@ -346,16 +371,18 @@ fn run(command: &mut Command, name: &str) -> Result<Output, BuildError> {
     })
 }
 
-/// What a program said, if it succeeded.
-fn succeeded(output: Output, script: &Script) -> Result<Output, BuildError> {
+/// What a program said, if it succeeded; else the error of it.
+fn succeeded(
+    output: Output,
+    failed: impl FnOnce(String) -> BuildError,
+) -> Result<Output, BuildError> {
     if output.status.success() {
         return Ok(output);
     }
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.trim().lines().collect();
-    let output = lines[lines.len().saturating_sub(OUTPUT_LINES_MAX)..].join("\n");
-    Err(BuildError::Tool { name: script.tool.0, output })
+    Err(failed(lines[lines.len().saturating_sub(OUTPUT_LINES_MAX)..].join("\n")))
 }
 
 #[cfg(test)]

@@ -49,13 +49,17 @@ test("the declaration becomes the signature", () => {
 test("mistakes are told by name", () => {
   const one = { name: "one", inputs: { a: "int64" }, outputs: { b: "int64" } };
   const call = (a) => a;
-  assert.throws(() => transform({ ...one, inputs: { a: "integer" } }, call), /expected one of bool, int32, .* came integer/);
+  assert.throws(() => transform({ ...one, inputs: { a: "integer" } }, call), /input `a`: expected one of bool, int32, .* came integer/);
   assert.throws(() => transform({ ...one, inputs: { a: "embedding[0]" } }, call), /embedding of 1 to 65536/);
   assert.throws(() => transform({ ...one, inputs: { a: { type: "int64", units: "s" } } }, call), /input `a`: .* came `units`/);
   assert.throws(() => transform({ ...one, outputs: {} }, call), /at least one output/);
   assert.throws(() => transform({ ...one, input: {} }, call), /came `input`/);
   assert.throws(() => transform(one), /expected a function/);
-  assert.throws(() => ofModule({ a: 1 }), /exactly one exported .* found 0/);
+  assert.throws(() => transform({ ...one, inputs: { a: null } }, call), /input `a`: expected a type, came null/);
+  assert.throws(() => transform(one, async (a) => a), /expected a plain function .* came an AsyncFunction/);
+  assert.throws(() => transform(one, (a, b) => a + b), /expected a function of the inputs \(a\), came one of 2 arguments/);
+  assert.throws(() => ofModule({ a: 1 }), /exactly one `export .* came none/);
+  assert.throws(() => ofModule({ order, other: transform(one, call) }), /exactly one `export .* came order, one/);
   assert.equal(ofModule({ order, default: order }), order);
 });
 
@@ -97,6 +101,14 @@ test("a value of another type fails its row alone", () => {
     assert.match(errors[1], /^`b`: expected .*, came /, type);
     assert.match(errors[2], /came undefined; if it may be, declare it nullable/, type);
   }
+});
+
+test("an output that is misspelt is no null", () => {
+  const outputs = { half: { type: "float64", nullable: true }, twice: { type: "float64", nullable: true } };
+  const it = transform({ name: "it", inputs: { a: "float64" }, outputs }, (a) => (a > 1 ? { half: a / 2, twise: a * 2 } : { half: a / 2 }));
+  const [half, twice, errors] = run(it, ["float64", [1, 2]]);
+  assert.deepEqual([half, twice], [[0.5, null], [null, null]]);
+  assert.deepEqual(errors, [null, "TypeError: expected an object with the outputs (half, twice), came `twise`"]);
 });
 
 test("a message is text, and no longer than it must be", () => {

@@ -88,10 +88,16 @@ class Signatures(unittest.TestCase):
         def odd(a: dict) -> float: ...
         def default(a: int = 1) -> float: ...
         def two(a: int | str) -> float: ...
+        def several(a: int) -> tuple[int, int]: ...
+        async def later(a: int) -> int: ...
+        def some(a: int) -> int:
+            yield a
 
         for function, says in [
-            (no_hint, "`a` of no_hint has none"), (no_result, "`return` of no_result"), (odd, "`a`: expected bool, int"),
+            (no_hint, "`a` of no_hint has none"), (no_result, "`return` of no_result"), (odd, "`a`: expected bool, int, .* came dict"),
             (default, "without a default"), (two, "`a`: expected bool, int"),
+            (several, "the result of several, .* several outputs are a NamedTuple"),
+            (later, "came later, which is `async`"), (some, "came some, which is"),
         ]:  # fmt: skip
             with self.assertRaisesRegex(TypeError, says):
                 transform(function)
@@ -99,9 +105,15 @@ class Signatures(unittest.TestCase):
             Embedding[0]
 
     def test_a_module_has_one_transform(self):
+        def twice(a: float) -> float: ...
+
         module = types.ModuleType("plugin")
-        with self.assertRaisesRegex(TypeError, "exactly one .* found 0"):
+        with self.assertRaisesRegex(TypeError, "exactly one .* came none"):
             sg.of_module(module)
+        module.two, module.one = transform(twice), order
+        with self.assertRaisesRegex(TypeError, "exactly one .* came twice, order"):
+            sg.of_module(module)
+        del module.two
         module.one = module.same = order
         self.assertIs(sg.of_module(module), order)
 

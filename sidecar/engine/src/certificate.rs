@@ -11,6 +11,7 @@ use skewless_batch::abi::ABI_VERSION;
 use skewless_catalog::Digest;
 
 use crate::certify::{CASES_MIN, Check, Fault, Findings, Property};
+use crate::config::EngineConfig;
 use crate::error::bounded;
 use crate::plugin::Plugin;
 
@@ -38,6 +39,8 @@ pub struct Certificate {
     pub passed: bool,
     /// The properties that were found broken.
     pub failed: Vec<String>,
+    /// Bytes of memory that an instance could have; `None` of an older version, which knew the default alone.
+    pub memory_bytes_max: Option<usize>,
 }
 
 /// Why a certificate doesn't count.
@@ -73,6 +76,16 @@ pub enum CertificateError {
         /// The certificate's.
         came: u32,
     },
+    /// It was examined with more memory than it is to run with.
+    #[error(
+        "expected engine.memory_bytes_max of at least {examined}, with which the plugin was examined, came {came}"
+    )]
+    Memory {
+        /// What an instance could have.
+        examined: usize,
+        /// What it may have here.
+        came: usize,
+    },
     /// It says that the plugin failed.
     #[error("expected a certificate that passed, came one that failed ({failed})")]
     Failed {
@@ -92,6 +105,7 @@ pub fn write(plugin: &Plugin, seed: u64, findings: &Findings) -> String {
         "version": signature.version,
         "abi": signature.abi,
         "engine": ENGINE_VERSION,
+        "memory_bytes_max": plugin.engine().config().memory_bytes_max,
         "seed": seed,
         "cases": findings.cases,
         "rows": findings.rows,
@@ -121,18 +135,25 @@ pub fn read(bytes: &[u8]) -> Result<Certificate, CertificateError> {
         abi: json.abi,
         passed: json.result == word(true) && failed.is_empty(),
         failed,
+        memory_bytes_max: json.memory_bytes_max,
     })
 }
 
 impl Certificate {
     /// Whether it says of this plugin file that it may be relied on. Another engine than this one is no reason why
-    /// not: what it says is about the file's code, and code means the same to every engine of the contract.
-    pub fn check(&self, digest: &Digest) -> Result<(), CertificateError> {
+    /// not: what it says is about the file's code, and code means the same to every engine of the contract. Memory is: what
+    /// was found with more than the default holds only where there is as much.
+    pub fn check(&self, digest: &Digest, limits: &EngineConfig) -> Result<(), CertificateError> {
         if self.digest != *digest {
             return Err(CertificateError::Digest { expected: *digest, came: self.digest });
         }
         if self.abi != ABI_VERSION {
             return Err(CertificateError::Abi { expected: ABI_VERSION, came: self.abi });
+        }
+        let came = limits.memory_bytes_max;
+        let default = EngineConfig::default().memory_bytes_max;
+        if let Some(examined) = self.memory_bytes_max.filter(|bytes| *bytes > came.max(default)) {
+            return Err(CertificateError::Memory { examined, came });
         }
         if !self.passed {
             return Err(CertificateError::Failed { failed: self.failed.join(", ") });
@@ -207,6 +228,7 @@ struct JsonCertificate {
     abi: u32,
     result: String,
     cases: u32,
+    memory_bytes_max: Option<usize>,
     checks: Vec<JsonCheck>,
 }
 
@@ -235,7 +257,7 @@ mod tests {
     }
 
     fn checked(text: &str, digest: &Digest) -> Result<(), CertificateError> {
-        read(text.as_bytes())?.check(digest)
+        read(text.as_bytes())?.check(digest, &EngineConfig::default())
     }
 
     #[test]
@@ -254,6 +276,27 @@ mod tests {
             checked(&text(&digest, ABI_VERSION, "fail"), &digest),
             Err(CertificateError::Failed { failed: "row_order".to_owned() })
         );
+    }
+
+    #[test]
+    fn what_was_examined_with_more_memory_counts_where_there_is_as_much() {
+        let digest = Digest::of(b"a");
+        let default = EngineConfig::default().memory_bytes_max;
+        let checked = |examined: usize, memory_bytes_max: usize| {
+            let text = text(&digest, ABI_VERSION, "pass");
+            let text = text.replace(
+                "{\"certificate",
+                &format!("{{\"memory_bytes_max\":{examined},\"certificate"),
+            );
+            let limits = EngineConfig { memory_bytes_max, ..EngineConfig::default() };
+            read(text.as_bytes())?.check(&digest, &limits)
+        };
+        assert_eq!(checked(default, default), Ok(()));
+        // As before certificates told it.
+        assert_eq!(checked(default, default / 2), Ok(()));
+        assert_eq!(checked(2 * default, 2 * default), Ok(()));
+        let refused = Err(CertificateError::Memory { examined: 2 * default, came: default });
+        assert_eq!(checked(2 * default, default), refused);
     }
 
     #[test]

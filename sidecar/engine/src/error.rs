@@ -22,7 +22,7 @@ pub enum EngineError {
         expected: &'static str,
     },
     /// The host can't run Wasm so: usually address space is limited.
-    #[error("expected a host that can reserve the instance pool (instances_max), came: {0}")]
+    #[error("expected a host that can reserve the instance pool (engine.instances_max), came: {0}")]
     Host(String),
     /// The tick thread couldn't be started.
     #[error("expected to start the tick thread, came: {0}")]
@@ -33,7 +33,7 @@ pub enum EngineError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PluginError {
     /// Over `module_bytes_max`.
-    #[error("expected a plugin of at most {max} bytes (module_bytes_max), came {came}")]
+    #[error("expected a plugin of at most {max} bytes (engine.module_bytes_max), came {came}")]
     TooLarge {
         /// The limit.
         max: usize,
@@ -77,7 +77,7 @@ pub enum PluginError {
     },
     /// The memory can never fit `memory_bytes_max`.
     #[error(
-        "expected a memory that starts with at most {max} bytes (memory_bytes_max), came {came}"
+        "expected a memory that starts with at most {max} bytes (engine.memory_bytes_max), came {came}"
     )]
     Memory {
         /// The limit.
@@ -87,7 +87,7 @@ pub enum PluginError {
     },
     /// A table can never fit `table_elements_max`.
     #[error(
-        "expected tables that start with at most {max} elements (table_elements_max), came {came}"
+        "expected tables that start with at most {max} elements (engine.table_elements_max), came {came}"
     )]
     Table {
         /// The limit.
@@ -203,13 +203,13 @@ pub enum CallError {
         tick_us: Option<u64>,
     },
     /// It overflowed its stack.
-    #[error("plugin needed more than {max} bytes of stack (stack_bytes_max)")]
+    #[error("plugin needed more than {max} bytes of stack (engine.stack_bytes_max)")]
     Stack {
         /// The limit.
         max: usize,
     },
     /// It wanted more memory than it may have.
-    #[error("plugin wanted {came} bytes of memory, may have {max} (memory_bytes_max)")]
+    #[error("plugin wanted {came} bytes of memory, may have {max} (engine.memory_bytes_max)")]
     Memory {
         /// The limit.
         max: usize,
@@ -217,7 +217,7 @@ pub enum CallError {
         came: usize,
     },
     /// It wanted more table elements than it may have.
-    #[error("plugin wanted {came} table elements, may have {max} (table_elements_max)")]
+    #[error("plugin wanted {came} table elements, may have {max} (engine.table_elements_max)")]
     Table {
         /// The limit.
         max: usize,
@@ -225,7 +225,7 @@ pub enum CallError {
         came: usize,
     },
     /// All instances of the engine are in use.
-    #[error("expected a free instance, all {max} are in use (instances_max)")]
+    #[error("expected a free instance, all {max} are in use (engine.instances_max)")]
     Instances {
         /// The limit.
         max: u32,
@@ -234,7 +234,7 @@ pub enum CallError {
     #[error("expected an instance, came: {0}")]
     Instantiate(String),
     /// The input batch is larger than allowed, even with one row.
-    #[error("expected an input batch of at most {max} bytes (input_bytes_max), came {came}")]
+    #[error("expected an input batch of at most {max} bytes (engine.input_bytes_max), came {came}")]
     InputBytes {
         /// The limit.
         max: usize,
@@ -279,7 +279,9 @@ pub enum CallError {
     #[error("plugin refused the batch: {0}")]
     Guest(String),
     /// The output is larger than allowed.
-    #[error("expected an output batch of at most {max} bytes (output_bytes_max), came {came}")]
+    #[error(
+        "expected an output batch of at most {max} bytes (engine.output_bytes_max), came {came}"
+    )]
     OutputBytes {
         /// The limit.
         max: usize,
@@ -415,10 +417,10 @@ impl CallError {
 /// A deadline in the unit that people think in, and in the one it is configured in.
 fn deadline_text(ticks: u64, tick_us: Option<u64>) -> String {
     match tick_us {
-        None => format!("{ticks} ticks (deadline_ticks)"),
+        None => format!("{ticks} ticks (engine.deadline_ticks)"),
         Some(tick_us) => {
             let ms = ticks.saturating_mul(tick_us) / 1_000;
-            format!("{ms} ms (deadline_ticks: {ticks} ticks of {tick_us} us)")
+            format!("{ms} ms (engine.deadline_ticks: {ticks} ticks of {tick_us} us)")
         }
     }
 }
@@ -445,12 +447,15 @@ mod tests {
     fn a_deadline_is_told_in_milliseconds_where_the_tick_is_known() {
         let told = |tick_us| CallError::Deadline { ticks: 250, tick_us }.to_string();
         let start = "plugin ran past its deadline of ";
-        assert_eq!(told(None), format!("{start}250 ticks (deadline_ticks)"));
+        assert_eq!(told(None), format!("{start}250 ticks (engine.deadline_ticks)"));
         assert_eq!(
             told(Some(1_000)),
-            format!("{start}250 ms (deadline_ticks: 250 ticks of 1000 us)")
+            format!("{start}250 ms (engine.deadline_ticks: 250 ticks of 1000 us)")
         );
-        assert_eq!(told(Some(100)), format!("{start}25 ms (deadline_ticks: 250 ticks of 100 us)"));
+        assert_eq!(
+            told(Some(100)),
+            format!("{start}25 ms (engine.deadline_ticks: 250 ticks of 100 us)")
+        );
     }
 
     #[test]

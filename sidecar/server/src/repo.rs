@@ -22,7 +22,7 @@ use skewless_catalog::{
 use skewless_engine::certificate::{
     self, CERTIFICATE_BYTES_MAX, CERTIFICATE_EXTENSION, ENGINE_VERSION,
 };
-use skewless_engine::{EngineConfig, PluginError, inspect};
+use skewless_engine::{Certificate, EngineConfig, PluginError, inspect};
 
 /// A checked feature repo.
 #[derive(Clone, Debug)]
@@ -194,7 +194,7 @@ fn read_at_most(path: &Path, max: u64) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 /// What the certificate beside a plugin file says of it.
-fn certified(plugin: &Path, digest: &Digest) -> Certified {
+fn certified(plugin: &Path, digest: &Digest, limits: &EngineConfig) -> Certified {
     let path = plugin.with_extension(CERTIFICATE_EXTENSION);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let void = |why: String| Certified::Void(format!("{name}: {why}"));
@@ -210,7 +210,9 @@ fn certified(plugin: &Path, digest: &Digest) -> Certified {
         Err(error) => return void(error.to_string()),
     };
     let read = certificate::read(&bytes);
-    match read.and_then(|certificate| certificate.check(digest).map(|()| certificate.engine)) {
+    let checked =
+        |certificate: Certificate| certificate.check(digest, limits).map(|()| certificate.engine);
+    match read.and_then(checked) {
         Ok(engine) if engine == ENGINE_VERSION => Certified::Yes,
         Ok(certified) => Certified::ByEngine { certified, here: ENGINE_VERSION.to_owned() },
         Err(error) => void(error.to_string()),
@@ -315,7 +317,7 @@ impl Shelf<'_> {
             }
             error => error.to_string(),
         })?;
-        let certified = certified(&path, &facts.digest);
+        let certified = certified(&path, &facts.digest, self.engine);
         let info = PluginInfo { digest: facts.digest, signature: facts.signature, certified };
         Ok((info, bytes.into()))
     }
@@ -370,7 +372,10 @@ impl Shelf<'_> {
         // Of several copies, one may have the certificate beside it.
         let copies = index.get(&digest).map_or(&[][..], Vec::as_slice);
         let counts = |path: &&PathBuf| {
-            matches!(certified(path, &digest), Certified::Yes | Certified::ByEngine { .. })
+            matches!(
+                certified(path, &digest, self.engine),
+                Certified::Yes | Certified::ByEngine { .. }
+            )
         };
         let found = copies.iter().find(counts).or(copies.first()).cloned();
         found.ok_or_else(|| {

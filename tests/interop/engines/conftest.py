@@ -137,6 +137,8 @@ def ray_cluster():
 
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 << 20, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    # Blocks are done in any order otherwise, and so are their rows given.
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
     yield
     ray.shutdown()
 

@@ -112,4 +112,17 @@ fn a_tool_that_is_not_there_or_another_version_is_told_with_what_installs_it() {
     std::fs::write(dir.path().join(package), r#"{"version": "0.19.3"}"#).expect("written");
     let other = said(&dir.path().join("plugins/a"));
     assert!(other.contains("has version 0.19.3") && other.contains(install), "{other}");
+    std::fs::write(dir.path().join(package), r#"{"version": "0.23.0"}"#).expect("written");
+    let half = said(dir.path());
+    assert!(half.contains("imports @bytecodealliance/preview2-shim, which isn't there"), "{half}");
+    assert!(half.contains(install) && half.contains(JAVASCRIPT_SHIM), "{half}");
+}
+
+#[test]
+fn an_old_node_is_told_from_a_new_one() {
+    for (said, new) in [("v20.20.2", true), ("v24.19.0", true), ("v18.20.4", false), ("", false)] {
+        assert_eq!(new_enough(said), new, "{said}");
+    }
+    let told = BuildError::OldNode { min: NODE_MIN, came: "v18.20.4".to_owned() }.to_string();
+    assert!(told.contains("expected Node.js 20 or later") && told.contains("v18.20.4"), "{told}");
 }

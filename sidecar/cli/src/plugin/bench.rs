@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::{Value as Json, json};
 use skewless_batch::Column;
 use skewless_catalog::{Frame, InstancePolicy, Plan, Slot, Step};
 use skewless_engine::certify::{Values, columns};
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// How long each of the 18 figures is measured, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     time: u64,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -54,11 +58,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
     let cancel = interrupt::flag()?;
     let bar = Bar::new();
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["rows a call", "reused", "reset", "fresh"]);
-    table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    let (mut failed, mut done) = (0, 0);
+    let mut figures = Vec::with_capacity(ROWS.len());
+    let mut done = 0;
     for wanted in ROWS {
         let inputs = &plugin.signature().inputs;
         let (rows, given) = columns(inputs, wanted, Values::Everyday, SEED, BATCH_BYTES_MAX);
@@ -68,20 +69,26 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 "note: {rows} rows in the place of {wanted}: more would have over {BATCH_BYTES_MAX} bytes"
             );
         }
-        let mut line = vec![show::thousands(rows as u64)];
-        for policy in POLICIES {
+        let mut figure = Figure { rows, failed: 0, ns_a_row: [0.0; POLICIES.len()] };
+        for (policy, ns_a_row) in POLICIES.into_iter().zip(&mut figure.ns_a_row) {
             let mut subject = Subject::new(&engine, &plugin, policy, rows, &given, &cancel)?;
             let ns = subject.measure(Duration::from_millis(args.time), &cancel)?;
-            failed = failed.max(subject.failed);
-            line.push(figure(ns / rows as f64));
+            figure.failed = figure.failed.max(subject.failed);
+            *ns_a_row = ns / rows as f64;
             done += 1;
             bar.show("measuring", done, (ROWS.len() * POLICIES.len()) as u64);
         }
-        table.add_row(line);
+        figures.push(figure);
     }
     bar.clear();
-    let signature = plugin.signature();
-    say!("{} {}, nanoseconds a row, median\n{table}", signature.name, signature.version)?;
+    if args.json {
+        say!("{:#}", to_json(&plugin, &figures))?;
+    } else {
+        let signature = plugin.signature();
+        let table = table(&figures);
+        say!("{} {}, nanoseconds a row, median\n{table}", signature.name, signature.version)?;
+    }
+    let failed = figures.iter().map(|figure| figure.failed).max().unwrap_or(0);
     if failed > 0 {
         complain!(
             "note: {} of a batch failed; `skewless plugin certify` tells why, and a row that traps costs more than one that \
@@ -92,8 +99,46 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
+/// What batches of one size cost.
+struct Figure {
+    rows: usize,
+    /// Rows of a batch that failed, at most.
+    failed: usize,
+    /// Median time of a row, nanoseconds, by [`POLICIES`].
+    ns_a_row: [f64; POLICIES.len()],
+}
+
+fn table(figures: &[Figure]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["rows a call", "reused", "reset", "fresh"]);
+    table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    for figure in figures {
+        let rows = show::thousands(figure.rows as u64);
+        table.add_row(std::iter::once(rows).chain(figure.ns_a_row.map(shown)));
+    }
+    table
+}
+
+fn to_json(plugin: &Plugin, figures: &[Figure]) -> Json {
+    let line = |figure: &Figure| {
+        let [reused, reset, fresh] = figure.ns_a_row;
+        json!({
+            "rows": figure.rows,
+            "rows_failed": figure.failed,
+            "ns_a_row": { "reused": reused, "reset": reset, "fresh": fresh },
+        })
+    };
+    json!({
+        "name": plugin.signature().name,
+        "version": plugin.signature().version,
+        "digest": plugin.digest().to_string(),
+        "batches": figures.iter().map(line).collect::<Vec<_>>(),
+    })
+}
+
 /// Nanoseconds with a digit behind the point where that is worth something.
-fn figure(ns: f64) -> String {
+fn shown(ns: f64) -> String {
     if ns < 100.0 { format!("{ns:.1}") } else { show::thousands(ns.round() as u64) }
 }
 

@@ -67,6 +67,7 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         BuildError::NotOnPath { .. }
         | BuildError::NoToolchain
         | BuildError::NoInterpreter { .. }
+        | BuildError::OldNode { .. }
         | BuildError::NoTool { .. }
         | BuildError::NoKit { .. }
         | BuildError::TakenName { .. }
@@ -74,7 +75,11 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         | BuildError::Tool { .. }
         | BuildError::NoZig
         | BuildError::CoreLaneOnly { .. } => None,
-        BuildError::Zig { .. } => Some(format!("mend the source in {}", crate_dir.display())),
+        BuildError::Zig { .. } | BuildError::Module { .. } => {
+            Some(format!("mend the source in {}", crate_dir.display()))
+        }
+        // Cargo knows nothing of plugins in other languages.
+        _ if Language::of(crate_dir).is_some_and(|language| language != Language::Rust) => None,
         _ => Some(format!("try `cargo check` in {}", crate_dir.display())),
     }
 }
@@ -107,5 +112,11 @@ mod tests {
         assert_eq!(of(BuildError::NoToolchain), None);
         let refused = BuildError::Cargo { output: String::new() };
         assert_eq!(of(refused).as_deref(), Some("try `cargo check` in a"));
+        let module = BuildError::Module { output: String::new() };
+        assert_eq!(of(module).as_deref(), Some("mend the source in a"));
+        let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        std::fs::write(dir.path().join("plugin.py"), "").unwrap_or_else(|error| panic!("{error}"));
+        let reason = String::new();
+        assert_eq!(next(&BuildError::Component { reason }, dir.path()), None);
     }
 }

@@ -23,7 +23,8 @@ use crate::show;
 /// the row itself; it can't prove that nothing does.
 ///
 /// Settings can make the limits stricter than their defaults, but not laxer, and calls take at least as many rows as by
-/// default (`engine.rows_max`).
+/// default (`engine.rows_max`). Memory is the exception: a plugin that needs more than 64 MiB is examined with as much as
+/// `--set engine.memory_bytes_max=BYTES` gives, and its certificate counts where the sidecar gives as much.
 ///
 /// The certificate is written beside the file, where definitions with `require_certificate` look for it; it names the
 /// file's digest, so a new build needs a new one. Ends with exit code 1 if a property is broken, and shows the fewest
@@ -84,14 +85,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 /// The configuration with limits that no plugin gets around: with calls of one row or bytes for few, no row has neighbours,
-/// and with endless time or memory, no row takes too much.
+/// and with endless time, no row takes too much. Memory may be more than usual, as the certificate says how much, and counts where
+/// there is as much.
 fn examining(mut config: Config) -> Config {
     let usual = Config::default();
     let (engine, default) = (&mut config.engine, &usual.engine);
     engine.rows_max = engine.rows_max.max(default.rows_max);
     engine.input_bytes_max = engine.input_bytes_max.max(default.input_bytes_max);
     engine.reset_bytes_max = engine.reset_bytes_max.max(default.reset_bytes_max);
-    engine.memory_bytes_max = engine.memory_bytes_max.min(default.memory_bytes_max);
     engine.table_elements_max = engine.table_elements_max.min(default.table_elements_max);
     engine.stack_bytes_max = engine.stack_bytes_max.min(default.stack_bytes_max);
     engine.output_bytes_max = engine.output_bytes_max.min(default.output_bytes_max);
@@ -149,7 +150,8 @@ mod tests {
         lax.engine.deadline_ticks = u64::MAX;
         lax.life.tick_us = 1_000_000;
         let examining_lax = examining(lax);
-        assert_eq!(examining_lax.engine, default);
+        let memory_bytes_max = default.memory_bytes_max * 2;
+        assert_eq!(examining_lax.engine, EngineConfig { memory_bytes_max, ..default.clone() });
         assert_eq!(examining_lax.life.tick_us, Config::default().life.tick_us);
 
         let strict = EngineConfig {

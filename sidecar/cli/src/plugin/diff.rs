@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use skewless_batch::{Column, ColumnView, Field, Value};
+use serde_json::{Value as Json, json};
+use skewless_batch::{Column, ColumnView, Field, Type, Value};
 use skewless_engine::{Engine, Plugin, PluginOutput, Worker, golden};
 use skewless_offline::CancelFlag;
 
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// A .parquet file or JSON
     #[arg(long, value_name = "FILE")]
     rows: PathBuf,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -55,19 +59,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let mut report = Report::new(&old, &new);
     compare(&engine, [&old, &new], &inputs, rows, &columns, &mut report)?;
-    for (word, plugin) in [("old", &old), ("new", &new)] {
-        let signature = plugin.signature();
-        say!("{word} {} {}, sha256:{}", signature.name, signature.version, plugin.digest())?;
+    let given = Given { rows, inputs: &inputs, columns: &columns };
+    if args.json {
+        say!("{:#}", report.to_json([&old, &new], &given))?;
+    } else {
+        print(&report, [&old, &new], &given)?;
     }
-    for (word, here, there) in [("gone", &old, &new), ("new", &new, &old)] {
-        let lacks = |field: &&Field| there.signature().input_index(&field.name).is_none();
-        for field in here.signature().inputs.iter().filter(lacks) {
-            say!("{word}: input {} ({})", field.name, field.ty)?;
-        }
-    }
-    report.print(rows, &inputs, &columns)?;
     if report.same() {
-        return say!("no difference in {}", show::count(rows as u64, "row", "rows"));
+        return Ok(());
     }
     let rows = show::count(rows as u64, "row", "rows");
     let came = match report.rows_differ {
@@ -78,6 +77,37 @@ pub(crate) fn run(args: &Args) -> Outcome {
         format!("expected the same outputs, came {came}"),
         "if they are meant to, a new backfill takes them over; `skewless diff` tells which services",
     ))
+}
+
+/// The rows that both were given.
+struct Given<'a> {
+    rows: usize,
+    inputs: &'a [Field],
+    columns: &'a [Column],
+}
+
+/// What differs, for a person.
+fn print(report: &Report, [old, new]: [&Plugin; 2], given: &Given<'_>) -> Outcome {
+    for (word, plugin) in [("old", old), ("new", new)] {
+        let signature = plugin.signature();
+        say!("{word} {} {}, sha256:{}", signature.name, signature.version, plugin.digest())?;
+    }
+    for (word, here, there) in [("gone", old, new), ("new", new, old)] {
+        for field in lacking(here, there) {
+            say!("{word}: input {} ({})", field.name, field.ty)?;
+        }
+    }
+    report.print(given)?;
+    if report.same() {
+        say!("no difference in {}", show::count(given.rows as u64, "row", "rows"))?;
+    }
+    Ok(())
+}
+
+/// The inputs of one that the other hasn't.
+fn lacking<'a>(here: &'a Plugin, there: &'a Plugin) -> impl Iterator<Item = &'a Field> {
+    let lacks = |field: &&Field| there.signature().input_index(&field.name).is_none();
+    here.signature().inputs.iter().filter(lacks)
 }
 
 /// The inputs of both, each once.
@@ -148,10 +178,10 @@ fn stopped<T, E: Into<anyhow::Error>>(cancel: &CancelFlag, result: Result<T, E>)
 /// What differs.
 struct Report {
     outputs: Vec<Compared>,
-    /// Outputs that only one version has, and those of another type: in words.
-    apart: Vec<String>,
+    /// Outputs that only one version has, and those of another type: name, old and new type.
+    apart: Vec<(String, Option<Type>, Option<Type>)>,
     /// The first rows of which one failed, or both otherwise: row, old and new message.
-    errors: Vec<(usize, String, String)>,
+    errors: Vec<(usize, Option<String>, Option<String>)>,
     errors_differ: u64,
     rows_differ: u64,
 }
@@ -159,11 +189,12 @@ struct Report {
 /// An output that both versions have.
 struct Compared {
     name: String,
+    ty: Type,
     old: usize,
     new: usize,
     differ: u64,
-    /// The first rows that differ: row, old and new value.
-    first: Vec<(usize, String, String)>,
+    /// The first rows that differ: row, old and new value as JSON.
+    first: Vec<(usize, Json, Json)>,
     /// The largest differences, with their rows.
     absolute: Option<(f64, usize)>,
     relative: Option<(f64, usize)>,
@@ -192,9 +223,10 @@ impl Report {
         };
         for (at, field) in old.iter().enumerate() {
             match position(new, &field.name) {
-                None => report.apart.push(format!("gone: output {} ({})", field.name, field.ty)),
+                None => report.apart.push((field.name.clone(), Some(field.ty), None)),
                 Some(there) if new[there].ty == field.ty => report.outputs.push(Compared {
                     name: field.name.clone(),
+                    ty: field.ty,
                     old: at,
                     new: there,
                     differ: 0,
@@ -204,13 +236,13 @@ impl Report {
                     spread: Default::default(),
                 }),
                 Some(there) => {
-                    let (name, was, is) = (&field.name, field.ty, new[there].ty);
-                    report.apart.push(format!("another type: output {name} ({was} -> {is})"));
+                    let (was, is) = (Some(field.ty), Some(new[there].ty));
+                    report.apart.push((field.name.clone(), was, is));
                 }
             }
         }
         for field in new.iter().filter(|field| position(old, &field.name).is_none()) {
-            report.apart.push(format!("new: output {} ({})", field.name, field.ty));
+            report.apart.push((field.name.clone(), None, Some(field.ty)));
         }
         report
     }
@@ -227,10 +259,7 @@ impl Report {
                 differs = true;
                 self.errors_differ += 1;
                 if self.errors.len() < ROWS_SHOWN {
-                    let told = |error: &Option<String>| {
-                        error.as_ref().map_or_else(|| "no error".to_owned(), |e| format!("`{e}`"))
-                    };
-                    self.errors.push((row, told(&old.errors[at]), told(&new.errors[at])));
+                    self.errors.push((row, old.errors[at].clone(), new.errors[at].clone()));
                 }
             }
             for output in &mut self.outputs {
@@ -242,9 +271,14 @@ impl Report {
         }
     }
 
-    fn print(&self, rows: usize, inputs: &[Field], columns: &[Column]) -> Outcome {
-        for apart in &self.apart {
-            say!("{apart}")?;
+    fn print(&self, given: &Given<'_>) -> Outcome {
+        for (name, was, is) in &self.apart {
+            match (was, is) {
+                (Some(was), Some(is)) => say!("another type: output {name} ({was} -> {is})")?,
+                (Some(was), None) => say!("gone: output {name} ({was})")?,
+                (None, Some(is)) => say!("new: output {name} ({is})")?,
+                (None, None) => {}
+            }
         }
         say!("")?;
         let mut table = Table::new();
@@ -264,19 +298,71 @@ impl Report {
         }
         say!("{table}")?;
         if self.errors_differ > 0 {
-            let of = show::count(rows as u64, "row", "rows");
+            let of = show::count(given.rows as u64, "row", "rows");
             say!("errors differ in {} of {of}", show::thousands(self.errors_differ))?;
         }
-        let shown = |row: usize| golden::row(inputs, columns, row, SHOWN_BYTES_MAX);
+        let row_shown = |row: usize| golden::row(given.inputs, given.columns, row, SHOWN_BYTES_MAX);
+        let told = |error: &Option<String>| {
+            error.as_ref().map_or_else(|| "no error".to_owned(), |error| format!("`{error}`"))
+        };
         for (row, was, is) in &self.errors {
-            say!("row {row} {}\n  error: {was} -> {is}", shown(*row))?;
+            say!("row {row} {}\n  error: {} -> {}", row_shown(*row), told(was), told(is))?;
         }
         for output in &self.outputs {
             for (row, was, is) in &output.first {
-                say!("row {row} {}\n  {}: {was} -> {is}", shown(*row), output.name)?;
+                let (name, was, is) = (&output.name, shown(was), shown(is));
+                say!("row {row} {}\n  {name}: {was} -> {is}", row_shown(*row))?;
             }
         }
         Ok(())
+    }
+
+    /// The same for a program, with whole values.
+    fn to_json(&self, [old, new]: [&Plugin; 2], given: &Given<'_>) -> Json {
+        let plugin = |plugin: &Plugin| {
+            let signature = plugin.signature();
+            let digest = plugin.digest().to_string();
+            json!({ "name": signature.name, "version": signature.version, "digest": digest })
+        };
+        let field = |field: &Field| json!({ "name": field.name, "type": field.ty.to_string() });
+        let row = |row: usize| {
+            let cells = given.inputs.iter().zip(given.columns);
+            let cell = |(field, column): (&Field, &Column)| {
+                (field.name.clone(), show::json(column.value(row)))
+            };
+            Json::Object(cells.map(cell).collect())
+        };
+        let first = |(at, was, is): &(usize, Json, Json)| json!({ "row": at, "inputs": row(*at), "old": was, "new": is });
+        let error = |(at, was, is): &(usize, Option<String>, Option<String>)| json!({ "row": at, "inputs": row(*at), "old": was, "new": is });
+        let output = |output: &Compared| {
+            json!({
+                "name": output.name,
+                "type": output.ty.to_string(),
+                "rows_differ": output.differ,
+                "largest_difference": output.absolute.map(largest),
+                "largest_relative": output.relative.map(largest),
+                "old": output.spread[0].to_json(),
+                "new": output.spread[1].to_json(),
+                "first": output.first.iter().map(first).collect::<Vec<_>>(),
+            })
+        };
+        let apart = |(name, was, is): &(String, Option<Type>, Option<Type>)| {
+            let ty = |ty: &Option<Type>| ty.map(|ty| ty.to_string());
+            json!({ "name": name, "old": ty(was), "new": ty(is) })
+        };
+        json!({
+            "old": plugin(old),
+            "new": plugin(new),
+            "same": self.same(),
+            "rows": given.rows,
+            "rows_differ": self.rows_differ,
+            "errors_differ": self.errors_differ,
+            "errors": self.errors.iter().map(error).collect::<Vec<_>>(),
+            "outputs": self.outputs.iter().map(output).collect::<Vec<_>>(),
+            "other_outputs": self.apart.iter().map(apart).collect::<Vec<_>>(),
+            "inputs_gone": lacking(old, new).map(field).collect::<Vec<_>>(),
+            "inputs_new": lacking(new, old).map(field).collect::<Vec<_>>(),
+        })
     }
 }
 
@@ -290,7 +376,7 @@ impl Compared {
         }
         self.differ += 1;
         if self.first.len() < ROWS_SHOWN {
-            self.first.push((row, shown(was), shown(is)));
+            self.first.push((row, show::json(was), show::json(is)));
         }
         if let (Some(was), Some(is)) = (number(was), number(is)) {
             let absolute = (was - is).abs();
@@ -330,7 +416,7 @@ impl Compared {
             self.relative.map_or_else(none, |(by, row)| at(format!("{by:.3e}"), row)),
             nulls,
             pair(|spread| spread.range.map(|(min, _)| min)),
-            pair(|spread| (spread.numbers > 0).then(|| spread.sum / spread.numbers as f64)),
+            pair(Spread::mean),
             pair(|spread| spread.range.map(|(_, max)| max)),
         ]
     }
@@ -344,6 +430,15 @@ impl Spread {
         self.sum += number;
         let (min, max) = self.range.unwrap_or((number, number));
         self.range = Some((min.min(number), max.max(number)));
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.numbers > 0).then(|| self.sum / self.numbers as f64)
+    }
+
+    fn to_json(&self) -> Json {
+        let (min, max) = (self.range.map(|(min, _)| min), self.range.map(|(_, max)| max));
+        json!({ "nulls": self.nulls, "min": min, "mean": self.mean(), "max": max })
     }
 }
 
@@ -366,8 +461,13 @@ fn keep_larger(largest: &mut Option<(f64, usize)>, by: f64, row: usize) {
     }
 }
 
-/// A value as JSON, cut where it would fill the screen.
-fn shown(value: Value<'_>) -> String {
-    let text = show::json(value).to_string();
+/// A difference and where it is.
+fn largest((by, row): (f64, usize)) -> Json {
+    json!({ "by": by, "row": row })
+}
+
+/// A value as text, cut where it would fill the screen.
+fn shown(value: &Json) -> String {
+    let text = value.to_string();
     if text.len() > SHOWN_BYTES_MAX { format!("... ({} bytes)", text.len()) } else { text }
 }

@@ -82,8 +82,9 @@ pub(super) fn broken(findings: &Findings) -> String {
 pub(super) fn next(findings: &Findings) -> &'static str {
     match smallest(findings) {
         Some((Property::Limits, _)) => {
-            "do less for such a row, or refuse it with an error; the limits are the sidecar's settings (engine.*), \
-             for a certificate no laxer than their defaults"
+            "do less for such a row, or refuse it with an error. If it needs as much, raise the setting that is named above: here \
+             with --set NAME=NUMBER, and in the sidecar's configuration; for a certificate only engine.memory_bytes_max may be \
+             above its default"
         }
         Some((Property::Answers, _)) => {
             "build the plugin with the SDK, or see sdk/wit/CORE.md for what an answer must be"

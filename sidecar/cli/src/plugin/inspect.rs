@@ -8,7 +8,7 @@ use skewless_batch::Field;
 use skewless_engine::inspect::Producer;
 use skewless_engine::{Lane, PluginFacts};
 
-use crate::exit::{Next, Outcome};
+use crate::exit::Outcome;
 use crate::output::say;
 use crate::settings::{self, Settings};
 use crate::show;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let limits = settings::read(&args.settings, [])?.engine;
     let wasm = super::read(&args.plugin)?;
     let facts = skewless_engine::inspect(&wasm, &limits)
-        .or_next(|| "rebuild it with `skewless plugin build`")?;
+        .map_err(|error| super::refused(&args.plugin, error))?;
     if args.json { say!("{:#}", to_json(&facts)) } else { say!("{}", to_text(&facts)) }
 }
 

@@ -2,7 +2,6 @@
 //! their rows.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::Context;
 use skewless_batch::Column;
@@ -74,7 +73,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (wasm, crate_dir) = places(&args.plugin)?;
     let (engine, _ticker) = super::engine(&config)?;
     let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
-    warn_of_newer_source(&wasm, &crate_dir);
     if let Some(folder) = &args.vectors {
         super::vectors::run(folder, &engine, &plugin)?;
     }
@@ -146,20 +144,6 @@ fn places(given: &Path) -> Outcome<(PathBuf, PathBuf)> {
 
 const FOLDER: &str =
     "give the folder of a plugin's crate, such as plugins/basket, or its .wasm file";
-
-/// Says so if what is tested isn't what is written.
-fn warn_of_newer_source(wasm: &Path, crate_dir: &Path) {
-    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-    let sources = std::fs::read_dir(crate_dir.join("src")).into_iter().flatten().flatten();
-    let newest: Option<SystemTime> = sources.filter_map(|entry| changed(&entry.path())).max();
-    if newest > changed(wasm) {
-        complain!(
-            "warning: {} is older than its source; skewless plugin build {}",
-            show::path(wasm),
-            crate_dir.display()
-        );
-    }
-}
 
 fn read_golden(path: &Path, plugin: &Plugin) -> Outcome<(PathBuf, Golden)> {
     let shown = show::path(path);

@@ -48,7 +48,7 @@ fn a_backfill_runs_under_the_limits_that_serve_would_have() {
     assert!(less.contains("  transform grows failed for "));
     assert!(less.contains(" of 1,000 rows, counted from 0:\n"), "{less}");
     assert!(less.contains("grows.sum: ") && less.contains(" failed"), "{less}");
-    assert!(less.contains("may have 2097152 (memory_bytes_max)"), "{less}");
+    assert!(less.contains("may have 2097152 (engine.memory_bytes_max)"), "{less}");
     let less = written();
     assert_ne!(less, usual);
 

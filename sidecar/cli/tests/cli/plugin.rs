@@ -1,7 +1,9 @@
 //! `plugin test`, `certify`, `diff` and `bench`, and definitions that want a certificate.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value as Json, json};
 
 use crate::{
     DEFINITIONS, SUM, command, done, listens_to_interrupts, refused, repo_that_adds, skewless,
@@ -26,12 +28,12 @@ fn put(repo: &Path, program: &str, plugin: &str) {
     std::fs::write(repo.join(plugin), wasm).unwrap();
 }
 
-fn certify(repo: &Path, more: &[&str]) -> std::process::Output {
+fn certify(repo: &Path, more: &[&str]) -> Output {
     let words = ["plugin", "certify", ADDS, "--cases", "16"];
     skewless(repo, &[&words[..], &PATIENT, more].concat())
 }
 
-fn test(repo: &Path, more: &[&str]) -> std::process::Output {
+fn test(repo: &Path, more: &[&str]) -> Output {
     let words = ["plugin", "test", ADDS, "--cases", "16"];
     skewless(repo, &[&words[..], &PATIENT, more].concat())
 }
@@ -72,6 +74,13 @@ fn a_certificate_lets_a_plugin_be_reused_until_it_is_built_anew() {
     std::fs::write(&certificate, text).unwrap();
     put(repo, "fails_negative_rows", ADDS);
     refuses("the plugin was built anew since");
+    // What was found with more memory than usual holds where there is as much.
+    let more = ["--set", "engine.memory_bytes_max=134217728"];
+    done(&certify(repo, &more));
+    refuses(
+        "expected engine.memory_bytes_max of at least 134217728, with which the plugin was examined, came 67108864",
+    );
+    done(&skewless(repo, &[&["check"][..], &more].concat()));
     done(&certify(repo, &[]));
     done(&skewless(repo, &["check"]));
     let unless = reused.replace("instance: reused", "instance: reused, require_certificate: false");
@@ -114,6 +123,22 @@ fn a_broken_plugin_gets_no_pass_and_the_calls_that_break_it_are_shown() {
         &String::from_utf8_lossy(&output.stdout),
         &["first 1,018 calls that aren't shown", "call 1024 with 1 row", "bytes of memory"],
     );
+
+    // A limit that keeps a plugin from being loaded is told as the setting that lets it.
+    let adds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
+    let adds = std::fs::read_to_string(adds).unwrap();
+    let large = adds.replace("(memory (export \"memory\") 1", "(memory (export \"memory\") 1100");
+    assert_ne!(adds, large);
+    std::fs::write(repo.join(ADDS), wat::parse_str(large).unwrap()).unwrap();
+    let complaint = refused(&certify(repo, &[]), 1);
+    says(
+        &complaint,
+        &[
+            "at most 67108864 bytes (engine.memory_bytes_max), came 72089600",
+            "`--set engine.memory_bytes_max=268435456`",
+        ],
+    );
+    done(&certify(repo, &["--set", "engine.memory_bytes_max=268435456"]));
 
     put(repo, "loops_on_negative", ADDS);
     let words = ["plugin", "certify", ADDS, "--cases", "16", "--out", "judged.json"];
@@ -218,6 +243,36 @@ fn two_versions_are_compared_on_the_same_rows() {
     let said = String::from_utf8_lossy(&output.stdout);
     says(&said, &["row 0", "sum: 3.0 -> 4.0", "1.0 (row 0)", "2.500e-1 (row 0)", "3.0 -> 4.0"]);
 
+    // For a program: the same, with whole values.
+    let json = |output: &Output| serde_json::from_slice::<Json>(&output.stdout).unwrap();
+    let diff_json = || {
+        let words = ["plugin", "diff", "old.wasm", "new.wasm", "--rows", "rows.json", "--json"];
+        skewless(repo, &words)
+    };
+    let output = diff_json();
+    refused(&output, 1);
+    let said = json(&output);
+    assert_eq!((&said["same"], &said["rows"]), (&json!(false), &json!(2)));
+    assert_eq!((&said["rows_differ"], &said["errors_differ"]), (&json!(2), &json!(0)));
+    let sum = &said["outputs"][0];
+    assert_eq!((&sum["name"], &sum["rows_differ"]), (&json!("sum"), &json!(2)));
+    assert_eq!(sum["largest_relative"], json!({ "by": 0.25, "row": 0 }));
+    assert_eq!(sum["old"], json!({ "nulls": 0, "min": 3.0, "mean": 5.0, "max": 7.0 }));
+    let first = json!({ "row": 0, "inputs": { "a": 1.0, "b": 2.0 }, "old": 3.0, "new": 4.0 });
+    assert_eq!(sum["first"][0], first);
+
+    put(repo, "adds", "new.wasm");
+    let said = json(&diff_json());
+    assert_eq!((&said["same"], &said["rows_differ"]), (&json!(true), &json!(0)));
+    assert_eq!(said["old"]["digest"], said["new"]["digest"]);
+    put(repo, "fails_negative_rows", "new.wasm");
+    std::fs::write(repo.join("rows.json"), "{\"a\":-1,\"b\":2}\n").unwrap();
+    let said = json(&diff_json());
+    let error =
+        json!({ "row": 0, "inputs": { "a": -1.0, "b": 2.0 }, "old": null, "new": "negative" });
+    assert_eq!((&said["errors_differ"], &said["errors"]), (&json!(1), &json!([error])));
+    std::fs::write(repo.join("rows.json"), rows).unwrap();
+
     // Another name is another output.
     let adds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/adds.wat");
     let adds = std::fs::read_to_string(adds).unwrap();
@@ -228,6 +283,12 @@ fn two_versions_are_compared_on_the_same_rows() {
     says(&refused(&output, 1), &["expected the same outputs, came another set of outputs"]);
     let said = String::from_utf8_lossy(&output.stdout);
     says(&said, &["gone: output sum (float64)", "new: output total (float64)"]);
+    let others = json(&diff_json())["other_outputs"].clone();
+    let (gone, new) = (
+        json!({ "name": "sum", "old": "float64", "new": null }),
+        json!({ "name": "total", "old": null, "new": "float64" }),
+    );
+    assert_eq!(others, json!([gone, new]));
     std::fs::write(repo.join("rows.json"), "").unwrap();
     says(&refused(&diff(), 1), &["expected rows in rows.json, came none"]);
 }
@@ -241,6 +302,18 @@ fn a_bench_has_a_figure_for_each_batch_and_policy() {
         let line = said.lines().find(|line| line.split_whitespace().next() == Some(rows));
         let figures = line.unwrap_or_else(|| panic!("{rows}\n{said}")).split_whitespace().count();
         assert_eq!(figures, 4, "{said}");
+    }
+    let output = skewless(repo.path(), &["plugin", "bench", ADDS, "--time", "1", "--json"]);
+    let said: Json = serde_json::from_str(&done(&output)).unwrap();
+    assert_eq!(said["name"], "t");
+    let batches = said["batches"].as_array().unwrap();
+    let rows: Vec<_> = batches.iter().map(|batch| batch["rows"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [1, 10, 100, 1_024, 8_192, 65_536]);
+    for batch in batches {
+        assert_eq!(batch["rows_failed"], 0, "{said}");
+        for policy in ["reused", "reset", "fresh"] {
+            assert!(batch["ns_a_row"][policy].as_f64().unwrap() > 0.0, "{said}");
+        }
     }
 }
 

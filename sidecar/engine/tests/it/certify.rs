@@ -185,12 +185,15 @@ fn a_certificate_says_what_was_found_and_the_same_again() {
     let text = certificate::write(&good, 1, &examine(&good));
     assert_eq!(text, certificate::write(&good, 1, &examine(&good)));
     let read = certificate::read(text.as_bytes()).unwrap();
-    assert_eq!(read.check(good.digest()), Ok(()));
+    assert_eq!(read.check(good.digest(), engine.config()), Ok(()));
     assert_eq!(read.engine, certificate::ENGINE_VERSION);
-    assert!(matches!(read.check(bad.digest()), Err(CertificateError::Digest { .. })));
+    assert!(matches!(
+        read.check(bad.digest(), engine.config()),
+        Err(CertificateError::Digest { .. })
+    ));
     let text = certificate::write(&bad, 1, &examine(&bad));
     let read = certificate::read(text.as_bytes()).unwrap();
-    let Err(CertificateError::Failed { failed }) = read.check(bad.digest()) else {
+    let Err(CertificateError::Failed { failed }) = read.check(bad.digest(), engine.config()) else {
         panic!("{text}")
     };
     assert!(failed.contains("batch_split") && text.contains("counterexample"), "{failed}\n{text}");
