@@ -67,7 +67,7 @@ build_plugins() { # in a feature repo
 for template in local pytorch_nlp; do
     "$env/bin/feast" init --template "$template" "feast_$template" >init.log 2>&1 || { cat init.log >&2; die "feast init $template"; }
     (cd "feast_$template/feature_repo" && "$env/bin/feast" apply >../apply.log 2>&1) || { cat "feast_$template/apply.log" >&2; die "feast apply $template"; }
-    skewless feast import "feast_$template/feature_repo" --out "$template" >"$template.txt" || { cat "$template.txt" >&2; die "import of $template"; }
+    skewless feast import --sdk "$here/../../sdk/rust" "feast_$template/feature_repo" --out "$template" >"$template.txt" || { cat "$template.txt" >&2; die "import of $template"; }
     (cd "$template" && build_plugins && skewless check >check.txt) || die "check of $template"
     printf '%s: %s\n' "$template" "$(head -1 "$template/check.txt")"
 done
@@ -79,7 +79,7 @@ cp -r feast_local/feature_repo sql
 if skewless feast import sql --out from_sql 2>refused.txt; then die "a SQL registry was imported"; fi
 grep -o 'import feast; open(.*SerializeToString())' refused.txt >way.txt || die "no way out of a SQL registry: $(cat refused.txt)"
 (cd sql && "$env/bin/python" -c "$(cat ../way.txt)")
-skewless feast import sql/registry.pb --project feast_local --out from_sql >/dev/null
+skewless feast import --sdk "$here/../../sdk/rust" sql/registry.pb --project feast_local --out from_sql >/dev/null
 sed 1d local/features.yaml >a.yaml
 sed 1d from_sql/features.yaml | sed "s#$work/sql/#$work/feast_local/feature_repo/#" >b.yaml
 diff a.yaml b.yaml >&2 || die "the registry in a file and the one in a database differ"
