@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD
 cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
-export FEAST_USAGE=False TZ=UTC
+export FEAST_USAGE=False TZ=UTC SKEWLESS_CACHE_DIR=$cache
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -22,18 +22,6 @@ if [ ! -e "$env/ready" ]; then
     "$env/bin/pip" install --quiet --disable-pip-version-check --requirement feast_import/requirements.txt
     touch "$env/ready"
 fi
-
-redis_server() { # the path of a redis-server
-    if command -v redis-server; then return; fi
-    local unpacked=$cache/peers/redis
-    if [ ! -x "$unpacked/usr/bin/redis-check-rdb" ]; then
-        mkdir -p "$unpacked/deb"
-        (cd "$unpacked/deb" && apt-get download -qq redis-tools redis-server libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1 >&2)
-        for package in "$unpacked"/deb/*.deb; do dpkg -x "$package" "$unpacked"; done
-    fi
-    # Debian's redis-server is a link to redis-check-rdb, which looks at the name it is called by.
-    echo "$unpacked/usr/bin/redis-server"
-}
 
 work=$(mktemp -d)
 started=()
@@ -103,9 +91,7 @@ wait "${started[-1]}" 2>/dev/null || true
 
 # The same from Redis, into a store of its own.
 port=${SKEWLESS_PEER_REDIS_PORT:-17379}
-server=$(redis_server)
-LD_LIBRARY_PATH=$(echo "$cache"/peers/redis/usr/lib/*-linux-gnu):${LD_LIBRARY_PATH:-} \
-    "$server" --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no >../redis.log 2>&1 &
+"$here/feast_differences/redis.sh" --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no >../redis.log 2>&1 &
 started+=($!)
 until_there $! bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
 cp -r ../feast_local ../feast_redis
