@@ -2,7 +2,7 @@
 
     python side_by_side.py [--seconds 5] [--clients 1] [--keep DIR]
 
-Wants Feast 0.67 with grpcio in this Python's environment and `skewless` on the PATH; needs no network and no Docker. It makes a Feast
+Wants Feast 0.67 with what `feast listen` needs (docs/feast-store.md) in this Python's environment and `skewless` on the PATH; needs no network and no Docker. It makes a Feast
 repo (`feast init`), materializes it, moves it (`skewless feast import`, `feast copy`), serves it by `feast serve`, `feast listen` and
 `skewless serve` at once on loopback, and asks all of them. A load is a closed loop: a client asks, waits, and asks again, so the client's
 own time (Python's) is part of each latency, and while one server is asked the others idle.

@@ -14,7 +14,7 @@ import grpc
 import pandas as pd
 import pytest
 from both import columns, feast_repo, post
-from conftest import NOW, ROWS, WORK, df, frame
+from conftest import NOW, WORK, df, frame
 from feast.protos.feast.serving.GrpcServer_pb2 import PushRequest
 from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest
