@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD
 cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
-export FEAST_USAGE=False TZ=UTC
+export FEAST_USAGE=False TZ=UTC SKEWLESS_CACHE_DIR=$cache
 
 die() {
     printf 'error: %s\n' "$*" >&2
@@ -22,18 +22,6 @@ if [ ! -e "$env/ready" ]; then
     "$env/bin/pip" install --quiet --disable-pip-version-check --requirement feast_import/requirements.txt
     touch "$env/ready"
 fi
-
-redis_server() { # the path of a redis-server
-    if command -v redis-server; then return; fi
-    local unpacked=$cache/peers/redis
-    if [ ! -x "$unpacked/usr/bin/redis-check-rdb" ]; then
-        mkdir -p "$unpacked/deb"
-        (cd "$unpacked/deb" && apt-get download -qq redis-tools redis-server libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1 >&2)
-        for package in "$unpacked"/deb/*.deb; do dpkg -x "$package" "$unpacked"; done
-    fi
-    # Debian's redis-server is a link to redis-check-rdb, which looks at the name it is called by.
-    echo "$unpacked/usr/bin/redis-server"
-}
 
 work=$(mktemp -d)
 started=()
@@ -67,7 +55,7 @@ build_plugins() { # in a feature repo
 for template in local pytorch_nlp; do
     "$env/bin/feast" init --template "$template" "feast_$template" >init.log 2>&1 || { cat init.log >&2; die "feast init $template"; }
     (cd "feast_$template/feature_repo" && "$env/bin/feast" apply >../apply.log 2>&1) || { cat "feast_$template/apply.log" >&2; die "feast apply $template"; }
-    skewless feast import "feast_$template/feature_repo" --out "$template" >"$template.txt" || { cat "$template.txt" >&2; die "import of $template"; }
+    skewless feast import --sdk "$here/../../sdk/rust" "feast_$template/feature_repo" --out "$template" >"$template.txt" || { cat "$template.txt" >&2; die "import of $template"; }
     (cd "$template" && build_plugins && skewless check >check.txt) || die "check of $template"
     printf '%s: %s\n' "$template" "$(head -1 "$template/check.txt")"
 done
@@ -79,7 +67,7 @@ cp -r feast_local/feature_repo sql
 if skewless feast import sql --out from_sql 2>refused.txt; then die "a SQL registry was imported"; fi
 grep -o 'import feast; open(.*SerializeToString())' refused.txt >way.txt || die "no way out of a SQL registry: $(cat refused.txt)"
 (cd sql && "$env/bin/python" -c "$(cat ../way.txt)")
-skewless feast import sql/registry.pb --project feast_local --out from_sql >/dev/null
+skewless feast import --sdk "$here/../../sdk/rust" sql/registry.pb --project feast_local --out from_sql >/dev/null
 sed 1d local/features.yaml >a.yaml
 sed 1d from_sql/features.yaml | sed "s#$work/sql/#$work/feast_local/feature_repo/#" >b.yaml
 diff a.yaml b.yaml >&2 || die "the registry in a file and the one in a database differ"
@@ -103,9 +91,7 @@ wait "${started[-1]}" 2>/dev/null || true
 
 # The same from Redis, into a store of its own.
 port=${SKEWLESS_PEER_REDIS_PORT:-17379}
-server=$(redis_server)
-LD_LIBRARY_PATH=$(echo "$cache"/peers/redis/usr/lib/*-linux-gnu):${LD_LIBRARY_PATH:-} \
-    "$server" --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no >../redis.log 2>&1 &
+"$here/feast_differences/redis.sh" --bind 127.0.0.1 --port "$port" --save '' --appendonly no --daemonize no >../redis.log 2>&1 &
 started+=($!)
 until_there $! bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
 cp -r ../feast_local ../feast_redis

@@ -112,8 +112,11 @@ fn decode(bytes: &[u8]) -> Result<Registry, (String, &'static str)> {
     }
     let registry = Registry::decode(bytes)
         .map_err(|error| (format!("other or damaged bytes ({error})"), NO_REGISTRY))?;
-    // Any bytes may be a message of unknown fields. Feast writes this version always.
-    if registry.registry_schema_version != "1" {
+    // Any bytes may be a message of unknown fields. Feast writes this version into files, and none when it makes the message
+    // of a registry in a database.
+    let of_database =
+        registry.registry_schema_version.is_empty() && !projects(&registry).is_empty();
+    if registry.registry_schema_version != "1" && !of_database {
         let came = format!(
             "one of schema version `{}`, not `1`",
             registry.registry_schema_version.escape_debug()
@@ -181,6 +184,13 @@ mod tests {
         assert_eq!(projects(&registry).into_iter().collect::<Vec<_>>(), ["Shop"]);
         assert!(registry.feature_views.len() > 3 && registry.stream_feature_views.len() == 1);
         assert!(registry.on_demand_feature_views.len() > 1 && registry.feature_services.len() > 1);
+    }
+
+    #[test]
+    fn a_registry_of_a_database_has_no_version_and_is_read() {
+        let mut registry = decode(REGISTRY).unwrap_or_else(|said| panic!("{said:?}"));
+        registry.registry_schema_version.clear();
+        assert_eq!(said(&registry.encode_to_vec()), "a registry");
     }
 
     #[test]

@@ -1,0 +1,94 @@
+"""Both sides, once for all tests."""
+
+import os
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from both import HERE, Ours, Theirs, feast_repo
+
+WORK = Path(os.environ["SKEWLESS_FEAST_DIFFERENCES"])
+NOW = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=5)
+#: By customer: count, spent, when.
+ROWS = {1: (2, 30.0, NOW), 2: (0, 5.0, NOW), 3: (None, 1.0, NOW), 4: (7, 70.0, NOW - timedelta(hours=2))}
+
+
+def frame(rows):
+    """Rows as Feast takes them, and a file of history."""
+    return pd.DataFrame(
+        {
+            "customer_id": list(rows),
+            "count": pd.array([count for count, _, _ in rows.values()], dtype="Int64"),
+            "spent": [spent for _, spent, _ in rows.values()],
+            "event_timestamp": [when for _, _, when in rows.values()],
+        }
+    )
+
+
+def df(rows):
+    """The same as JSON has it."""
+    return {
+        "customer_id": list(rows),
+        "count": [count for count, _, _ in rows.values()],
+        "spent": [spent for _, spent, _ in rows.values()],
+        "event_timestamp": [when.isoformat() for _, _, when in rows.values()],
+    }
+
+
+@pytest.fixture(scope="session")
+def definitions():
+    sys.path.insert(0, str(HERE))
+    import definitions
+
+    return definitions
+
+
+@pytest.fixture(scope="session")
+def apply(definitions):
+    """Feast's store of a Feast repo, with everything applied and the rows written."""
+
+    def apply(folder):
+        from feast import FeatureStore
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        frame(ROWS).to_parquet(folder / "orders.parquet")
+        store = FeatureStore(repo_path=str(folder))
+        d = definitions
+        store.apply([d.customer, d.orders, d.orders_again, d.per_order, d.twice, d.at_write, d.everything, d.doubled])
+        online, view = store._get_provider().online_store, store.get_feature_view("orders")
+        data = []
+        for customer, (count, spent, when) in ROWS.items():
+            key = EntityKey(join_keys=["customer_id"], entity_values=[Value(int64_val=customer)])
+            values = {"count": Value() if count is None else Value(int64_val=count), "spent": Value(double_val=spent)}
+            data.append((key, values, when, None))
+        online.online_write_batch(store.config, view, data, None)
+        return store
+
+    return apply
+
+
+@pytest.fixture(scope="session")
+def store(apply, tmp_path_factory):
+    """The Feast repo whose servers answer."""
+    return apply(feast_repo(tmp_path_factory.mktemp("feast") / "repo"))
+
+
+@pytest.fixture(scope="session")
+def theirs(store):
+    side = Theirs(Path(store.repo_path))
+    yield side
+    side.stop()
+
+
+@pytest.fixture(scope="session")
+def ours():
+    from both import post
+
+    frame(ROWS).to_parquet(WORK / "repo" / "orders.parquet")
+    side = Ours(WORK / "repo")
+    assert post(side.http, "/write-to-online-store", {"feature_view_name": "orders", "df": df(ROWS)})[0] == 200
+    yield side
+    side.stop()
