@@ -73,7 +73,7 @@ fn load(engine: &Engine, path: &Path, cache_dir: &Path) -> Outcome<Plugin> {
         let (path, source) = (show::path(path), show::path(&source));
         complain!("warning: {path} is older than its source; skewless plugin build {source}");
     }
-    let cache = (wasm.len() >= CACHED_BYTES_MIN).then(|| Told { path, cache_dir });
+    let cache = (wasm.len() >= CACHED_BYTES_MIN).then_some(Told { path, cache_dir });
     let loaded = engine.load(&wasm, cache.as_ref().map(|cache| cache as &dyn CompileCache));
     loaded.map_err(|error| refused(path, error))
 }
