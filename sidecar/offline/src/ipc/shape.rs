@@ -47,6 +47,8 @@ struct Layout<'a> {
     buffers: usize,
     /// Of each column, also those within others, the buffer that says which values are null.
     validity: Vec<Option<usize>>,
+    /// Buffers of offsets, sizes, views and keys, each with the bytes of one.
+    widths: Vec<(usize, i64)>,
 }
 
 impl Shape {
@@ -203,8 +205,13 @@ fn described<'t>(
         .map(|count| usize::try_from(count).ok().filter(|count| *count <= body))
         .collect::<Option<_>>()
         .ok_or_else(|| broken("a column of views with a number of buffers that can't be"))?;
-    let mut layout =
-        Layout { counts: counts.iter(), counts_lack: false, buffers: 0, validity: Vec::new() };
+    let mut layout = Layout {
+        counts: counts.iter(),
+        counts_lack: false,
+        buffers: 0,
+        validity: Vec::new(),
+        widths: Vec::new(),
+    };
     columns.for_each(|ty| layout.add(ty));
     let nodes = batch.nodes().ok_or_else(|| broken("a part that describes no values"))?;
     let buffers = batch.buffers().ok_or_else(|| broken("a part that describes no buffers"))?;
@@ -242,6 +249,12 @@ fn described<'t>(
             )));
         }
     }
+    for &(at, width) in &layout.widths {
+        let bytes = buffers.get(at).length();
+        if bytes % width != 0 {
+            return Err(broken(format!("a buffer of {bytes} bytes for numbers of {width} each")));
+        }
+    }
     for buffer in buffers {
         let end = buffer.offset().checked_add(buffer.length());
         let within = end.and_then(|end| usize::try_from(end).ok()).is_some_and(|end| end <= body);
@@ -268,6 +281,16 @@ impl Layout<'_> {
             _ => 2,
         };
         self.validity.push((own > 0).then_some(self.buffers));
+        let (numbers, width) = match ty {
+            D::Utf8 | D::Binary | D::List(_) | D::Map(..) => (1, 4),
+            D::LargeUtf8 | D::LargeBinary | D::LargeList(_) => (1, 8),
+            D::ListView(_) => (2, 4),
+            D::LargeListView(_) => (2, 8),
+            D::Utf8View | D::BinaryView => (1, 16),
+            D::Dictionary(key, _) => (1, key.primitive_width().unwrap_or(1) as i64),
+            _ => (0, 1),
+        };
+        self.widths.extend((1..=numbers).map(|at| (self.buffers + at, width)));
         self.buffers = self.buffers.saturating_add(own);
         match ty {
             D::List(of) | D::LargeList(of) | D::Map(of, _) | D::FixedSizeList(of, _) => {

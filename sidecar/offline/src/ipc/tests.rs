@@ -320,7 +320,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
     }
 }
 
-/// No panic, no allocation that aborts; a value may of course be another one.
+/// No allocation that aborts, no panic that isn't caught; a value may of course be another one.
 #[test]
 fn a_file_that_lies_in_any_byte_is_read_or_refused() {
     let (bytes, wanted) = rich();

@@ -451,7 +451,7 @@ mod tests {
         );
         assert!(came("[1e999]").contains("number out of range"));
         let nested = format!("[{}{}]", "[".repeat(1_000), "]".repeat(1_000));
-        assert!(came(&nested).contains("a list with a list in it"));
+        assert!(came(&nested).contains("came a list"));
     }
 
     #[test]
