@@ -73,8 +73,9 @@ pub(crate) struct Begun {
 
 /// While it lives, the call may compute.
 pub(crate) struct Turn<'a> {
+    drain: &'a Drain,
     /// Nothing is learnt of calls that nobody waits for.
-    crowd: Option<&'a Drain>,
+    crowded: bool,
     _permit: Option<SemaphorePermit<'a>>,
     _line: Line<'a>,
 }
@@ -124,7 +125,8 @@ impl Admission {
         }
         let waiting = usize::try_from(self.metrics.waiting.get()).unwrap_or(0);
         let waiting = waiting + self.lined_up.load(Ordering::Relaxed);
-        if waiting > self.drain.calls_in(self.wait_max()) {
+        // Only in a crowd: what is learnt is learnt there, so a slow spell's forecast must let one gather again.
+        if others > self.turns_max && waiting > self.drain.calls_in(self.wait_max()) {
             self.refused.wait.inc();
             self.pace.refused(arrived);
             let wait_ms = limits.queue_wait_ms_max;
@@ -154,7 +156,7 @@ impl Admission {
             // It is never closed; were it, turns would be no bound on what is worked on, others are.
             Err(_) => self.turns.acquire().await.ok(),
         };
-        Turn { crowd: crowded.then_some(&self.drain), _permit: permit, _line: line }
+        Turn { drain: &self.drain, crowded, _permit: permit, _line: line }
     }
 
     /// How long to leave sockets unread, if at all: refusals are ahead of their pace, and enough calls are here to
@@ -231,8 +233,10 @@ impl Drop for Line<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(drain) = self.crowd {
-            drain.ended(Instant::now());
+        if self.crowded {
+            self.drain.ended(Instant::now());
+        } else {
+            self.drain.calm();
         }
     }
 }

@@ -21,7 +21,7 @@ const OUTLIER: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Drain {
     start: Instant,
-    /// When the last call ended, nanoseconds from `start`; 0: none did.
+    /// When the last call ended, nanoseconds from `start`; 0: none did since it was calm.
     last_ns: AtomicU64,
     /// 0: not known yet. Racing updates may lose one: it is a guess.
     gap_ns: AtomicU64,
@@ -49,6 +49,13 @@ impl Drain {
             }
         };
         self.gap_ns.store(smoothed.max(1), Ordering::Relaxed);
+    }
+
+    /// A call ended, and nobody waits: the next end is no gap's.
+    pub(super) fn calm(&self) {
+        if self.last_ns.load(Ordering::Relaxed) != 0 {
+            self.last_ns.store(0, Ordering::Relaxed);
+        }
     }
 
     /// How many calls end in this time, as it goes now.
@@ -122,7 +129,10 @@ mod tests {
         let at = end(&drain, at, 1_000, MS / 10);
         let quicker = drain.calls_in(200 * MS);
         assert!((1_900..=2_000).contains(&quicker), "{quicker}");
-        // An hour in which nobody waited.
+        // An hour in which nobody waited, and one without a call.
+        drain.calm();
+        let at = end(&drain, at, 1, 3_600_000 * MS);
+        assert_eq!(drain.calls_in(200 * MS), quicker);
         end(&drain, at, 1, 3_600_000 * MS);
         let after = drain.calls_in(200 * MS);
         assert!(after > quicker * 9 / 10, "{after} of {quicker}");

@@ -200,7 +200,7 @@ async fn turns_are_taken_in_their_order_also_by_those_who_let_sockets_be_read() 
 
 #[tokio::test]
 async fn a_call_is_refused_at_once_if_those_who_wait_take_longer_than_it_may_wait() {
-    let gate = gate(1, 8, |limits| limits.queue_wait_ms_max = 60_000);
+    let gate = gate(1, 64, |limits| limits.queue_wait_ms_max = 60_000);
     let mut at = Instant::now();
     // A call every 20 s: three in the time that one may wait.
     for _ in 0..200 {
@@ -209,6 +209,7 @@ async fn a_call_is_refused_at_once_if_those_who_wait_take_longer_than_it_may_wai
     }
     let first = place(&gate);
     let held = now(&first).unwrap();
+    let crowd: Vec<_> = (0..TURNS_A_THREAD).map(|_| place(&gate)).collect();
     let waiting: Vec<_> = (0..4).map(|_| place(&gate)).collect();
     let deadline = Deadline::after(MINUTE);
     let mut calls: Vec<_> = waiting.iter().map(|place| Box::pin(place.begin(deadline))).collect();
@@ -231,9 +232,11 @@ async fn a_call_is_refused_at_once_if_those_who_wait_take_longer_than_it_may_wai
     let mut lined: Vec<_> = lined.into_iter().map(|mut turn| (poll(turn.as_mut()), turn)).collect();
     let refused = gate.arrive(Instant::now()).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("4 requests are before it"), "{refused}");
-    lined.pop();
+    // Few are never refused, whatever was learnt: else nothing else ever would be.
+    drop((crowd, waiting));
     drop(place(&gate));
-    drop((lined, held));
+    lined.clear();
+    drop(held);
 }
 
 #[tokio::test]
