@@ -34,8 +34,8 @@ pub struct EngineConfig {
     pub module_bytes_max: usize,
     /// Bytes of the signature section. Default 1 MiB: 4,096 columns with their documentation.
     pub signature_bytes_max: usize,
-    /// Instances that can live at once in this engine, all workers and plugins together. Default 512. Each
-    /// reserves (but doesn't use) 4 GiB of address space.
+    /// Instances that can live at once in this engine, all workers and plugins together; of core modules so many, and of
+    /// components. Default 512. Each reserves (but doesn't use) 4 GiB of address space.
     pub instances_max: u32,
     /// Warm instances one worker keeps. Default 64; the least recently used one is dropped. Workers times
     /// this should stay below `instances_max`.

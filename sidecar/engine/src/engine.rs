@@ -6,14 +6,15 @@
 //!
 //! Settings, with the reason: Cranelift only (Winch had sandbox escapes and no exact epochs). Pooled
 //! instances with resident memory (a fresh instance costs 3.5 us instead of 30). Epochs instead of
-//! fuel (half the price). Inlining on (epoch checks sit at function entries: 36 % without, 7 to 20 %
-//! with). Relaxed SIMD and threads off (not deterministic). NaN canonicalisation off in the compiler
+//! fuel (half the price). Inlining on for core modules (epoch checks sit at function entries: 36 % without,
+//! 7 to 20 % with) and off for components, as the compiler then holds all functions at once (9 GB and a
+//! minute for a Python component of 18 MB, instead of 0.6 GB and 17 s). Relaxed SIMD and threads off (not deterministic). NaN canonicalisation off in the compiler
 //! (2 to 3 times slower): the host does it at the boundary. Concurrency support off (halves the price
 //! of a component call). No backtraces: a trap is an answer here, not a bug to debug.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use skewless_catalog::Digest;
@@ -37,7 +38,9 @@ pub struct Engine {
 }
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
+    modules: Host,
+    /// Made for the first component: it reserves address space of its own.
+    components: OnceLock<Host>,
     config: EngineConfig,
     ticks: AtomicU64,
     /// Length of a tick, microseconds; 0 if nobody said.
@@ -45,6 +48,11 @@ struct Inner {
     plugins: AtomicU64,
     /// Whether somebody has to tick.
     demand: Arc<Demand>,
+}
+
+/// wasmtime with the settings of one lane.
+struct Host {
+    wasmtime: wasmtime::Engine,
     compatibility: Digest,
 }
 
@@ -54,11 +62,9 @@ impl Engine {
         if let Some(&(field, expected)) = config.mistakes().first() {
             return Err(EngineError::Config { field, expected });
         }
-        let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(&config)).map_err(host)?;
-        let compatibility = compatibility(&wasmtime);
-        let (ticks, tick_us, plugins, demand) = Default::default();
-        let inner = Inner { wasmtime, config, ticks, tick_us, plugins, demand, compatibility };
+        let modules = Host::new(&config, Lane::Core)?;
+        let (components, ticks, tick_us, plugins, demand) = Default::default();
+        let inner = Inner { modules, components, config, ticks, tick_us, plugins, demand };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -71,7 +77,10 @@ impl Engine {
     /// Advances every deadline by one tick. The caller owns the clock; usually once a millisecond.
     pub fn tick(&self) {
         self.inner.ticks.fetch_add(1, Ordering::Relaxed);
-        self.inner.wasmtime.increment_epoch();
+        self.inner.modules.wasmtime.increment_epoch();
+        if let Some(components) = self.inner.components.get() {
+            components.wasmtime.increment_epoch();
+        }
     }
 
     /// Ticks so far.
@@ -107,7 +116,7 @@ impl Engine {
 
     /// Checks and compiles a plugin, or takes its machine code from the cache. Runs none of it.
     ///
-    /// Takes 25 ms for a plugin of 20 KB and 20 s for a Python component of 18 MB; from the cache 54 us
+    /// Takes 25 ms for a plugin of 20 KB and 17 s for a Python component of 18 MB; from the cache 54 us
     /// and 6 ms. A cache entry that is damaged, cut or another's is compiled anew and replaced.
     pub fn load(
         &self,
@@ -115,9 +124,9 @@ impl Engine {
         cache: Option<&dyn CompileCache>,
     ) -> Result<Plugin, PluginError> {
         let facts = self.inspect(wasm)?;
-        let key = cache::key(&facts.digest, &self.inner.compatibility);
         let id = self.inner.plugins.fetch_add(1, Ordering::Relaxed);
-        let engine = &self.inner.wasmtime;
+        let host = self.host(facts.lane).map_err(|e| PluginError::Compile(e.to_string()))?;
+        let engine = &host.wasmtime;
         match facts.lane {
             Lane::Core => {
                 let restorable = facts.state.restorable() && !facts.state.globals.is_empty();
@@ -127,7 +136,7 @@ impl Engine {
                     None
                 };
                 let wasm = rewritten.as_deref().unwrap_or(wasm);
-                let module = self.compiled(cache, &key, load_module, || {
+                let module = host.compiled(cache, &facts.digest, load_module, || {
                     let module = Module::from_binary(engine, wasm)?;
                     let code = cache.is_some().then(|| module.serialize()).transpose()?;
                     Ok((module, code))
@@ -135,7 +144,7 @@ impl Engine {
                 Plugin::core(self, id, facts, &module)
             }
             Lane::Component => {
-                let component = self.compiled(cache, &key, load_component, || {
+                let component = host.compiled(cache, &facts.digest, load_component, || {
                     let component = Component::from_binary(engine, wasm)?;
                     let code = cache.is_some().then(|| component.serialize()).transpose()?;
                     Ok((component, code))
@@ -145,17 +154,43 @@ impl Engine {
         }
     }
 
+    fn host(&self, lane: Lane) -> Result<&Host, EngineError> {
+        let Inner { modules, components, config, .. } = &*self.inner;
+        match (lane, components.get()) {
+            (Lane::Core, _) => Ok(modules),
+            (Lane::Component, Some(host)) => Ok(host),
+            (Lane::Component, None) => {
+                let host = Host::new(config, Lane::Component)?;
+                Ok(components.get_or_init(|| host))
+            }
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Host {
+    fn new(limits: &EngineConfig, lane: Lane) -> Result<Self, EngineError> {
+        let host = |e: wasmtime::Error| EngineError::Host(bounded(&format!("{e:#}")).to_owned());
+        let wasmtime = wasmtime::Engine::new(&wasmtime_config(limits, lane)).map_err(host)?;
+        let compatibility = compatibility(&wasmtime);
+        Ok(Self { wasmtime, compatibility })
+    }
+
     /// The cache's entry if it is sound, otherwise the compiler's result, which is put into the cache.
     fn compiled<T>(
         &self,
         cache: Option<&dyn CompileCache>,
-        key: &str,
+        plugin: &Digest,
         load: fn(&wasmtime::Engine, &[u8]) -> wasmtime::Result<T>,
         compile: impl FnOnce() -> wasmtime::Result<(T, Option<Vec<u8>>)>,
     ) -> Result<T, PluginError> {
+        let key = &cache::key(plugin, &self.compatibility);
         let entry = cache.and_then(|cache| cache.get(key));
         if let Some(code) = entry.as_deref().and_then(|entry| cache::open(key, entry))
-            && let Ok(loaded) = load(&self.inner.wasmtime, code)
+            && let Ok(loaded) = load(&self.wasmtime, code)
         {
             return Ok(loaded);
         }
@@ -166,14 +201,6 @@ impl Engine {
             cache.put(key, &cache::seal(key, &code));
         }
         Ok(compiled)
-    }
-
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.inner.wasmtime
-    }
-
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
     }
 }
 
@@ -195,11 +222,15 @@ fn load_component(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Co
 /// them. One costs nothing until there is one.
 const CORE_INSTANCES_MAX: u32 = 64;
 
-fn wasmtime_config(limits: &EngineConfig) -> Config {
+fn wasmtime_config(limits: &EngineConfig, lane: Lane) -> Config {
+    let (inlining, core_instances) = match lane {
+        Lane::Core => (Inlining::Yes, 1),
+        Lane::Component => (Inlining::No, CORE_INSTANCES_MAX),
+    };
     let mut pool = PoolingAllocationConfig::new();
     // A component brings several core instances and tables, hence the factors; memories are the scarce
     // part, as each reserves address space.
-    pool.total_core_instances(limits.instances_max.saturating_mul(CORE_INSTANCES_MAX))
+    pool.total_core_instances(limits.instances_max.saturating_mul(core_instances))
         .total_component_instances(limits.instances_max)
         .total_memories(limits.instances_max)
         .total_tables(limits.instances_max.saturating_mul(4))
@@ -218,7 +249,7 @@ fn wasmtime_config(limits: &EngineConfig) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes_max)
-        .compiler_inlining(Inlining::Yes)
+        .compiler_inlining(inlining)
         .cranelift_nan_canonicalization(false)
         .concurrency_support(false)
         .wasm_relaxed_simd(false)

@@ -45,7 +45,7 @@ impl Instance {
     ) -> Result<Self, CallError> {
         let engine = plugin.engine();
         let config = engine.config();
-        let mut store = Store::new(engine.wasmtime(), Limiter::new(engine));
+        let mut store = Store::new(plugin.code().wasmtime(), Limiter::new(engine));
         store.limiter(|limiter| limiter);
         if let Some(flag) = flag {
             stop::watch(&mut store, flag);

@@ -39,6 +39,16 @@ pub(crate) enum Code {
     Component { pre: component::InstancePre<Limiter>, transform: ComponentExportIndex },
 }
 
+impl Code {
+    /// What it was compiled for.
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        match self {
+            Self::Core { pre, .. } => pre.module().engine(),
+            Self::Component { pre, .. } => pre.engine(),
+        }
+    }
+}
+
 /// Where the contract's exports of a core module are.
 pub(crate) struct CoreExports {
     pub(crate) memory: ModuleExport,
@@ -103,8 +113,7 @@ impl Plugin {
                 .map(|n| find(&rewrite::global_name(n)))
                 .collect::<Result<_, _>>()?,
         };
-        let pre =
-            Linker::new(engine.wasmtime()).instantiate_pre(module).map_err(|e| compile(&e))?;
+        let pre = Linker::new(module.engine()).instantiate_pre(module).map_err(|e| compile(&e))?;
         Ok(Self::new(engine, id, facts, Code::Core { pre, exports }))
     }
 
@@ -114,10 +123,10 @@ impl Plugin {
         facts: PluginFacts,
         component: &Component,
     ) -> Result<Self, PluginError> {
-        check_component_type(engine, component)?;
+        check_component_type(component)?;
         let (_, transform) =
             component.get_export(None, COMPONENT_EXPORT).ok_or_else(|| lost(COMPONENT_EXPORT))?;
-        let linker = component::Linker::new(engine.wasmtime());
+        let linker = component::Linker::new(component.engine());
         let pre = linker.instantiate_pre(component).map_err(|e| compile(&e))?;
         Ok(Self::new(engine, id, facts, Code::Component { pre, transform }))
     }
@@ -183,7 +192,7 @@ impl std::fmt::Debug for Plugin {
 }
 
 /// The component's export must be exactly the one of the contract.
-fn check_component_type(engine: &Engine, component: &Component) -> Result<(), PluginError> {
+fn check_component_type(component: &Component) -> Result<(), PluginError> {
     use component::types::{ComponentItem, Type};
     let expected = "func (batch: list<u8>) -> result<list<u8>, string>";
     let wrong = |came: &str| PluginError::ExportType {
@@ -193,8 +202,9 @@ fn check_component_type(engine: &Engine, component: &Component) -> Result<(), Pl
     };
     let bytes = |ty: &Type| matches!(ty, Type::List(list) if list.ty() == Type::U8);
     let ty = component.component_type();
-    let export =
-        ty.get_export(engine.wasmtime(), COMPONENT_EXPORT).ok_or_else(|| lost(COMPONENT_EXPORT))?;
+    let export = ty
+        .get_export(component.engine(), COMPONENT_EXPORT)
+        .ok_or_else(|| lost(COMPONENT_EXPORT))?;
     let ComponentItem::ComponentFunc(function) = export.ty else {
         return Err(wrong("no function"));
     };
