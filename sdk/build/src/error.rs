@@ -11,6 +11,14 @@ pub enum BuildError {
         /// The folder as it was given.
         dir: PathBuf,
     },
+    /// The folder has sources of several languages: which is meant?
+    #[error("expected a plugin's source in one language in {}, came {}: remove those that aren't meant", dir.display(), marks.join(", "))]
+    Languages {
+        /// The folder as it was given.
+        dir: PathBuf,
+        /// The files by which it tells its languages.
+        marks: Vec<&'static str>,
+    },
     /// There is a compiler, but none for WebAssembly.
     #[error(
         "no toolchain for wasm32-unknown-unknown: run `rustup target add wasm32-unknown-unknown`, or on Debian \

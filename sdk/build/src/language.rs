@@ -36,7 +36,12 @@ impl Language {
     /// The language of a plugin's folder; `None`: it is no plugin's.
     #[must_use]
     pub fn of(folder: &Path) -> Option<Self> {
-        Self::ALL.into_iter().find(|language| folder.join(language.mark()).is_file())
+        Self::all_of(folder).next()
+    }
+
+    /// Every language that the folder has the file of.
+    pub(crate) fn all_of(folder: &Path) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|language| folder.join(language.mark()).is_file())
     }
 }
 

@@ -173,6 +173,10 @@ fn source(request: &BuildRequest) -> Result<(PathBuf, Language), BuildError> {
     let none = || BuildError::NoCrate { dir: request.crate_dir.clone() };
     let dir = request.crate_dir.canonicalize().map_err(|_| none())?;
     let language = Language::of(&dir).ok_or_else(none)?;
+    let marks: Vec<&str> = Language::all_of(&dir).map(Language::mark).collect();
+    if marks.len() > 1 {
+        return Err(BuildError::Languages { dir: request.crate_dir.clone(), marks });
+    }
     Ok((dir, language))
 }
 

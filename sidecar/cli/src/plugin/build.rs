@@ -72,6 +72,7 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         | BuildError::NoKit { .. }
         | BuildError::TakenName { .. }
         | BuildError::Sources { .. }
+        | BuildError::Languages { .. }
         | BuildError::Tool { .. }
         | BuildError::NoZig
         | BuildError::CoreLaneOnly { .. } => None,

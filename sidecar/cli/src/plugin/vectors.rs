@@ -21,6 +21,9 @@ const VECTOR_BYTES_MAX: u64 = 1 << 20;
 const MANY_ROWS: usize = 65_536;
 /// Bytes of that batch.
 const BATCH_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a column of the one with values at the ends of their types. Half of them are those of a few long ones, which
+/// are in one call.
+const EXTREME_BYTES_MAX: usize = 2 << 20;
 /// What the values that no vector gives are made from.
 const SEED: u64 = 1;
 /// Each of them; of a component, which is a new instance in every call but of the second, the first would only be the third once more.
@@ -44,7 +47,7 @@ pub(super) fn run(folder: &Path, engine: &Engine, plugin: &Plugin) -> Outcome {
         ));
     }
     let mut worker = Worker::new(engine);
-    let (files, mut columns_run, mut left_out) = (files(folder)?, 0, Vec::new());
+    let (files, mut columns_run) = (files(folder)?, 0);
     for file in &files {
         let bytes = unhex(file)?;
         let batch = BatchView::parse(&bytes)
@@ -53,30 +56,33 @@ pub(super) fn run(folder: &Path, engine: &Engine, plugin: &Plugin) -> Outcome {
         for index in 0..batch.columns() {
             let given = batch.column(index);
             let takes = |field: &Field| field.ty == given.ty() && field.nullable;
-            match signature.inputs.iter().position(takes) {
-                None => left_out.push(given.ty().to_string()),
-                Some(input) => {
-                    let inputs = around(signature, input, &given);
-                    same(&mut worker, plugin, given.len(), &inputs)
-                        .map_err(|why| different(file, &why))?;
-                    columns_run += 1;
-                }
-            }
+            let Some(input) = signature.inputs.iter().position(takes) else {
+                return Err(Failure::new(
+                    format!(
+                        "expected a nullable input of every type of the vectors, came `{}` without one of {}, which {} needs",
+                        signature.name,
+                        given.ty(),
+                        show::path(file)
+                    ),
+                    "give the plugin one more input, and an output of the same name and type",
+                ));
+            };
+            let inputs = around(signature, input, &given);
+            same(&mut worker, plugin, given.len(), &inputs).map_err(|why| different(file, &why))?;
+            columns_run += 1;
         }
     }
-    let (rows, many) =
-        columns(&signature.inputs, MANY_ROWS, Values::Everyday, SEED, BATCH_BYTES_MAX);
-    same(&mut worker, plugin, rows, &many)
+    let inputs = &signature.inputs;
+    let everyday = columns(inputs, MANY_ROWS, Values::Everyday, SEED, BATCH_BYTES_MAX);
+    same(&mut worker, plugin, everyday.0, &everyday.1)
         .map_err(|why| different(Path::new("a batch of many rows"), &why))?;
+    let rows = everyday.0;
+    same(&mut worker, plugin, rows, &extreme(inputs, rows))
+        .map_err(|why| different(Path::new("a batch of many extreme rows"), &why))?;
     let (name, files) = ("vectors", show::count(files.len() as u64, "vector", "vectors"));
     let ran = show::count(columns_run, "column", "columns");
-    say!("{name:<17}{:<14}{ran} of {files}, and {} rows", "pass", show::thousands(rows as u64))?;
-    left_out.sort();
-    left_out.dedup();
-    match left_out.as_slice() {
-        [] => Ok(()),
-        types => say!("  left out, as no nullable input is of the type: {}", types.join(", ")),
-    }
+    let rows = show::thousands(rows as u64);
+    say!("{name:<17}{:<14}{ran} of {files}, and {rows} rows", "pass")
 }
 
 fn different(file: &Path, why: &str) -> Failure {
@@ -107,6 +113,17 @@ fn around(signature: &Signature, at: usize, given: &ColumnView<'_>) -> Vec<Colum
     signature.inputs.iter().enumerate().map(fill).collect()
 }
 
+/// Many rows with values at the ends of their types and nulls, but where none may be: that would make all outputs null.
+fn extreme(inputs: &[Field], rows: usize) -> Vec<Column> {
+    let column = |(number, field): (u64, &Field)| {
+        let values = if field.nullable { Values::Extreme } else { Values::Everyday };
+        let field = std::slice::from_ref(field);
+        let (_, mut made) = columns(field, rows, values, SEED + number, EXTREME_BYTES_MAX);
+        made.pop()
+    };
+    (0..).zip(inputs).filter_map(column).collect()
+}
+
 /// Runs a batch under every policy and compares what comes back; what is different otherwise.
 fn same(
     worker: &mut Worker,
@@ -121,6 +138,11 @@ fn same(
         let came = worker
             .run_plugin_as(plugin, policy, rows, &views)
             .map_err(|error| error.to_string())?;
+        if let Some((row, error)) =
+            came.errors.iter().enumerate().find_map(|(row, error)| Some((row, error.as_ref()?)))
+        {
+            return Err(format!("row {row} failed ({policy:?}): {error}"));
+        }
         for (field, column) in signature.outputs.iter().zip(&came.columns) {
             let Some(input) = signature.input_index(&field.name) else { continue };
             let (column, given) = (column.view(), views[input]);

@@ -23,7 +23,7 @@ pub struct Echo {
     /// As it came.
     pub at: Option<Timestamp>,
     /// As it came.
-    pub embedding: Option<[f32; 4]>,
+    pub embedding: Option<[f32; 3]>,
     /// As they came.
     pub wholes: Option<Vec<i64>>,
     /// As they came, through the other form of the argument.
@@ -60,7 +60,7 @@ pub fn echo(
     /// A timestamp.
     at: Option<Timestamp>,
     /// An embedding.
-    embedding: Option<[f32; 4]>,
+    embedding: Option<[f32; 3]>,
     /// A list of int64, borrowed.
     wholes: Option<Ints<'_>>,
     /// A list of int64, owned.
