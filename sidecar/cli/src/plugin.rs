@@ -5,6 +5,7 @@ mod build;
 mod certify;
 mod diff;
 mod findings;
+mod golden_rows;
 mod inspect;
 mod new;
 mod run;

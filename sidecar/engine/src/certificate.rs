@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use skewless_batch::abi::ABI_VERSION;
 use skewless_catalog::Digest;
 
-use crate::certify::{CASES_MIN, Check, Fault, Findings, Property};
+use crate::certify::{CASES_MIN, Check, Fault, Findings, Property, answered_enough};
 use crate::config::EngineConfig;
 use crate::error::bounded;
 use crate::plugin::Plugin;
@@ -24,7 +24,7 @@ pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version of the document's form and of what is examined: a certificate of fewer checks, or of ones that looked for
 /// less, is of another form. [`CertificateError::Version`] says it, too.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 /// What a certificate says, as far as whoever relies on it must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ pub enum CertificateError {
     #[error("expected a certificate, came: {0}")]
     Form(String),
     /// Another version of Skewless wrote it in another form.
-    #[error("expected a certificate of form 2, came {came}: another version examined it")]
+    #[error("expected a certificate of form 3, came {came}: another version examined it")]
     Version {
         /// Its form.
         came: u32,
@@ -109,6 +109,7 @@ pub fn write(plugin: &Plugin, seed: u64, findings: &Findings) -> String {
         "seed": seed,
         "cases": findings.cases,
         "rows": findings.rows,
+        "rows_answered": findings.rows_answered,
         "rows_broke": findings.rows_broke,
         "checks": findings.checks.iter().map(check).collect::<Vec<_>>(),
         "result": word(findings.passed()),
@@ -178,6 +179,12 @@ fn lack(certificate: &JsonCertificate) -> Option<String> {
     {
         return Some(format!("with a check that is none: {}", bounded(&check.name)));
     }
+    let JsonCertificate { rows, rows_answered, .. } = certificate;
+    if checks.iter().all(|check| check.result == word(true))
+        && !answered_enough(*rows, *rows_answered)
+    {
+        return Some(format!("of {rows} rows of which {rows_answered} gave a value"));
+    }
     let short = certificate.result == word(true) && *cases < CASES_MIN;
     short.then(|| format!("of {cases} cases, which should be at least {CASES_MIN}"))
 }
@@ -228,6 +235,8 @@ struct JsonCertificate {
     abi: u32,
     result: String,
     cases: u32,
+    rows: u64,
+    rows_answered: u64,
     memory_bytes_max: Option<usize>,
     checks: Vec<JsonCheck>,
 }
@@ -252,7 +261,7 @@ mod tests {
         };
         let checks = Property::ALL.map(check).join(",");
         format!(
-            r#"{{"certificate":2,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","cases":16,"checks":[{checks}]}}"#
+            r#"{{"certificate":3,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","cases":16,"rows":100,"rows_answered":1,"checks":[{checks}]}}"#
         )
     }
 
@@ -322,6 +331,10 @@ mod tests {
             (whole.replace(&order, &order.repeat(2)), "with 2 checks of row_order instead of 1"),
             (whole.replace(end, &format!("{}{end}", check("luck"))), "check that is none: luck"),
             (
+                whole.replace(r#""rows":100"#, r#""rows":101"#),
+                "of 101 rows of which 1 gave a value",
+            ),
+            (
                 whole.replace(r#""cases":16"#, r#""cases":15"#),
                 "of 15 cases, which should be at least 16",
             ),
@@ -338,10 +351,10 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_refused() {
-        for text in ["", "[]", "{}", r#"{"certificate":2}"#, r#"{"certificate":"2"}"#] {
+        for text in ["", "[]", "{}", r#"{"certificate":3}"#, r#"{"certificate":"3"}"#] {
             assert!(matches!(read(text.as_bytes()), Err(CertificateError::Form(_))), "{text}");
         }
-        for came in [1, 3] {
+        for came in [1, 2, 4] {
             let other = read(format!(r#"{{"certificate":{came},"anything":[]}}"#).as_bytes());
             assert_eq!(other, Err(CertificateError::Version { came }));
         }

@@ -11,6 +11,7 @@
 //!
 //! Limits: [`CASES_MAX`] cases, at most 10,000 rows and 4 MiB each; [`THREADS_MAX`] threads. The caller can end it.
 
+mod likened;
 mod orders;
 mod random;
 mod script;
@@ -38,6 +39,8 @@ pub use values::{Values, columns};
 pub const CASES_MIN: u32 = 16;
 /// Most cases of one examination. A small plugin takes about 10 ms for one.
 pub const CASES_MAX: u32 = 100_000;
+/// One row in so many must give a value.
+pub const ANSWERED_ONE_IN: u64 = 100;
 /// Most threads; each has one instance.
 pub const THREADS_MAX: usize = 64;
 
@@ -53,6 +56,8 @@ const LONG_ROWS_MAX: usize = 8;
 const LONG_ROWS_BYTES_MAX: usize = 64 << 10;
 /// Calls that a fault tells, the last ones. Only the long run has more.
 const CALLS_TOLD_MAX: usize = 100;
+/// Of so many cases one is of given rows, if there are some.
+const GIVEN_CASE_EACH: u32 = 3;
 /// Rows of a case that are tried with columns of nulls.
 const NULL_ROWS_MAX: usize = 100;
 /// Bytes of a value in a fault; what is longer is told by its length.
@@ -144,6 +149,8 @@ pub struct Findings {
     pub cases: u32,
     /// Rows in them.
     pub rows: u64,
+    /// How many of those gave a value, rather than nothing but nulls or an error.
+    pub rows_answered: u64,
     /// Rows that trapped alone or were refused as a batch: answers like others, but dear ones, and hard to read.
     pub rows_broke: u64,
     /// The first of them, as a golden row's `in`, and what the engine said.
@@ -236,13 +243,25 @@ impl Findings {
     /// Whether every property was looked for to the end, and no breach was found.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.finished && check.fault.is_none())
+        self.answered_enough()
+            && self.checks.iter().all(|check| check.finished && check.fault.is_none())
+    }
+
+    /// Whether so many rows gave a value that something can be said of what the plugin gives. Of one that takes texts of
+    /// some form, rows must be given.
+    #[must_use]
+    pub fn answered_enough(&self) -> bool {
+        answered_enough(self.rows, self.rows_answered)
     }
 
     /// The breaches.
     pub fn faults(&self) -> impl Iterator<Item = (Property, &Fault)> {
         self.checks.iter().filter_map(|check| Some((check.property, check.fault.as_ref()?)))
     }
+}
+
+pub(crate) fn answered_enough(rows: u64, answered: u64) -> bool {
+    answered.saturating_mul(ANSWERED_ONE_IN) >= rows
 }
 
 /// Examines a plugin; `progress` is told how many of the cases have been tried. Ends early when there is no use in going
@@ -256,13 +275,13 @@ pub fn examine(
     let mut examination = Examination::new(subject, request.threads);
     let fields = &plugin.signature().inputs;
     let (len, given) = request.given;
+    let mut given = Rows { len, columns: given.to_vec() };
     if len > 0 {
-        if given.len() != fields.len() {
-            return Err(CertifyError::Given { expected: fields.len(), came: given.len() });
+        if given.columns.len() != fields.len() {
+            return Err(CertifyError::Given { expected: fields.len(), came: given.columns.len() });
         }
-        let mut columns = given.to_vec();
-        columns.iter_mut().for_each(Column::canonicalize_nans);
-        examination.case(&Rows { len, columns }, &mut Random::new(request.seed))?;
+        given.columns.iter_mut().for_each(Column::canonicalize_nans);
+        examination.case(&given, &mut Random::new(request.seed))?;
     }
     let rows_max = plugin.engine().config().rows_max;
     for case in 0..request.cases.min(CASES_MAX) {
@@ -270,8 +289,12 @@ pub fn examine(
             break;
         }
         let mut random = Random::of_case(request.seed, case);
-        let (len, columns) = values::case(fields, case, rows_max, &mut random);
-        examination.case(&Rows { len, columns }, &mut random)?;
+        let rows = if given.len > 0 && case % GIVEN_CASE_EACH == GIVEN_CASE_EACH - 1 {
+            likened::mixed(&given, values::rows(case, rows_max), &mut random)
+        } else {
+            values::case(fields, case, rows_max, &mut random)
+        };
+        examination.case(&likened::neighbours(rows, &mut random), &mut random)?;
         progress(case + 1);
     }
     if !examination.is_hopeless() {
@@ -295,6 +318,7 @@ impl<'a> Examination<'a> {
             checks: Property::ALL.map(check).to_vec(),
             cases: 0,
             rows: 0,
+            rows_answered: 0,
             rows_broke: 0,
             first_broke: None,
         };
@@ -333,6 +357,7 @@ impl<'a> Examination<'a> {
         self.findings.cases += 1;
         self.findings.rows += rows.len as u64;
         let Some(alone) = self.alone(rows)? else { return Ok(()) };
+        self.findings.rows_answered += answered(&alone);
         self.twice_alone(rows, &alone, random)?;
         for (property, script) in scripts(rows.len, random) {
             self.script(property, &script, rows, &alone)?;
@@ -625,6 +650,14 @@ fn shape(calls: &[Vec<u32>]) -> &'static str {
     }
 }
 
+/// How many rows gave a value.
+fn answered(alone: &PluginOutput) -> u64 {
+    let value = |row: &usize| {
+        alone.errors[*row].is_none() && alone.columns.iter().any(|column| !column.is_null(*row))
+    };
+    (0..alone.errors.len()).filter(value).count() as u64
+}
+
 /// A row's answer as a golden row has it.
 fn answer(plugin: &Plugin, output: &PluginOutput, row: usize) -> Json {
     match &output.errors[row] {
@@ -637,38 +670,4 @@ fn answer(plugin: &Plugin, output: &PluginOutput, row: usize) -> Json {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use skewless_batch::Type;
-
-    use super::*;
-    use crate::config::EngineConfig;
-    use crate::engine::Engine;
-
-    /// No guest does so at will, as a new instance knows nothing of another: it is one that a machine stops now and then.
-    #[test]
-    fn a_row_that_reaches_a_limit_only_the_second_time_is_not_deterministic() {
-        let adds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/adds.wat");
-        let engine = Engine::new(EngineConfig { instances_max: 8, ..EngineConfig::default() });
-        let plugin = engine.unwrap().load(&wat::parse_file(adds).unwrap(), None).unwrap();
-        let stop = Arc::default();
-        let subject = Subject { plugin: &plugin, stop: &stop };
-        let mut column = Column::new(Type::Float64);
-        [1.0, 2.0, 3.0].into_iter().for_each(|value| column.push_f64(value));
-        let rows = Rows { len: 3, columns: vec![column.clone(), column] };
-        let alone = subject.alone(&rows).unwrap().output;
-
-        let late = CallError::Deadline { ticks: 100, tick_us: None };
-        let mut again = subject.alone(&rows.only(&[2])).unwrap();
-        again.at_fault = Some((1, late.clone()));
-        let mut examination = Examination::new(subject, 1);
-        examination.again(&rows, &alone, &[2, 1, 0], again);
-        let findings = examination.end();
-        let faults: Vec<(Property, &Fault)> = findings.faults().collect();
-        let [(Property::Deterministic, fault)] = faults.as_slice() else { panic!("{faults:?}") };
-        assert_eq!(fault.calls, [[serde_json::json!({"a": 2.0, "b": 2.0})]]);
-        assert_eq!(fault.expected, serde_json::json!({"out": {"sum": 4.0}}));
-        assert_eq!(fault.came, serde_json::json!({"error": late.to_string()}));
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use skewless_engine::certificate::{self, CERTIFICATE_EXTENSION};
-use skewless_engine::certify::{CASES_MAX, CASES_MIN, Property};
+use skewless_engine::certify::{ANSWERED_ONE_IN, CASES_MAX, CASES_MIN, Property};
 use skewless_server::Config;
 
 use super::findings;
+use super::golden_rows::{self, GOLDEN};
 use crate::exit::{Failure, Next, Outcome};
 use crate::output::say;
 use crate::settings::{self, Settings};
@@ -22,6 +23,9 @@ use crate::show;
 /// and no row may take more than the limits of the sidecar's configuration. It finds what depends on anything else than
 /// the row itself; it can't prove that nothing does.
 ///
+/// Golden rows are tried, too, and their values in other rows: a plugin that takes texts of some form, such as a date, answers
+/// no other. If less than one row in a hundred gives a value, nothing can be said of the plugin, and the certificate fails.
+///
 /// Settings can make the limits stricter than their defaults, but not laxer, and calls take at least as many rows as by
 /// default (`engine.rows_max`). Memory is the exception: a plugin that needs more than 64 MiB is examined with as much as
 /// `--set engine.memory_bytes_max=BYTES` gives, and its certificate counts where the sidecar gives as much.
@@ -34,8 +38,12 @@ use crate::show;
     after_help = "Example:\n  skewless plugin certify plugins/great_circle.wasm   # writes plugins/great_circle.certificate.json"
 )]
 pub(crate) struct Args {
-    /// The .wasm file
+    /// The .wasm file, or the folder of the plugin's source, which has it beside it
+    #[arg(value_name = "FOLDER|FILE.wasm")]
     plugin: PathBuf,
+    /// Golden rows to try as well; golden.jsonl in the folder of the plugin's source when not given
+    #[arg(long, value_name = "FILE")]
+    golden: Option<PathBuf>,
     /// What the rows are made from; another number makes others
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -52,21 +60,28 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = examining(settings::read(&args.settings, [])?);
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
+    let (wasm, folder) = golden_rows::places(&args.plugin)?;
+    let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
+    let golden = golden_rows::read(args.golden.as_deref(), &folder, &plugin)?;
+    let given = match &golden {
+        Some((_, golden)) => (golden.rows(), golden.inputs.as_slice()),
+        None => (0, [].as_slice()),
+    };
     let out = match &args.out {
         Some(out) => out.clone(),
-        None => args.plugin.with_extension(CERTIFICATE_EXTENSION),
+        None => wasm.with_extension(CERTIFICATE_EXTENSION),
     };
     check_folder(&out)?;
-    let found = findings::examine(&plugin, args.seed, args.cases, (0, &[]))?;
+    let found = findings::examine(&plugin, args.seed, args.cases, given)?;
     let signature = plugin.signature();
     say!(
-        "{} {}, sha256:{}\n{}, {}, seed {}, engine {}\n",
+        "{} {}, sha256:{}\n{}, {} of which {} gave a value, seed {}, engine {}\n",
         signature.name,
         signature.version,
         plugin.digest(),
         show::count(u64::from(found.cases), "case", "cases"),
         show::count(found.rows, "row", "rows"),
+        show::thousands(found.rows_answered),
         args.seed,
         certificate::ENGINE_VERSION
     )?;
@@ -77,9 +92,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return say!("\npassed; the certificate is {written}");
     }
     let broken = findings::broken(&found);
+    let plugin = show::path(&wasm);
+    if broken.is_empty() && !found.answered_enough() {
+        return Err(Failure::new(
+            format!(
+                "expected at least one row in {ANSWERED_ONE_IN} to give a value, so that something can be said of {plugin}, came {} of {}; {written} says so",
+                show::thousands(found.rows_answered),
+                show::thousands(found.rows)
+            ),
+            format!(
+                "give golden rows that it answers, in {} or with --golden FILE",
+                show::path(&folder.join(GOLDEN))
+            ),
+        ));
+    }
     let message = format!(
-        "expected {} to keep its contract, found broken: {broken}; {written} says so",
-        show::path(&args.plugin)
+        "expected {plugin} to keep its contract, found broken: {broken}; {written} says so"
     );
     Err(Failure::new(message, findings::next(&found)))
 }

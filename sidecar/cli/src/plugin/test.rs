@@ -3,15 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use skewless_batch::Column;
-use skewless_build::Language;
 use skewless_engine::certify::{CASES_MAX, Property};
 use skewless_engine::golden::{self, Golden};
 use skewless_engine::{Engine, Plugin, Worker};
 
 use super::findings;
-use crate::exit::{Failure, Next, Outcome};
+use super::golden_rows::{self, GOLDEN};
+use crate::exit::{Failure, Outcome};
 use crate::interrupt;
 use crate::output::{complain, say};
 use crate::settings::{self, Settings};
@@ -61,8 +60,6 @@ const SHOWN: [Property; 7] = [
     Property::NullColumns,
 ];
 
-/// Most bytes of a golden file, as it is read whole.
-const GOLDEN_BYTES_MAX: u64 = 64 << 20;
 /// Golden rows that differ and are shown; the rest are counted.
 const DIFFERENCES_SHOWN: usize = 10;
 /// Bytes of a value that is shown.
@@ -70,26 +67,17 @@ const SHOWN_BYTES_MAX: usize = 1_024;
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
-    let (wasm, crate_dir) = places(&args.plugin)?;
+    let (wasm, folder) = golden_rows::places(&args.plugin)?;
     let (engine, _ticker) = super::engine(&config)?;
     let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
     if let Some(folder) = &args.vectors {
         super::vectors::run(folder, &engine, &plugin)?;
     }
-    let golden = match &args.golden {
-        Some(path) => Some(read_golden(path, &plugin)?),
-        None => {
-            let path = crate_dir.join("golden.jsonl");
-            if path.is_file() { Some(read_golden(&path, &plugin)?) } else { None }
-        }
-    };
+    let golden = golden_rows::read(args.golden.as_deref(), &folder, &plugin)?;
     let different = match &golden {
         Some((path, golden)) => run_golden(path, golden, &engine, &plugin)?,
         None => {
-            complain!(
-                "note: no golden rows: there is no {}",
-                show::path(&crate_dir.join("golden.jsonl"))
-            );
+            complain!("note: no golden rows: there is no {}", show::path(&folder.join(GOLDEN)));
             0
         }
     };
@@ -113,63 +101,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Err(Failure::new(
                 format!("{rows} came out otherwise{also}"),
                 "mend the plugin or the rows; `cargo test` in its crate runs the same rows natively, and tells panics",
-            ))
-        }
-    }
-}
-
-/// The .wasm file and the folder of its crate: each is beside the other.
-fn places(given: &Path) -> Outcome<(PathBuf, PathBuf)> {
-    if !given.is_dir() {
-        return Ok((given.to_owned(), given.with_extension("")));
-    }
-    // A folder such as `.` has its name only when it is written out.
-    let whole = given.canonicalize().unwrap_or_else(|_| given.to_owned());
-    let wasm = match (given.file_name(), whole.file_name()) {
-        (Some(_), _) => given.with_extension("wasm"),
-        (None, Some(_)) => whole.with_extension("wasm"),
-        (None, None) => return Err(Failure::new("expected a plugin's folder, came /", FOLDER)),
-    };
-    if !wasm.is_file() {
-        let message = format!("expected the plugin at {}, came no such file", show::path(&wasm));
-        let next = if Language::of(given).is_some() {
-            format!("build it: skewless plugin build {}", given.display())
-        } else {
-            FOLDER.to_owned()
-        };
-        return Err(Failure::new(message, next));
-    }
-    Ok((wasm, given.to_owned()))
-}
-
-const FOLDER: &str =
-    "give the folder of a plugin's crate, such as plugins/basket, or its .wasm file";
-
-fn read_golden(path: &Path, plugin: &Plugin) -> Outcome<(PathBuf, Golden)> {
-    let shown = show::path(path);
-    let bytes = path.metadata().map_or(0, |file| file.len());
-    if bytes > GOLDEN_BYTES_MAX {
-        let message = format!(
-            "expected at most {GOLDEN_BYTES_MAX} bytes of golden rows in {shown}, came {bytes}"
-        );
-        return Err(Failure::new(message, "keep the rows that tell something"));
-    }
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read {shown}"))
-        .or_next(|| "give a file of golden rows, one JSON object a line")?;
-    match Golden::read(&text, plugin.signature()) {
-        Ok(golden) => Ok((path.to_owned(), golden)),
-        Err(mistakes) => {
-            for mistake in mistakes.iter().take(DIFFERENCES_SHOWN) {
-                complain!("{shown}:{}: {}", mistake.line, mistake.message);
-            }
-            let many = show::count(mistakes.len() as u64, "line", "lines");
-            Err(Failure::new(
-                format!(
-                    "expected golden rows of `{}` in {shown}, came {many} that are none",
-                    plugin.signature().name
-                ),
-                "mend the lines; `skewless plugin inspect` shows the plugin's inputs and outputs",
             ))
         }
     }

@@ -38,6 +38,27 @@ fn test(repo: &Path, more: &[&str]) -> Output {
     skewless(repo, &[&words[..], &PATIENT, more].concat())
 }
 
+/// As one that takes dates: what is made for it gives no value, and golden rows in its folder do.
+#[test]
+fn a_plugin_that_answers_no_row_is_certified_by_its_golden_rows() {
+    let repo = repo_that_adds(DEFINITIONS, SUM);
+    let repo = repo.path();
+    put(repo, "answers_one_number", ADDS);
+    let complaint = refused(&certify(repo, &[]), 1);
+    let next =
+        "give golden rows that it answers, in plugins/adds/golden.jsonl or with --golden FILE";
+    says(&complaint, &["expected at least one row in 100 to give a value", "came 0 of", next]);
+    std::fs::create_dir_all(repo.join("plugins/adds")).unwrap();
+    let rows = r#"{"in": {"a": 20131005.25, "b": 1}, "out": {"sum": 20131006.25}}"#;
+    std::fs::write(repo.join("plugins/adds/golden.jsonl"), rows).unwrap();
+    // By its folder as well as by its file: it counts its calls, which now is seen.
+    for plugin in [ADDS, "plugins/adds"] {
+        let words = ["plugin", "certify", plugin, "--cases", "16"];
+        let complaint = refused(&skewless(repo, &[&words[..], &PATIENT].concat()), 1);
+        says(&complaint, &["found broken:", "repeated_calls"]);
+    }
+}
+
 #[test]
 fn a_certificate_lets_a_plugin_be_reused_until_it_is_built_anew() {
     let reused = DEFINITIONS.replace("inputs: {a", "instance: reused, inputs: {a");

@@ -25,10 +25,13 @@ pub(super) fn scripts(len: usize, random: &mut Random) -> Vec<(Property, Script)
         add(Property::BatchSplit, policy, pieces(&whole, random));
     }
     for policy in [InstancePolicy::Reused, InstancePolicy::Reset] {
-        let alone = |random: &mut Random| sample(len, random).into_iter().map(|row| vec![row]);
-        let mut calls: Vec<Vec<u32>> = alone(random).collect();
+        // Once as they follow each other, as neighbours may be alike.
+        let some = SAMPLE_ROWS_MAX.min(len);
+        let first = random.below(len - some + 1);
+        let alone = |row: &u32| vec![*row];
+        let mut calls: Vec<Vec<u32>> = whole[first..first + some].iter().map(alone).collect();
         calls.push(whole.clone());
-        calls.extend(alone(random));
+        calls.extend(sample(len, random).iter().map(alone));
         add(Property::ReusedInstance, policy, calls);
     }
     scripts

@@ -12,6 +12,7 @@ use skewless_batch::Column;
 use skewless_catalog::InstancePolicy;
 
 use super::CertifyError;
+use super::likened::taken;
 use crate::abi::Inputs;
 use crate::error::CallError;
 use crate::halving::{Tried, cut, in_halves, may_halve};
@@ -69,15 +70,7 @@ pub(super) struct Difference {
 impl Rows {
     /// Copies of some rows, in this order.
     pub(super) fn pick(&self, rows: &[u32]) -> Vec<Column> {
-        let pick = |column: &Column| {
-            let mut picked = Column::with_capacity(column.ty(), rows.len());
-            let view = column.view();
-            for run in rows.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-                picked.append(&view, run[0] as usize..run[0] as usize + run.len());
-            }
-            picked
-        };
-        self.columns.iter().map(pick).collect()
+        self.columns.iter().map(|column| taken(&column.view(), rows)).collect()
     }
 
     /// The same with these rows only.

@@ -5,9 +5,10 @@
 use skewless_batch::{Column, Field, Type};
 
 use super::random::Random;
+use super::script::Rows;
 
 /// Most bytes that the values of one case have, roughly: more say nothing more, and take longer.
-const CASE_BYTES_MAX: usize = 4 << 20;
+pub(super) const CASE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a text or binary, or of a list's elements, that is long on purpose.
 const LONG_BYTES_MAX: usize = 64 << 10;
 /// Rows of a case, by turns: none, one, the neighbours of whole bytes of a bitmap, and what needs a larger memory.
@@ -41,19 +42,18 @@ pub fn columns(
     (rows, fill(fields, rows, values, &mut Random::new(seed), bytes_max))
 }
 
-/// The rows of one case, and how many they are.
-pub(super) fn case(
-    fields: &[Field],
-    case: u32,
-    rows_max: usize,
-    random: &mut Random,
-) -> (usize, Vec<Column>) {
-    let rows = match case {
+/// The rows of one case.
+pub(super) fn case(fields: &[Field], case: u32, rows_max: usize, random: &mut Random) -> Rows {
+    let len = fitting(fields, rows(case, rows_max), CASE_BYTES_MAX);
+    Rows { len, columns: fill(fields, len, Values::Extreme, random, CASE_BYTES_MAX) }
+}
+
+/// How many rows a case has, if they fit.
+pub(super) fn rows(case: u32, rows_max: usize) -> usize {
+    match case {
         MANY_ROWS_CASE => rows_max.saturating_add(1).min(MANY_ROWS_MAX),
         case => ROWS[case as usize % ROWS.len()],
-    };
-    let rows = fitting(fields, rows, CASE_BYTES_MAX);
-    (rows, fill(fields, rows, Values::Extreme, random, CASE_BYTES_MAX))
+    }
 }
 
 /// As many of the rows as fit, by what their values have at least; one always does.
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_case_is_the_same_for_the_same_seed() {
-        let made = |seed| case(&fields(), 4, 8_192, &mut Random::of_case(seed, 4));
+        let made = |seed| case(&fields(), 4, 8_192, &mut Random::of_case(seed, 4)).columns;
         assert_eq!(made(1), made(1));
         assert_ne!(made(1), made(2));
     }
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn the_first_cases_have_no_row_one_row_and_more_rows_than_a_call() {
         let fields = [Field::new("a", Type::Float64, false)];
-        let rows = |number| case(&fields, number, 100, &mut Random::of_case(1, number)).0;
+        let rows = |number| case(&fields, number, 100, &mut Random::of_case(1, number)).len;
         let rows: Vec<usize> = (0..super::super::CASES_MIN).map(rows).collect();
         assert!(rows.contains(&0) && rows.contains(&1) && rows.contains(&101), "{rows:?}");
     }
@@ -338,7 +338,8 @@ mod tests {
     fn ends_of_types_nulls_and_long_texts_come_up() {
         let seen = |test: &dyn Fn(&[Column]) -> bool| {
             (0..64).any(|number| {
-                let (_, columns) = case(&fields(), number, 64, &mut Random::of_case(1, number));
+                let Rows { columns, .. } =
+                    case(&fields(), number, 64, &mut Random::of_case(1, number));
                 test(&columns[..])
             })
         };

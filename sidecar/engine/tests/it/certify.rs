@@ -83,6 +83,37 @@ fn a_guest_that_reads_what_an_earlier_call_left_is_shown_by_that_call() {
     assert_eq!(fault(&findings, Property::Deterministic), None);
 }
 
+/// Rows drawn apart are never equal in all but the sign of a zero.
+#[test]
+fn a_guest_that_takes_one_zero_for_the_other_is_shown_by_rows_that_differ_in_nothing_else() {
+    let findings = examined("remembers_an_equal_row");
+    let (_, fault) = findings.faults().next().unwrap();
+    let shown: Vec<_> = fault.calls.concat();
+    assert_eq!((shown.len(), &shown[0]["b"]), (2, &shown[1]["b"]), "{fault:?}");
+    let zeros = shown.iter().map(|row| row["a"].as_f64().unwrap());
+    assert!(zeros.clone().all(|a| a == 0.0), "{fault:?}");
+    assert_eq!(zeros.filter(|a| a.is_sign_negative()).count(), 1, "{fault:?}");
+}
+
+/// As one that takes dates: no row that is made for it has one.
+#[test]
+fn a_guest_that_answers_no_row_is_not_passed_and_given_rows_show_what_it_does() {
+    let (engine, _ticker) = ticking(EngineConfig { rows_max: 256, ..config() });
+    let plugin = load(&engine, "answers_one_number");
+    let findings = examine(&plugin);
+    assert_eq!((findings.rows_answered, findings.faults().count()), (0, 0));
+    assert!(!findings.passed() && !findings.answered_enough());
+    let certificate = certificate::read(certificate::write(&plugin, 1, &findings).as_bytes());
+    let Err(CertificateError::Incomplete(lack)) = certificate else { panic!("{certificate:?}") };
+    assert!(lack.contains("of which 0 gave a value"), "{lack}");
+
+    let columns = [doubles([Some(20_131_005.25)]), doubles([Some(1.0)])];
+    let given = Request { given: (1, &columns), ..request(CASES_MIN) };
+    let findings = certify::examine(&plugin, &given, &mut |_| {}).unwrap();
+    assert!(findings.answered_enough(), "{findings:?}");
+    assert!(fault(&findings, Property::RepeatedCalls).is_some(), "{findings:?}");
+}
+
 /// It takes some thousand calls to see: no row differs before the memory is full.
 #[test]
 fn a_guest_that_leaves_a_little_behind_in_each_call_is_shown_by_a_long_run() {
