@@ -10,7 +10,7 @@ use crate::toolchain::{TARGET, WITHOUT_LINES};
 use crate::{BuildError, BuildRequest, Lane, Toolchain};
 
 /// The profile, told to cargo on its command line, so that a crate in any folder is built alike.
-const PROFILE: &[&str] = &[
+pub(crate) const PROFILE: &[&str] = &[
     "inherits=\"release\"",
     "opt-level=3",
     "lto=\"fat\"",
@@ -60,6 +60,15 @@ pub(crate) fn compile(
         // And build scripts of dependencies would try the compiler with this, and find every try refused.
         cargo.arg(WITHOUT_LINES);
     }
+    let messages = run(cargo, progress)?;
+    artifact(&messages, crate_dir).ok_or_else(|| BuildError::NoModule { dir: crate_dir.to_owned() })
+}
+
+/// Runs cargo; gives its messages, and tells each line that it says.
+pub(crate) fn run(
+    mut cargo: Command,
+    progress: &mut dyn FnMut(&str),
+) -> Result<String, BuildError> {
     let start = |source| BuildError::start("cargo", source);
     let mut child = cargo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start)?;
     // Both pipes are read at once, or a full one would stop cargo.
@@ -84,10 +93,11 @@ pub(crate) fn compile(
     }
     let status = child.wait().map_err(start)?;
     let messages = messages.join().unwrap_or_default();
-    if !status.success() {
-        return Err(BuildError::Cargo { output: Vec::from(said).join("\n") });
+    if status.success() {
+        Ok(messages)
+    } else {
+        Err(BuildError::Cargo { output: Vec::from(said).join("\n") })
     }
-    artifact(&messages, crate_dir).ok_or_else(|| BuildError::NoModule { dir: crate_dir.to_owned() })
 }
 
 fn cargo(

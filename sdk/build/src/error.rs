@@ -49,6 +49,20 @@ pub enum BuildError {
         /// The end of what it said.
         output: String,
     },
+    /// Only crates have a native build that can be measured.
+    #[error("expected a crate in Rust in {}, as only that has a native build to measure, came {mark}", dir.display())]
+    NoNative {
+        /// The folder.
+        dir: PathBuf,
+        /// The file by which it tells its language.
+        mark: &'static str,
+    },
+    /// The native build ended otherwise than with a figure for each batch.
+    #[error("expected a time for each batch from the plugin's native build, came: {output}")]
+    Native {
+        /// What it said.
+        output: String,
+    },
     /// There is no compiler for C and Zig.
     #[error(
         "no Zig, which compiles plugins in C and in Zig: neither `zig` nor `python3 -m ziglang` answers. Run `python3 -m venv \

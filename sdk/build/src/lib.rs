@@ -15,6 +15,7 @@ mod component;
 mod error;
 mod language;
 mod module;
+mod native;
 mod producers;
 mod script;
 mod toolchain;
@@ -26,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use error::BuildError;
 pub use language::Language;
+pub use native::Native;
 use producers::Producers;
 pub use toolchain::Toolchain;
 
@@ -95,7 +97,7 @@ pub fn default_target_dir(workspace_target: &Path) -> PathBuf {
 /// # Errors
 /// Names the step that failed and what to do; nothing is written to `out_dir` then.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    let (dir, language) = source(request)?;
+    let (dir, language) = source(&request.crate_dir)?;
     match language {
         Language::Rust => build_with(Toolchain::find(&dir)?, request, progress),
         Language::C | Language::Zig if request.lane == Lane::Component => {
@@ -130,7 +132,7 @@ pub fn build_with(
     request: &BuildRequest,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Built, BuildError> {
-    let (crate_dir, _) = source(request)?;
+    let (crate_dir, _) = source(&request.crate_dir)?;
     progress(&format!("toolchain: {toolchain}"));
     let compiled = compile::compile(&toolchain, &crate_dir, request, progress)?;
     let made_with = Producers {
@@ -169,13 +171,13 @@ fn put(
 }
 
 /// The plugin's folder, without links in its path, and its language.
-fn source(request: &BuildRequest) -> Result<(PathBuf, Language), BuildError> {
-    let none = || BuildError::NoCrate { dir: request.crate_dir.clone() };
-    let dir = request.crate_dir.canonicalize().map_err(|_| none())?;
+fn source(folder: &Path) -> Result<(PathBuf, Language), BuildError> {
+    let none = || BuildError::NoCrate { dir: folder.to_owned() };
+    let dir = folder.canonicalize().map_err(|_| none())?;
     let language = Language::of(&dir).ok_or_else(none)?;
     let marks: Vec<&str> = Language::all_of(&dir).map(Language::mark).collect();
     if marks.len() > 1 {
-        return Err(BuildError::Languages { dir: request.crate_dir.clone(), marks });
+        return Err(BuildError::Languages { dir: folder.to_owned(), marks });
     }
     Ok((dir, language))
 }

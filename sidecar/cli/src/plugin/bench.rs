@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value as Json, json};
-use skewless_batch::Column;
+use skewless_batch::{Column, ColumnView, encode_vec};
 use skewless_catalog::{Frame, InstancePolicy, Plan, Slot, Step};
 use skewless_engine::certify::{Values, columns};
 use skewless_engine::{Budget, Engine, Plugin, Program, Worker};
 use skewless_offline::CancelFlag;
 
+use super::{build, golden_rows};
 use crate::exit::{Failure, Next, Outcome};
 use crate::interrupt;
 use crate::output::{complain, say};
@@ -23,14 +24,20 @@ use crate::show;
 ///
 /// Runs rows of everyday values through the engine, as serving does, in batches of 1 to 65,536 rows and under each
 /// instance policy (`instance` in definitions), on one thread. Shows the median time of a row in nanoseconds: the call,
-/// the copies in and out, the checks, and what keeps the instance clean. There is no figure to reach, and none of the
-/// same code run natively: for that, measure the crate's function in a benchmark of its own.
+/// the copies in and out, the checks, and what keeps the instance clean. With --native the same source is built for this
+/// machine as well, and called as the file is: the same bytes in, decoded, computed, and bytes out, without the sandbox.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  skewless plugin bench plugins/great_circle.wasm")]
+#[command(
+    after_help = "Examples:\n  skewless plugin bench plugins/great_circle.wasm\n  skewless plugin bench plugins/basket --native"
+)]
 pub(crate) struct Args {
-    /// The .wasm file
+    /// The .wasm file, or the folder of the plugin's source, which has it beside it
+    #[arg(value_name = "FOLDER|FILE.wasm")]
     plugin: PathBuf,
-    /// How long each of the 18 figures is measured, milliseconds
+    /// Also measure the plugin's crate natively, for the ratio; Rust only
+    #[arg(long)]
+    native: bool,
+    /// How long each of the figures is measured, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     time: u64,
     /// JSON instead of a table
@@ -55,7 +62,10 @@ const SAMPLE_NS_MIN: u128 = 20_000;
 pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings::read(&args.settings, [])?;
     let (engine, _ticker) = super::engine(&config)?;
-    let plugin = super::load(&engine, &args.plugin, &config.cache_dir)?;
+    let (wasm, folder) = golden_rows::places(&args.plugin)?;
+    let plugin = super::load(&engine, &wasm, &config.cache_dir)?;
+    let native = if args.native { Some(build::native(&folder)?) } else { None };
+    let scratch = tempfile::tempdir()?;
     let cancel = interrupt::flag()?;
     let bar = Bar::new();
     let mut figures = Vec::with_capacity(ROWS.len());
@@ -69,7 +79,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 "note: {rows} rows in the place of {wanted}: more would have over {BATCH_BYTES_MAX} bytes"
             );
         }
-        let mut figure = Figure { rows, failed: 0, ns_a_row: [0.0; POLICIES.len()] };
+        let mut figure =
+            Figure { rows, failed: 0, ns_a_row: [0.0; POLICIES.len()], native_ns: None };
         for (policy, ns_a_row) in POLICIES.into_iter().zip(&mut figure.ns_a_row) {
             let mut subject = Subject::new(&engine, &plugin, policy, rows, &given, &cancel)?;
             let ns = subject.measure(Duration::from_millis(args.time), &cancel)?;
@@ -77,6 +88,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
             *ns_a_row = ns / rows as f64;
             done += 1;
             bar.show("measuring", done, (ROWS.len() * POLICIES.len()) as u64);
+        }
+        if let Some(native) = &native {
+            let views: Vec<ColumnView<'_>> = given.iter().map(Column::view).collect();
+            let batch = scratch.path().join("batch");
+            std::fs::write(&batch, encode_vec(rows, &views))?;
+            let times = native.measure(&[batch], Duration::from_millis(args.time));
+            let times =
+                times.or_next(|| "`cargo test` in the plugin's crate runs the same code")?;
+            figure.native_ns = times.first().map(|ns| ns / rows as f64);
         }
         figures.push(figure);
     }
@@ -106,16 +126,24 @@ struct Figure {
     failed: usize,
     /// Median time of a row, nanoseconds, by [`POLICIES`].
     ns_a_row: [f64; POLICIES.len()],
+    /// The same of the native build.
+    native_ns: Option<f64>,
 }
 
 fn table(figures: &[Figure]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["rows a call", "reused", "reset", "fresh"]);
+    let native = figures.iter().any(|figure| figure.native_ns.is_some());
+    let more: &[&str] = if native { &["native", "reset / native"] } else { &[] };
+    table.set_header([&["rows a call", "reused", "reset", "fresh"], more].concat());
     table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     for figure in figures {
         let rows = show::thousands(figure.rows as u64);
-        table.add_row(std::iter::once(rows).chain(figure.ns_a_row.map(shown)));
+        let native = figure.native_ns.into_iter().flat_map(|ns| {
+            let [_, reset, _] = figure.ns_a_row;
+            [shown(ns), format!("{:.2}", reset / ns)]
+        });
+        table.add_row(std::iter::once(rows).chain(figure.ns_a_row.map(shown)).chain(native));
     }
     table
 }
@@ -123,11 +151,15 @@ fn table(figures: &[Figure]) -> Table {
 fn to_json(plugin: &Plugin, figures: &[Figure]) -> Json {
     let line = |figure: &Figure| {
         let [reused, reset, fresh] = figure.ns_a_row;
-        json!({
+        let mut line = json!({
             "rows": figure.rows,
             "rows_failed": figure.failed,
             "ns_a_row": { "reused": reused, "reset": reset, "fresh": fresh },
-        })
+        });
+        if let Some(ns) = figure.native_ns {
+            line["ns_a_row"]["native"] = ns.into();
+        }
+        line
     };
     json!({
         "name": plugin.signature().name,

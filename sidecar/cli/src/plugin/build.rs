@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use skewless_build::{BuildError, BuildRequest, Built, Lane, Language, build, default_target_dir};
+use skewless_build::{
+    BuildError, BuildRequest, Built, Lane, Language, Native, build, default_target_dir,
+};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::say;
@@ -43,16 +45,34 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// Builds a crate into `out_dir`, with cargo's last line as progress.
 pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Built> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| crate_dir.join("target"), PathBuf::from);
     let request = BuildRequest {
         crate_dir: crate_dir.to_owned(),
         lane,
         out_dir: out_dir.to_owned(),
-        target_dir: default_target_dir(&target),
+        target_dir: target_dir(crate_dir),
     };
+    told(crate_dir, |progress| build(&request, progress))
+}
+
+/// Builds a crate as a program of this machine that measures itself.
+pub(super) fn native(crate_dir: &Path) -> Outcome<Native> {
+    let crate_dir = std::path::absolute(crate_dir)?;
+    told(&crate_dir, |progress| Native::build(&crate_dir, &target_dir(&crate_dir), progress))
+}
+
+/// Cargo's folder for builds of plugins.
+fn target_dir(crate_dir: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    default_target_dir(&target.map_or_else(|| crate_dir.join("target"), PathBuf::from))
+}
+
+/// Runs a build with its last line as progress, and says what to do if it fails.
+fn told<T>(
+    crate_dir: &Path,
+    build: impl FnOnce(&mut dyn FnMut(&str)) -> Result<T, BuildError>,
+) -> Outcome<T> {
     let bar = ProgressBar::new_spinner();
-    let built = build(&request, &mut |line| bar.set_message(line.trim().to_owned()));
+    let built = build(&mut |line| bar.set_message(line.trim().to_owned()));
     bar.finish_and_clear();
     built.map_err(|error| {
         let next = next(&error, crate_dir);
@@ -73,6 +93,8 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         | BuildError::TakenName { .. }
         | BuildError::Sources { .. }
         | BuildError::Languages { .. }
+        | BuildError::NoNative { .. }
+        | BuildError::Native { .. }
         | BuildError::Tool { .. }
         | BuildError::NoZig
         | BuildError::CoreLaneOnly { .. } => None,

@@ -48,6 +48,19 @@ fn a_new_plugin_is_built_tested_and_makes_training_data() {
         ["backfill", "delivery", "--spine", "data/orders.parquet", "--out", "training.parquet"];
     let backfilled = done(&skewless(&repo, &words));
     assert!(backfilled.contains("8 rows, 5 features"), "{backfilled}");
+
+    let words = ["plugin", "bench", "plugins/trip_km", "--native", "--time", "1"];
+    let bench = |more: &[&str]| {
+        let mut bench = command(&repo, &[&words, more].concat());
+        done(&bench.env("CARGO_TARGET_DIR", &target).output().unwrap())
+    };
+    let table = bench(&[]);
+    let heads = table.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(heads.ends_with("fresh native reset / native"), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&bench(&["--json"])).unwrap();
+    for batch in json["batches"].as_array().unwrap() {
+        assert!(batch["ns_a_row"]["native"].as_f64().unwrap() > 0.0, "{json}");
+    }
 }
 
 /// The plugin in a language that a compiler of its own is needed for is all there, and without that compiler the build says how to get it.

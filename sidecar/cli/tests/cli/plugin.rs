@@ -335,7 +335,13 @@ fn a_bench_has_a_figure_for_each_batch_and_policy() {
         for policy in ["reused", "reset", "fresh"] {
             assert!(batch["ns_a_row"][policy].as_f64().unwrap() > 0.0, "{said}");
         }
+        assert_eq!(batch["ns_a_row"].get("native"), None, "{said}");
     }
+    std::fs::create_dir_all(repo.path().join("plugins/adds/src")).unwrap();
+    std::fs::write(repo.path().join("plugins/adds/src/plugin.c"), "").unwrap();
+    let words = ["plugin", "bench", "plugins/adds", "--native"];
+    let complaint = refused(&skewless(repo.path(), &words), 1);
+    says(&complaint, &["expected a crate in Rust in", "came src/plugin.c"]);
 }
 
 /// Ctrl-C in a long examination writes no certificate, and can't be mistaken for a pass.
