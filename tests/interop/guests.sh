@@ -6,7 +6,7 @@
 #
 # Installs Zig, Node.js and componentize-py, at the versions of guests/requirements.txt, and componentize-js, at that of
 # guests/package-lock.json, into $SKEWLESS_CACHE_DIR: nothing else has to be there but Rust and Python. What is
-# with an interpreter is compiled to machine code for the better part of a minute, so there are two such files a language, each compiled once.
+# with an interpreter is compiled to machine code for some 20 s, so there are two such files a language, each compiled once.
 #
 #   SKEWLESS_BENCH_MS   how long each figure is measured, milliseconds (default: 100)
 set -euo pipefail

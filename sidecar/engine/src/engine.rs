@@ -7,10 +7,11 @@
 //! Settings, with the reason: Cranelift only (Winch had sandbox escapes and no exact epochs). Pooled
 //! instances with resident memory (a fresh instance costs 3.5 us instead of 30). Epochs instead of
 //! fuel (half the price). Inlining on for core modules (epoch checks sit at function entries: 36 % without,
-//! 7 to 20 % with) and off for components, as the compiler then holds all functions at once (9 GB and a
-//! minute for a Python component of 18 MB, instead of 0.6 GB and 17 s). Relaxed SIMD and threads off (not deterministic). NaN canonicalisation off in the compiler
-//! (2 to 3 times slower): the host does it at the boundary. Concurrency support off (halves the price
-//! of a component call). No backtraces: a trap is an answer here, not a bug to debug.
+//! 7 to 20 % with) and off for components, as the compiler then holds all functions at once (9 GB and
+//! 70 s of processor time for a Python component of 18 MB, instead of 0.6 GB and 20 s). Relaxed SIMD and threads
+//! off (not deterministic). NaN canonicalisation off in the compiler (2 to 3 times slower): the host does it at
+//! the boundary. Concurrency support off (halves the price of a component call). No backtraces: a trap is an answer
+//! here, not a bug to debug.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +117,7 @@ impl Engine {
 
     /// Checks and compiles a plugin, or takes its machine code from the cache. Runs none of it.
     ///
-    /// Takes 25 ms for a plugin of 20 KB and 17 s for a Python component of 18 MB; from the cache 54 us
+    /// Takes 25 ms for a plugin of 20 KB and 20 s for a Python component of 18 MB; from the cache 54 us
     /// and 6 ms. A cache entry that is damaged, cut or another's is compiled anew and replaced.
     pub fn load(
         &self,
