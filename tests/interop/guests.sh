@@ -17,8 +17,6 @@ cache=${SKEWLESS_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skewless}
 languages=${*:-rust c zig python js}
 # Berlin to Hamburg, as the README asks it: what every language must serve to the last bit.
 served=255.24776261905
-# A machine that is busy is no reason to call a row late.
-patient=(--set engine.deadline_ticks=600000)
 # 65,536 rows of every type in one call.
 large=(--set engine.rows_max=65536 --set engine.memory_bytes_max=1073741824 --set engine.input_bytes_max=268435456 --set engine.output_bytes_max=268435456)
 
@@ -46,6 +44,9 @@ node_modules() { # componentize-js
 case " $languages " in *' js '*) node_modules ;; esac
 
 work=$(mktemp -d)
+# A machine that is busy is no reason to call a row late.
+printf '[engine]\ndeadline_ticks = 600000\n' >"$work/patient.toml"
+export SKEWLESS_CONFIG=$work/patient.toml
 sidecar=
 trap '[ -z "$sidecar" ] || kill "$sidecar" 2>/dev/null || true; rm -rf "$work"' EXIT
 # Cargo builds into a folder that stays, so that a second run builds the crate alone.
@@ -120,14 +121,25 @@ natively() { # the kit's own tests
     esac
 }
 
+begin() { # the first commands of the language's page, as they stand there
+    local lang=$1 page=docs/languages.md
+    case $lang in
+    python) page=docs/languages/python.md ;;
+    js) page=docs/languages/javascript.md ;;
+    esac
+    block "$page" sh | sed "s/--lang c .*/--lang $lang/" >begin.sh
+    grep -q -- "--lang $lang" begin.sh || die "$lang: $page doesn't begin with plugin new"
+    bash -euo pipefail begin.sh >begin.txt 2>&1 || die "$lang: $(cat begin.txt)"
+}
+
 guest() { # one language from the beginning to a table's row
-    local lang=$1 name=trip_$1 begun build_s figures same
-    cd "$work"
-    skewless plugin new "$name" --lang "$lang" >/dev/null
+    local lang=$1 name=trip_km begun build_s figures same
+    mkdir "$work/guest_$lang"
+    cd "$work/guest_$lang"
+    begin "$lang"
     cd "$name"
-    [ "$lang" != rust ] || cp "$tree/Cargo.lock" "plugins/$name/Cargo.lock"
-    # As `npm install` leaves it. Python's tool is beside the python3 of the PATH.
-    [ "$lang" != js ] || ln -s "$modules/node_modules" node_modules
+    # Again, for the time of a build of the plugin alone.
+    rm "plugins/$name.wasm"
     begun=$(now_ms)
     skewless plugin build "plugins/$name" >built.txt
     build_s=$(($(now_ms) - begun))
@@ -137,21 +149,22 @@ guest() { # one language from the beginning to a table's row
     ! interpreted "$lang" || cp "plugins/$name.wasm" "$work/elsewhere/deeper/"
     skewless plugin build "$work/elsewhere/deeper/$name" >/dev/null
     cmp "plugins/$name.wasm" "$work/elsewhere/deeper/$name.wasm" || die "$lang: another folder gives other bytes"
+    rm -r "$work/elsewhere"
     # Compiled once; the machine code stays in this repo's cache.
     begun=$(now_ms)
     echo '{"lat1":0,"lon1":0,"lat2":0,"lon2":90}' | skewless plugin run "plugins/$name.wasm" >run.txt
     local compile_ms=$(($(now_ms) - begun))
     grep -q '10007.55722101796' run.txt || die "$lang: $(cat run.txt)"
-    skewless plugin test "plugins/$name" --cases 8 "${patient[@]}" >test.txt || die "$lang: $(cat test.txt)"
-    skewless plugin certify "plugins/$name.wasm" --cases 16 "${patient[@]}" >certify.txt || die "$lang: $(cat certify.txt)"
+    skewless plugin certify "plugins/$name.wasm" --cases 16 >certify.txt || die "$lang: $(cat certify.txt)"
     skewless check >/dev/null
     skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
     ask_a_sidecar "$name"
-    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" --json "${patient[@]}" | ns_a_row)
+    figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" --json | ns_a_row)
     same=
-    if [ "$lang" != rust ] && [ -f "$work/trip_rust/plugins/trip_rust.wasm" ]; then
+    local rust=$work/guest_rust/$name/plugins/$name.wasm
+    if [ "$lang" != rust ] && [ -f "$rust" ]; then
         # It ends with 1 where they differ, which is no failure here.
-        skewless plugin diff "$work/trip_rust/plugins/trip_rust.wasm" "plugins/$name.wasm" --rows "$work/rows.json" --json "${patient[@]}" \
+        skewless plugin diff "$rust" "plugins/$name.wasm" --rows "$work/rows.json" --json \
             >diff.json 2>diff.txt || [ -s diff.json ] || die "$lang: $(cat diff.txt)"
         same=$(as_rust <diff.json)
     fi
@@ -177,7 +190,7 @@ vectors() { # the echo program of a language
     echo "$lang:"
     # SpiderMonkey's memory takes more and more time the more arrays a call keeps; calls of the engine's usual size take it in pieces.
     [ "$lang" != js ] || large+=(--set engine.rows_max=8192)
-    skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${patient[@]}" "${large[@]}"
+    skewless plugin test "$wasm" --cases 8 --vectors "$tree/sdk/vectors" "${large[@]}"
 }
 
 block() { # the first block of a language in a page of the docs
@@ -185,7 +198,7 @@ block() { # the first block of a language in a page of the docs
 }
 
 answers() { # what a plugin gives for a row, as JSON
-    echo "$2" | skewless plugin run "$1" "${patient[@]}" 2>&1 || true
+    echo "$2" | skewless plugin run "$1" 2>&1 || true
 }
 
 shown() { # the plugin that the docs show, as it stands there

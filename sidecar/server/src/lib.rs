@@ -5,7 +5,7 @@
 //! are its only shells and share [`shell`]. Where to look: a request's whole life is `get_features.rs`, what is served is
 //! `snapshot.rs`, every limit is [`config`], errors become statuses in `status.rs`.
 //!
-//! This is the only room with a clock, sockets and threads of its own; all others get them as arguments.
+//! Whoever serves needs a clock and sockets: those of `skewless-sidecar` are here, and the rooms below get the time as an argument.
 
 pub mod config;
 pub mod repo;

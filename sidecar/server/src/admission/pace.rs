@@ -3,7 +3,7 @@
 //! A refusal isn't free: its call was read from a socket and taken apart, and the answer is written, for some 20 us of a
 //! core. A sidecar that is offered twice what it can answer, and refuses the rest as fast as that comes, could lose half of
 //! its answers to refusing. So refusals have a pace of their own ([`REFUSING`] of the cores' time); ahead of it, sockets
-//! are left unread for a while (`listen.rs`), and what is in them waits with its sender, as TCP and HTTP/2 mean it to.
+//! are left unread for a while (`reading.rs`), and what is in them waits with its sender, as TCP and HTTP/2 mean it to.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
