@@ -28,8 +28,8 @@ use crate::wanted::{WantedField, unfit};
 /// Rows of a call: as many as the engine takes at once, so that it needn't cut them, which is a copy.
 const ROWS_MAX: usize = 8_192;
 
-/// Bytes of a file from which on it is told that its machine code isn't kept: one with an interpreter takes a minute to
-/// compile, a small one some tenths of a second.
+/// Bytes of a file from which on it is told that its machine code isn't kept: one with an interpreter takes 20 s to a
+/// minute to compile, a small one some tenths of a second.
 const TOLD_BYTES_MIN: usize = 1 << 20;
 
 /// Messages of failed rows that are kept of one call; all are counted.
