@@ -32,6 +32,16 @@ for plugin in "$work/odd" "$here/../../plugins/great_circle" "$here/../programs/
     skewless plugin build "$plugin" --out-dir "$work" >/dev/null
 done
 
+# As somebody installs it who has nothing: it needs no other package. Nor do its extras name what isn't there, or other
+# versions than those that are tested: nothing is downloaded for them.
+python3 -m venv --without-pip "$work/plain"
+"$home/bin/pip" --python "$work/plain/bin/python" install --quiet --disable-pip-version-check --no-index "$wheel"
+"$work/plain/bin/python" -P -c "
+import skewless, sys
+assert skewless.Plugin(sys.argv[1]).rows([{'x': 1}]) == [{'twice': 2.0}]" "$work/odd.wasm"
+"$home/bin/pip" install --quiet --disable-pip-version-check --no-index --dry-run \
+    "skewless[pandas,polars,pyarrow,numpy,progress] @ file://$wheel"
+
 cd "$python"
 "$home/bin/mypy" --python-executable "$work/venv/bin/python" --cache-dir "$work/mypy"
 "$work/venv/bin/python" -P -m mypy.stubtest skewless._skewless --mypy-config-file pyproject.toml

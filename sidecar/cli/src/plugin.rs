@@ -99,8 +99,13 @@ fn advice(error: &PluginError) -> String {
         }
         PluginError::Table { came, .. } => raise("table_elements_max", *came),
         PluginError::TooLarge { came, .. } => raise("module_bytes_max", *came as u64),
-        _ => "build it anew with `skewless plugin build`; `skewless plugin inspect` shows what it has"
-            .to_owned(),
+        PluginError::Abi { expected, came } if came > expected => {
+            "it was built for a newer Skewless: upgrade this one, or build the plugin with the SDK of this version".to_owned()
+        }
+        PluginError::Invalid(_) => {
+            "give the whole file, as it was built; if it is whole, build it anew with `skewless plugin build`".to_owned()
+        }
+        _ => "build it anew with `skewless plugin build`".to_owned(),
     }
 }
 

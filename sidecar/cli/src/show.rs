@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use skewless_batch::Value;
 
-/// A value as one word; null is `null`, text is bare.
+/// A value as one word; null is `null`, text is bare, but for control characters.
 pub(crate) fn text(value: Value<'_>) -> String {
     match value {
-        Value::Utf8(text) => text.to_owned(),
+        Value::Utf8(text) => one_line(text),
         Value::Float32(float) => format!("{float:?}"),
         Value::Float64(float) => format!("{float:?}"),
         other => match json(other) {
@@ -17,6 +17,28 @@ pub(crate) fn text(value: Value<'_>) -> String {
             json => json.to_string(),
         },
     }
+}
+
+/// Text as it may go into a line of a terminal: control characters, such as a line's end or what would color the rest, by
+/// their escapes.
+pub(crate) fn one_line(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// The same of text that has lines.
+pub(crate) fn lines(text: &str) -> String {
+    escaped(text, |char| char == '\n')
+}
+
+fn escaped(text: &str, kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() && !kept(char) {
+            true => shown.extend(char.escape_default()),
+            false => shown.push(char),
+        }
+    }
+    shown
 }
 
 /// A value as JSON. A float that is not finite is a string, as JSON has no such numbers.
@@ -116,6 +138,14 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(336_776), "336,776");
         assert_eq!(thousands(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn what_would_do_something_to_a_terminal_is_shown() {
+        let text = "a\u{1b}[31mred\nü";
+        assert_eq!(one_line(text), r"a\u{1b}[31mred\nü");
+        assert_eq!(lines(text), "a\\u{1b}[31mred\nü");
+        assert_eq!(super::text(Value::Utf8(text)), one_line(text));
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct EngineConfig {
     /// Bytes of a dropped instance's memory that are zeroed and kept instead of returned to the system.
     /// Default 512 KiB: saves the page faults of the next fresh instance.
     pub keep_resident_bytes: usize,
+    /// Whether plugins are compiled on all cores. Default true. Not in a process forked from one that compiled: it has the
+    /// pool of threads that this is done by, but none of its threads, and would wait for them for ever. The machine code
+    /// is the same either way.
+    pub parallel_compilation: bool,
 }
 
 impl Default for EngineConfig {
@@ -67,6 +71,7 @@ impl Default for EngineConfig {
             deadline_ticks: 100,
             reset_bytes_max: 512 << 10,
             keep_resident_bytes: 512 << 10,
+            parallel_compilation: true,
         }
     }
 }
@@ -127,6 +132,7 @@ mod tests {
             deadline_ticks: 0,
             reset_bytes_max: 0,
             keep_resident_bytes: 0,
+            parallel_compilation: false,
         };
         let fields: Vec<_> = bad.mistakes().into_iter().map(|(field, _)| field).collect();
         let expected = [

@@ -248,6 +248,7 @@ fn wasmtime_config(limits: &EngineConfig, lane: Lane) -> Config {
     config
         .strategy(Strategy::Cranelift)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .parallel_compilation(limits.parallel_compilation)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes_max)
         .compiler_inlining(inlining)

@@ -46,7 +46,7 @@ pub enum PluginError {
     /// Broken WebAssembly, or WebAssembly beyond what plugins may use (64-bit or shared memory, several
     /// memories, relaxed SIMD, threads, exceptions, garbage collection).
     #[error(
-        "expected a valid wasm plugin without threads, memory64, multi-memory, relaxed simd, exceptions or gc, came: {0}"
+        "expected a whole and valid .wasm file (without threads, memory64, multi-memory, relaxed simd, exceptions or gc), came: {0}"
     )]
     Invalid(String),
     /// It imports something; a plugin imports nothing.

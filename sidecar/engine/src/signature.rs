@@ -2,6 +2,7 @@
 //!
 //! The form: `{"abi":1,"name":..,"version":..,"doc":..,"inputs":[{"name","type","nullable","doc",
 //! "unit"}],"outputs":[..]}`. `doc`, `unit` and `version` may be left out, `nullable` too (false);
+//! all but `doc` are without control characters, as they are shown;
 //! fields this version doesn't know are ignored, so that a later SDK may add some.
 //! The ABI version is looked at first: another version may have another form.
 
@@ -38,6 +39,8 @@ pub(crate) fn parse(bytes: &[u8], bytes_max: usize) -> Result<Signature, PluginE
     if signature.name.is_empty() {
         return Err(wrong("an empty name".to_owned()));
     }
+    printable("the plugin's name", &signature.name).map_err(wrong)?;
+    printable("the version", &signature.version).map_err(wrong)?;
     if signature.outputs.is_empty() {
         return Err(wrong("no outputs, expected at least one".to_owned()));
     }
@@ -115,11 +118,21 @@ fn fields(what: &str, json: Vec<JsonField>) -> Result<Vec<Field>, String> {
         if !names.insert(name.clone()) {
             return Err(format!("{what} `{name}` twice"));
         }
+        printable(&format!("the name of an {what}"), &name)?;
+        printable(&format!("the unit of {what} `{name}`"), &unit)?;
         let ty: Type =
             ty.parse().map_err(|_| format!("type `{ty}` of {what} `{name}`, which is none"))?;
         Ok(Field { name, ty, nullable, doc, unit })
     };
     json.into_iter().map(field).collect()
+}
+
+/// Refuses text that a terminal would do something else with than show it in its line.
+fn printable(what: &str, text: &str) -> Result<(), String> {
+    match text.chars().any(char::is_control) {
+        true => Err(format!("control characters in {what}, {text:?}")),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +182,10 @@ mod tests {
         check(&with(&format!("{x},{x}"), x), "input `x` twice");
         check(&with(x, r#"{"name":"y","type":"int65"}"#), "type `int65` of output `y`");
         check(&with(r#"{"name":"","type":"int64"}"#, x), "an input without a name");
+        check(&with(r#"{"name":"a\nb","type":"int64"}"#, x), r#"the name of an input, "a\nb""#);
+        check(&with(r#"{"name":"a","type":"int64","unit":"\u001b"}"#, x), "the unit of input `a`");
+        let red = r#"{"abi":1,"name":"a\u001b[31m","inputs":[],"outputs":[]}"#;
+        check(red, r#"the plugin's name, "a\u{1b}[31m""#);
         let long = parse(with(x, x).as_bytes(), 10).expect_err("over the limit");
         assert!(long.to_string().contains("signature_bytes_max"));
         let many: Vec<_> =

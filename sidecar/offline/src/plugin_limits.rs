@@ -120,6 +120,7 @@ mod tests {
             deadline_ticks: 6,
             reset_bytes_max: 8,
             keep_resident_bytes: 9,
+            parallel_compilation: false,
         };
         let limits = backfill_limits(&serving, Duration::from_millis(1), 2);
         let expected =

@@ -3,30 +3,27 @@
 //!
 //! A connection belongs to a process and a runtime ([`Process::runtime`]): after a fork another is opened.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::concat;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use skewless_batch::{Column, Type};
 use skewless_catalog::Status;
-use skewless_offline::exchange;
 use skewless_proto::v1;
 use skewless_proto::v1::admin_service_client::AdminServiceClient;
 use skewless_proto::v1::feature_service_client::FeatureServiceClient;
 use skewless_proto::v1::ingest_service_client::IngestServiceClient;
 use skewless_server::wire;
+use tokio::task::AbortHandle;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::address::{endpoint, speaks_http1};
+use crate::description::{Description, fields};
 use crate::errors::{Failure, Kind};
 use crate::frames::{self, Batches};
-use crate::process::Process;
-use crate::wanted::{Wanted, WantedField, unfit};
+use crate::process::{Process, locked};
+use crate::wanted::WantedField;
 
 /// Bytes of one answer that are taken: what a sidecar sends at most by default.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -34,109 +31,223 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Rows of one Ingest message: half of what a sidecar takes by default.
 const INGEST_ROWS: usize = 8_192;
 
-/// How long to wait for a connection: a sidecar is on the same machine or near.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that a call may take: a day, as gRPC has no number for what is longer than some years.
+const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
 /// How often a waiting call looks for signals.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// Where a sidecar listens unless it is configured otherwise.
-const DEFAULT_PORT: u16 = 7667;
-
 /// What to do when the other side speaks otherwise than expected.
 const VERSIONS: &str = "use a package and a sidecar of the same version";
 
-/// A sidecar's address and the connection to it.
+/// A sidecar that can be asked.
 #[pyclass(frozen, module = "skewless._skewless")]
-pub(crate) struct Client {
+pub(crate) struct Client(Arc<Connection>);
+
+/// A sidecar's address and the connection to it, once it is open, with the process it belongs to.
+struct Connection {
     address: String,
     endpoint: Endpoint,
-    connected: Mutex<Option<(u32, Channel)>>,
+    open: Mutex<Option<(u32, Channel)>>,
 }
 
-/// What a service or a view wants, as its sidecar says.
+/// What is asked of a sidecar.
 #[pyclass(frozen, module = "skewless._skewless")]
-pub(crate) struct Description {
-    name: String,
-    keys: Vec<WantedField>,
-    /// Request values of a service, features of a view.
-    values: Vec<WantedField>,
-    features: Vec<WantedField>,
-    is_service: bool,
+pub(crate) struct Question(Asked);
+
+#[derive(Clone)]
+enum Asked {
+    Names,
+    Service(String),
+    View(String),
+    Features(v1::GetFeaturesRequest),
+    Matrix(v1::GetFeaturesRequest),
+    /// Messages, each with its first row's number.
+    Rows(Vec<(usize, v1::IngestRequest)>),
+}
+
+/// What came back.
+enum Answer {
+    Names(v1::ListResponse),
+    Service(Description),
+    View(Description),
+    Features(v1::GetFeaturesResponse),
+    Matrix(v1::GetFeaturesResponse),
+    Rows(Taken),
+}
+
+/// What became of rows.
+#[derive(Default)]
+struct Taken {
+    applied: u64,
+    stale: u64,
+    duplicate: u64,
+    pending: u64,
+    unsynced: bool,
 }
 
 #[pymethods]
-impl Description {
-    /// Keys, as `(name, type, nullable)`.
-    #[getter]
-    fn keys(&self) -> Vec<(String, String, bool)> {
-        described(&self.keys)
+impl Question {
+    /// For the names of services and of views; answered by both lists.
+    #[staticmethod]
+    fn names() -> Self {
+        Self(Asked::Names)
     }
 
-    /// Request values of a service.
-    #[getter]
-    fn request(&self) -> Vec<(String, String, bool)> {
-        described(if self.is_service { &self.values } else { &[] })
+    /// For what a service wants; answered by a `Description`.
+    #[staticmethod]
+    fn service(name: String) -> Self {
+        Self(Asked::Service(name))
     }
 
-    /// Features.
-    #[getter]
-    fn features(&self) -> Vec<(String, String, bool)> {
-        described(&self.features)
+    /// For what a view's rows have; answered by a `Description`.
+    #[staticmethod]
+    fn view(name: String) -> Self {
+        Self(Asked::View(name))
     }
 
-    /// Rows that are dicts as a frame; for a view with these columns of times.
-    fn rows(&self, rows: &Bound<'_, PyAny>, times: Vec<(String, bool)>) -> PyResult<Batches> {
-        let fields = self.wanted(&times);
-        let (owner, noun) = self.words();
-        let wanted = Wanted { owner: &owner, noun, fields: &fields };
-        let (count, columns) = wanted.columns_of(rows)?;
-        let given = fields.iter().zip(columns).filter(|(_, (given, _))| *given);
-        frames::of_columns(given.map(|(field, (_, column))| (&*field.name, column)), count)
-    }
-}
-
-impl Description {
-    fn wanted(&self, times: &[(String, bool)]) -> Vec<WantedField> {
-        let times = times.iter().map(|(name, nullable)| WantedField {
-            name: name.clone(),
-            ty: Type::Timestamp,
-            nullable: *nullable,
-        });
-        self.keys.iter().chain(&self.values).cloned().chain(times).collect()
+    /// For features of a frame's rows; answered by a dict.
+    #[staticmethod]
+    fn get(py: Python<'_>, service: &Description, frame: &Batches) -> PyResult<Self> {
+        let asked = py.detach(|| question(service, frame))?;
+        Ok(Self(Asked::Features(v1::GetFeaturesRequest { event_times: true, ..asked })))
     }
 
-    fn words(&self) -> (String, &'static str) {
-        let kind = if self.is_service { "service" } else { "view" };
-        (format!("{kind} `{}`", self.name), "column")
+    /// For the same as float32, row after row; answered by `(bytes, rows, width)`.
+    #[staticmethod]
+    fn matrix(py: Python<'_>, service: &Description, frame: &Batches) -> PyResult<Self> {
+        let asked = py.detach(|| question(service, frame))?;
+        let asked = v1::GetFeaturesRequest { row_major_float32: true, omit_columns: true, ..asked };
+        Ok(Self(Asked::Matrix(asked)))
     }
 
-    /// A frame's columns as these fields, each as long as the frame; none where it has none.
-    fn columns(
-        &self,
+    /// To take a frame's rows into a view; answered by how many were `(applied, stale, duplicate, pending)`, and whether all
+    /// are synced.
+    #[staticmethod]
+    fn ingest(
+        py: Python<'_>,
+        view: &Description,
         frame: &Batches,
-        fields: &[WantedField],
-    ) -> Result<Vec<Option<Column>>, Failure> {
-        let (owner, noun) = self.words();
-        let wanted = Wanted { owner: &owner, noun, fields };
-        let chosen = wanted.chosen(&frame.schema)?;
-        let column = |(field, at): (&WantedField, Option<usize>)| {
-            let Some(at) = at else { return Ok(None) };
-            let parts: Vec<&dyn Array> =
-                frame.batches.iter().map(|batch| batch.column(at).as_ref()).collect();
-            if parts.is_empty() {
-                return Ok(Some(Column::new(field.ty)));
-            }
-            let whole: ArrayRef = concat(&parts).map_err(|error| frames::broken(&error))?;
-            let column = exchange::column_from(&whole, &field.name, field.ty);
-            column.map(Some).map_err(|error| unfit(error, 0))
-        };
-        fields.iter().zip(chosen).map(column).collect()
+        event_timestamp: &str,
+        created_timestamp: Option<&str>,
+    ) -> PyResult<Self> {
+        let messages =
+            py.detach(|| ingest_messages(view, frame, event_timestamp, created_timestamp))?;
+        Ok(Self(Asked::Rows(messages)))
     }
 }
 
-fn described(fields: &[WantedField]) -> Vec<(String, String, bool)> {
-    fields.iter().map(|of| (of.name.clone(), of.ty.to_string(), of.nullable)).collect()
+impl Asked {
+    /// Asks and waits for the answer.
+    async fn ask(self, connection: &Connection, timeout: Duration) -> Result<Answer, Failure> {
+        let channel = connection.channel().await?;
+        let refused = |next: &str, status: tonic::Status| connection.refused(&status, next);
+        let by_service = |status| refused("see what is served: client.services()", status);
+        let by_view = |status| refused("see what is declared: client.views()", status);
+        Ok(match self {
+            Self::Names => {
+                let asked = request(v1::ListRequest {}, timeout);
+                let answer = AdminServiceClient::new(channel).list(asked).await;
+                Answer::Names(answer.map_err(by_service)?.into_inner())
+            }
+            Self::Service(name) => {
+                let of = v1::describe_request::Of::Service(name.clone());
+                let asked = request(v1::DescribeRequest { of: Some(of) }, timeout);
+                let answer = AdminServiceClient::new(channel).describe(asked).await;
+                match answer.map_err(by_service)?.into_inner().described {
+                    Some(v1::describe_response::Described::Service(service)) => {
+                        Answer::Service(Description {
+                            name,
+                            keys: fields(&service.keys, Some(false))?,
+                            values: fields(&service.request, None)?,
+                            features: fields(&service.features, None)?,
+                            is_service: true,
+                        })
+                    }
+                    _ => return Err(odd("expected a service's description, came another")),
+                }
+            }
+            Self::View(name) => {
+                let of = v1::describe_request::Of::View(name.clone());
+                let asked = request(v1::DescribeRequest { of: Some(of) }, timeout);
+                let answer = AdminServiceClient::new(channel).describe(asked).await;
+                match answer.map_err(by_view)?.into_inner().described {
+                    Some(v1::describe_response::Described::View(view)) => {
+                        Answer::View(Description {
+                            name,
+                            keys: fields(&view.keys, Some(false))?,
+                            values: fields(&view.features, Some(true))?,
+                            features: fields(&view.features, Some(true))?,
+                            is_service: false,
+                        })
+                    }
+                    _ => return Err(odd("expected a view's description, came another")),
+                }
+            }
+            Self::Features(asked) => {
+                let answer = features(channel, asked, timeout).await;
+                Answer::Features(answer.map_err(by_service)?)
+            }
+            Self::Matrix(asked) => {
+                let answer = features(channel, asked, timeout).await;
+                Answer::Matrix(answer.map_err(by_service)?)
+            }
+            Self::Rows(messages) => {
+                let mut taken = Taken::default();
+                let mut client = IngestServiceClient::new(channel);
+                for (first, message) in messages {
+                    let answer = client.ingest(request(message, timeout)).await;
+                    let answer = answer.map_err(|status| {
+                        let mut failure = by_view(status);
+                        if first > 0 {
+                            failure.message.push_str(&format!(
+                                "; its rows are counted from row {first} of yours, and those before it were taken"
+                            ));
+                        }
+                        failure
+                    })?;
+                    let answer = answer.into_inner();
+                    taken.applied += u64::from(answer.applied);
+                    taken.stale += u64::from(answer.stale);
+                    taken.duplicate += u64::from(answer.duplicate);
+                    taken.pending += u64::from(answer.pending);
+                    taken.unsynced |= !answer.synced;
+                }
+                Answer::Rows(taken)
+            }
+        })
+    }
+}
+
+async fn features(
+    channel: Channel,
+    asked: v1::GetFeaturesRequest,
+    timeout: Duration,
+) -> Result<v1::GetFeaturesResponse, tonic::Status> {
+    let client = FeatureServiceClient::new(channel);
+    let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+    Ok(client.get_features(request(asked, timeout)).await?.into_inner())
+}
+
+impl Answer {
+    fn into_python<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let names =
+            |named: Vec<v1::Named>| -> Vec<_> { named.into_iter().map(|of| of.name).collect() };
+        Ok(match self {
+            Self::Names(listed) => {
+                (names(listed.services), names(listed.views)).into_pyobject(py)?.into_any()
+            }
+            Self::Service(described) | Self::View(described) => {
+                described.into_pyobject(py)?.into_any()
+            }
+            Self::Features(answer) => answered(py, &answer)?.into_any(),
+            Self::Matrix(answer) => matrix(py, &answer)?,
+            Self::Rows(of) => {
+                let counts = (of.applied, of.stale, of.duplicate, of.pending, !of.unsynced);
+                counts.into_pyobject(py)?.into_any()
+            }
+        })
+    }
 }
 
 #[pymethods]
@@ -144,186 +255,89 @@ impl Client {
     #[new]
     fn new(address: String) -> PyResult<Self> {
         let endpoint = endpoint(&address)?;
-        Ok(Self { address, endpoint, connected: Mutex::default() })
+        Ok(Self(Arc::new(Connection { address, endpoint, open: Mutex::default() })))
     }
 
-    /// What a service wants.
-    fn describe_service(&self, py: Python<'_>, name: &str, timeout: f64) -> PyResult<Description> {
-        let of = v1::describe_request::Of::Service(name.to_owned());
-        match self.describe(py, of, timeout)? {
-            Some(v1::describe_response::Described::Service(service)) => Ok(Description {
-                name: name.to_owned(),
-                keys: fields(&service.keys, Some(false))?,
-                values: fields(&service.request, None)?,
-                features: fields(&service.features, None)?,
-                is_service: true,
-            }),
-            _ => Err(odd("expected a service's description, came another").into()),
-        }
-    }
-
-    /// What a view's rows have.
-    fn describe_view(&self, py: Python<'_>, name: &str, timeout: f64) -> PyResult<Description> {
-        let of = v1::describe_request::Of::View(name.to_owned());
-        match self.describe(py, of, timeout)? {
-            Some(v1::describe_response::Described::View(view)) => Ok(Description {
-                name: name.to_owned(),
-                keys: fields(&view.keys, Some(false))?,
-                values: fields(&view.features, Some(true))?,
-                features: fields(&view.features, Some(true))?,
-                is_service: false,
-            }),
-            _ => Err(odd("expected a view's description, came another").into()),
-        }
-    }
-
-    /// Names of services and of views.
-    fn list(&self, py: Python<'_>, timeout: f64) -> PyResult<(Vec<String>, Vec<String>)> {
-        let listed = self.ask(py, timeout, async move |channel: Channel, timeout| {
-            AdminServiceClient::new(channel).list(request(v1::ListRequest {}, timeout)).await
-        })?;
-        let names = |named: Vec<v1::Named>| named.into_iter().map(|of| of.name).collect();
-        Ok((names(listed.services), names(listed.views)))
-    }
-
-    /// Features of a frame's rows; gives a dict.
-    fn get<'py>(
+    /// Asks, and waits without Python's lock; ends the call if a signal's handler raises.
+    fn wait<'py>(
         &self,
         py: Python<'py>,
-        service: &Description,
-        frame: &Batches,
+        question: &Question,
         timeout: f64,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let mut asked = question(py, service, frame)?;
-        asked.event_times = true;
-        let answer = self.features(py, asked, timeout)?;
-        answered(py, &answer)
-    }
-
-    /// The same as float32, row after row: `(bytes, rows, width)`.
-    fn matrix<'py>(
-        &self,
-        py: Python<'py>,
-        service: &Description,
-        frame: &Batches,
-        timeout: f64,
-    ) -> PyResult<(Bound<'py, PyBytes>, usize, usize)> {
-        let mut asked = question(py, service, frame)?;
-        (asked.row_major_float32, asked.omit_columns) = (true, true);
-        let answer = self.features(py, asked, timeout)?;
-        let floats = answer.float32_rows.unwrap_or_default();
-        let (rows, width) = (answer.rows as usize, floats.width as usize);
-        if floats.values.len() != rows * width {
-            return Err(odd("expected rows of one width, came others").into());
-        }
-        let bytes = PyBytes::new_with(py, floats.values.len() * 4, |bytes| {
-            for (bytes, value) in bytes.chunks_exact_mut(4).zip(&floats.values) {
-                bytes.copy_from_slice(&value.to_ne_bytes());
-            }
-            Ok(())
-        })?;
-        Ok((bytes, rows, width))
-    }
-
-    /// Sends a frame's rows to a view; gives how many were `(applied, stale, duplicate, pending)`, and whether all are
-    /// synced.
-    fn ingest(
-        &self,
-        py: Python<'_>,
-        view: &Description,
-        frame: &Batches,
-        event_timestamp: &str,
-        created_timestamp: Option<&str>,
-        timeout: f64,
-    ) -> PyResult<(u64, u64, u64, u64, bool)> {
-        let messages =
-            py.detach(|| ingest_messages(view, frame, event_timestamp, created_timestamp))?;
-        let mut counts = (0, 0, 0, 0, true);
-        for message in messages {
-            let answer = self.ask(py, timeout, async move |channel: Channel, timeout| {
-                IngestServiceClient::new(channel).ingest(request(message, timeout)).await
-            })?;
-            counts.0 += u64::from(answer.applied);
-            counts.1 += u64::from(answer.stale);
-            counts.2 += u64::from(answer.duplicate);
-            counts.3 += u64::from(answer.pending);
-            counts.4 &= answer.synced;
-        }
-        Ok(counts)
-    }
-}
-
-impl Client {
-    fn describe(
-        &self,
-        py: Python<'_>,
-        of: v1::describe_request::Of,
-        timeout: f64,
-    ) -> PyResult<Option<v1::describe_response::Described>> {
-        let asked = v1::DescribeRequest { of: Some(of) };
-        let answer = self.ask(py, timeout, async move |channel: Channel, timeout| {
-            AdminServiceClient::new(channel).describe(request(asked, timeout)).await
-        })?;
-        Ok(answer.described)
-    }
-
-    fn features(
-        &self,
-        py: Python<'_>,
-        asked: v1::GetFeaturesRequest,
-        timeout: f64,
-    ) -> PyResult<v1::GetFeaturesResponse> {
-        self.ask(py, timeout, async move |channel: Channel, timeout| {
-            let client = FeatureServiceClient::new(channel);
-            let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
-            client.get_features(request(asked, timeout)).await
-        })
-    }
-
-    /// Makes a call without Python's lock, and ends it if a signal's handler raises.
-    fn ask<T>(
-        &self,
-        py: Python<'_>,
-        timeout: f64,
-        call: impl AsyncFnOnce(Channel, Duration) -> Result<tonic::Response<T>, tonic::Status> + Send,
-    ) -> PyResult<T>
-    where
-        T: Send,
-    {
-        let timeout = Duration::try_from_secs_f64(timeout)
-            .ok()
-            .filter(|timeout| !timeout.is_zero())
-            .ok_or_else(|| {
-                let message = format!("expected a timeout of more than 0 s, came {timeout}");
-                Failure::new(Kind::Input, message)
-            })?;
-        py.detach(|| {
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let timeout = time_limit(timeout)?;
+        let answer = py.detach(|| {
             let runtime = Process::current().runtime()?;
             runtime.block_on(async {
-                let called = async {
-                    let channel = self.connect().await?;
-                    let answer = call(channel, timeout).await;
-                    answer
-                        .map(tonic::Response::into_inner)
-                        .map_err(|status| refused(&self.address, &status))
-                };
-                let mut called = std::pin::pin!(called);
+                let mut called = std::pin::pin!(question.0.clone().ask(&self.0, timeout));
                 loop {
                     match tokio::time::timeout(ASK_EVERY, &mut called).await {
-                        Ok(answer) => return Ok(answer?),
+                        Ok(answer) => return Ok::<_, PyErr>(answer?),
                         Err(_) => Python::attach(|py| py.check_signals())?,
                     }
                 }
             })
-        })
+        })?;
+        answer.into_python(py)
     }
 
-    /// This process's connection.
-    async fn connect(&self) -> Result<Channel, Failure> {
+    /// What a view's rows have, as [`Client::wait`] has it.
+    fn describe_view<'py>(
+        &self,
+        py: Python<'py>,
+        name: String,
+        timeout: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.wait(py, &Question(Asked::View(name)), timeout)
+    }
+
+    /// Asks, and waits for nothing: `done` is called without arguments, on another thread, when the call has its result.
+    fn begin(&self, question: &Question, timeout: f64, done: Py<PyAny>) -> PyResult<Call> {
+        let timeout = time_limit(timeout)?;
+        let runtime = Process::current().runtime()?;
+        let (connection, asked) = (Arc::clone(&self.0), question.0.clone());
+        let result = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&result);
+        let task = runtime.spawn(async move {
+            let answer = asked.ask(&connection, timeout).await;
+            *locked(&kept) = Some(answer);
+            // Python's lock isn't waited for where sockets are read. A Python that is ending is told nothing.
+            tokio::task::spawn_blocking(move || Python::try_attach(|py| done.call0(py).map(drop)));
+        });
+        Ok(Call { result, task: task.abort_handle() })
+    }
+}
+
+/// A call that was begun.
+#[pyclass(frozen, module = "skewless._skewless")]
+pub(crate) struct Call {
+    result: Arc<Mutex<Option<Result<Answer, Failure>>>>,
+    task: AbortHandle,
+}
+
+#[pymethods]
+impl Call {
+    /// The result, once; `done` was called before.
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match locked(&self.result).take() {
+            Some(answer) => answer?.into_python(py),
+            None => Err(odd("expected a call that has ended, came one that hasn't").into()),
+        }
+    }
+
+    /// Ends it, if it hasn't ended; the sidecar is told.
+    fn cancel(&self) {
+        self.task.abort();
+    }
+}
+
+impl Connection {
+    /// This process's.
+    async fn channel(&self) -> Result<Channel, Failure> {
         let id = std::process::id();
         // Never waited for: it is held for moments, or by a thread that a fork left behind.
-        if let Ok(connected) = self.connected.try_lock()
-            && let Some((of, channel)) = &*connected
+        if let Ok(open) = self.open.try_lock()
+            && let Some((of, channel)) = &*open
             && *of == id
         {
             return Ok(channel.clone());
@@ -333,8 +347,8 @@ impl Client {
             Failure::new(Kind::Unreachable, format!("no sidecar answers at {address}: {why}"))
                 .next("start one with `skewless serve`, or give another address")
         })?;
-        if let Ok(mut connected) = self.connected.try_lock() {
-            let old = connected.replace((id, channel.clone()));
+        if let Ok(mut open) = self.open.try_lock() {
+            let old = open.replace((id, channel.clone()));
             // A parent's connection is closed by the parent.
             std::mem::forget(old.filter(|(of, _)| *of != id));
         }
@@ -342,12 +356,22 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for Connection {
     fn drop(&mut self) {
-        let connected = self.connected.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // As in `connect`: what a fork copied isn't this process's to close.
-        std::mem::forget(connected.filter(|(of, _)| *of != std::process::id()));
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // As in `channel`: what a fork copied isn't this process's to close.
+        std::mem::forget(open.filter(|(of, _)| *of != std::process::id()));
     }
+}
+
+fn time_limit(seconds: f64) -> Result<Duration, Failure> {
+    let limit = Duration::try_from_secs_f64(seconds).ok();
+    limit.filter(|limit| !limit.is_zero() && *limit <= TIMEOUT_MAX).ok_or_else(|| {
+        let most = TIMEOUT_MAX.as_secs();
+        let message =
+            format!("expected a timeout of more than 0 s and at most {most} s, came {seconds:?}");
+        Failure::new(Kind::Input, message).next("give it in seconds: timeout=10")
+    })
 }
 
 fn request<T>(message: T, timeout: Duration) -> tonic::Request<T> {
@@ -357,25 +381,19 @@ fn request<T>(message: T, timeout: Duration) -> tonic::Request<T> {
 }
 
 /// The request that a frame's rows mean.
-fn question(
-    py: Python<'_>,
-    service: &Description,
-    frame: &Batches,
-) -> PyResult<v1::GetFeaturesRequest> {
-    py.detach(|| {
-        let fields = service.wanted(&[]);
-        let columns = service.columns(frame, &fields)?;
-        let named = |(field, column): (&WantedField, Option<Column>)| {
-            column.map(|column| wire::column(&field.name, &column))
-        };
-        let mut all: Vec<_> = fields.iter().zip(columns).map(named).collect();
-        let request = all.split_off(service.keys.len());
-        Ok(v1::GetFeaturesRequest {
-            wanted: Some(v1::get_features_request::Wanted::Service(service.name.clone())),
-            keys: all.into_iter().flatten().collect(),
-            request: request.into_iter().flatten().collect(),
-            ..Default::default()
-        })
+fn question(service: &Description, frame: &Batches) -> Result<v1::GetFeaturesRequest, Failure> {
+    let fields = service.wanted(&[]);
+    let columns = service.columns(frame, &fields, 0)?;
+    let named = |(field, column): (&WantedField, Option<Column>)| {
+        column.map(|column| wire::column(&field.name, &column))
+    };
+    let mut all: Vec<_> = fields.iter().zip(columns).map(named).collect();
+    let request = all.split_off(service.keys.len());
+    Ok(v1::GetFeaturesRequest {
+        wanted: Some(v1::get_features_request::Wanted::Service(service.name.clone())),
+        keys: all.into_iter().flatten().collect(),
+        request: request.into_iter().flatten().collect(),
+        ..Default::default()
     })
 }
 
@@ -384,7 +402,7 @@ fn ingest_messages(
     frame: &Batches,
     event_timestamp: &str,
     created_timestamp: Option<&str>,
-) -> PyResult<Vec<v1::IngestRequest>> {
+) -> Result<Vec<(usize, v1::IngestRequest)>, Failure> {
     let times: Vec<_> = [Some(event_timestamp), created_timestamp]
         .into_iter()
         .flatten()
@@ -398,7 +416,11 @@ fn ingest_messages(
             let part = batch.slice(start, INGEST_ROWS.min(batch.num_rows() - start));
             let rows = part.num_rows();
             let part = Batches { schema: Arc::clone(&frame.schema), batches: vec![part] };
-            let mut columns = view.columns(&part, &fields)?.into_iter();
+            let columns = view.columns(&part, &fields, first)?;
+            for (key, column) in view.keys.iter().zip(&columns) {
+                has_all(column.as_ref(), &key.name, first, "a key")?;
+            }
+            let mut columns = columns.into_iter();
             let mut named = |fields: &[WantedField]| -> Vec<_> {
                 let columns = fields.iter().zip(columns.by_ref());
                 columns
@@ -411,22 +433,44 @@ fn ingest_messages(
             for (at, (name, _)) in times.iter().enumerate() {
                 let column =
                     columns.next().flatten().unwrap_or_else(|| Column::new(Type::Timestamp));
-                if let Some(row) = (0..rows).find(|&row| column.is_null(row)) {
-                    let row = first + row;
-                    let message = format!(
-                        "column `{name}`, row {row} (counted from 0): expected a time, came null"
-                    );
-                    let next = "give the row a time, or leave it out";
-                    return Err(Failure::new(Kind::Input, message).next(next).into());
-                }
+                has_all(Some(&column), name, first, "a time")?;
                 let us = column.view().i64s().collect();
                 if at == 0 { message.event_us = us } else { message.known_us = us }
             }
-            messages.push(message);
+            messages.push((first, message));
             first += rows;
         }
     }
     Ok(messages)
+}
+
+/// Refuses a column with a null; `first` is the row at which it begins.
+fn has_all(column: Option<&Column>, name: &str, first: usize, what: &str) -> Result<(), Failure> {
+    let Some(row) = column.and_then(|column| (0..column.len()).find(|&row| column.is_null(row)))
+    else {
+        return Ok(());
+    };
+    let row = first + row;
+    let message =
+        format!("column `{name}`, row {row} (counted from 0): expected {what}, came null");
+    Err(Failure::new(Kind::Input, message).next(format!("give the row {what}, or leave it out")))
+}
+
+/// An answer as rows of float32: `(bytes, rows, width)`.
+fn matrix<'py>(py: Python<'py>, answer: &v1::GetFeaturesResponse) -> PyResult<Bound<'py, PyAny>> {
+    let none = v1::Float32Rows::default();
+    let floats = answer.float32_rows.as_ref().unwrap_or(&none);
+    let (rows, width) = (answer.rows as usize, floats.width as usize);
+    if floats.values.len() != rows * width {
+        return Err(odd("expected rows of one width, came others").into());
+    }
+    let bytes = PyBytes::new_with(py, floats.values.len() * 4, |bytes| {
+        for (bytes, value) in bytes.chunks_exact_mut(4).zip(&floats.values) {
+            bytes.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })?;
+    Ok((bytes, rows, width).into_pyobject(py)?.into_any())
 }
 
 /// An answer as a dict.
@@ -481,77 +525,45 @@ fn answered<'py>(
     Ok(dict)
 }
 
-fn fields(of: &[v1::Field], nullable: Option<bool>) -> Result<Vec<WantedField>, Failure> {
-    of.iter()
-        .map(|field| {
-            let code = u8::try_from(field.r#type).ok();
-            let ty = code.and_then(|code| Type::from_code(code, field.dim));
-            let ty = ty.ok_or_else(|| {
-                odd(format!("expected a type for `{}`, came number {}", field.name, field.r#type))
-            })?;
-            let nullable = nullable.unwrap_or(field.nullable);
-            Ok(WantedField { name: field.name.clone(), ty, nullable })
-        })
-        .collect()
-}
-
 /// The other side speaks otherwise than expected.
-fn odd(what: impl ToString) -> Failure {
+pub(crate) fn odd(what: impl ToString) -> Failure {
     let kind = Kind::Sidecar { code: "INTERNAL", retry_after_ms: None };
     Failure::new(kind, what).next(VERSIONS)
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, Failure> {
-    let wrong = |message: String, next: String| Failure::new(Kind::Input, message).next(next);
-    let uri = if let Some(path) = address.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        let whole = std::path::absolute(Path::new(path)).unwrap_or_else(|_| path.into());
-        format!("unix://{}", whole.display())
-    } else if address.contains("://") {
-        address.to_owned()
-    } else if address.starts_with(['/', '.', '~']) || address.ends_with(".sock") {
-        let message =
-            format!("expected host:port or unix:PATH, came `{address}`, which seems to be a path");
-        return Err(wrong(message, format!("try \"unix:{address}\"")));
-    } else {
-        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none() {
-            let host = address.trim_end_matches(':');
-            let message =
-                format!("expected host:port or unix:PATH, came `{address}` without a port");
-            let next = format!(
-                "try \"{host}:{DEFAULT_PORT}\", where a sidecar listens unless configured otherwise"
-            );
-            return Err(wrong(message, next));
-        }
-        format!("http://{address}")
-    };
-    let endpoint = Endpoint::from_shared(uri).map_err(|error| {
-        let message = format!("expected host:port or unix:PATH, came `{address}`: {error}");
-        wrong(message, "give the sidecar's address as host:port or unix:PATH".to_owned())
-    })?;
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT))
+impl Connection {
+    /// Why a call failed: in the sidecar's own words, with what to do; or that no sidecar is there. `unknown` is what to do
+    /// about a name that it hasn't.
+    fn refused(&self, status: &tonic::Status, unknown: &str) -> Failure {
+        refused(&self.address, status, unknown)
+    }
 }
 
-/// Why a call failed: in the sidecar's own words, with what to do; or that no sidecar is there.
-fn refused(address: &str, status: &tonic::Status) -> Failure {
+fn refused(address: &str, status: &tonic::Status, unknown: &str) -> Failure {
     let code = code_name(status.code());
     if let Some(error) = std::error::Error::source(status)
         && status.code() != tonic::Code::DeadlineExceeded
         && status.code() != tonic::Code::Cancelled
     {
         let came =
-            if speaks_http1(address) { "a server of HTTP/1".to_owned() } else { innermost(error) };
+            // Whoever else is waited for on this thread is taken over by another.
+            if tokio::task::block_in_place(|| speaks_http1(address)) {
+                "a server of HTTP/1".to_owned()
+            } else {
+                innermost(error)
+            };
         let message = format!("expected a sidecar's gRPC at {address}, came: {came}");
         return Failure::new(Kind::Unreachable, message).next(
             "see that the sidecar still runs, and give the address for gRPC that it names in its log at the start",
         );
     }
     let next = match status.code() {
-        tonic::Code::NotFound => "see what is served: client.services()",
-        tonic::Code::InvalidArgument => "give the keys and request values the service declares",
+        tonic::Code::NotFound => unknown,
+        tonic::Code::InvalidArgument => {
+            "give what is declared: a service's keys and request values, a view's keys, features and times"
+        }
         tonic::Code::ResourceExhausted => {
-            "ask for less at once, or raise the limit in the configuration; if retry_after_ms is set, ask again after it"
+            "ask for fewer rows a call, or raise the limit in the sidecar's configuration; if retry_after_ms is set, ask again after it"
         }
         tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => {
             "give more timeout, or ask for less"
@@ -576,20 +588,6 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
-}
-
-/// Whether a plain HTTP request gets a plain HTTP answer there.
-fn speaks_http1(address: &str) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let host = address.trim_start_matches("http://").trim_end_matches('/');
-        let mut stream = TcpStream::connect(host)?;
-        stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut start = [0; 5];
-        stream.read_exact(&mut start)?;
-        Ok(&start == b"HTTP/")
-    };
-    !address.starts_with("unix:") && ask().unwrap_or(false)
 }
 
 fn code_name(code: tonic::Code) -> &'static str {

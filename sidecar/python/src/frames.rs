@@ -7,12 +7,16 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, RecordBatch, RecordBatchIterator, RecordBatchOptions, RecordBatchReader, StructArray,
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchIterator, RecordBatchOptions,
+    RecordBatchReader, StructArray,
 };
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Date32Type, Date64Type, Int64Type, Schema, SchemaRef, TimeUnit, UInt64Type,
+};
 use arrow::error::ArrowError;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 use arrow::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
@@ -31,21 +35,70 @@ pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
 
 /// The frame that a Python object gives.
 pub(crate) fn reader(frame: &Bound<'_, PyAny>) -> PyResult<Reader> {
+    reader_or(frame, "")
+}
+
+/// The same; `or` says what else could be given, and how.
+pub(crate) fn reader_or(frame: &Bound<'_, PyAny>, or: &str) -> PyResult<Reader> {
     if let Some(export) = frame.getattr_opt(intern!(frame.py(), "__arrow_c_stream__"))? {
         let capsule = export.call0()?;
+        let Ok(capsule) = capsule.cast_into::<PyCapsule>() else {
+            return Err(no_capsule(frame, "__arrow_c_stream__"));
+        };
         let stream = ArrowArrayStreamReader::try_new(taken_stream(&capsule)?);
-        return Ok(Box::new(stream.map_err(|error| broken(&error))?));
+        let stream = stream.map_err(|error| match error.to_string().contains(NO_SCHEMA) {
+            true => one_column(&class_of(frame)),
+            false => broken(&error),
+        });
+        return Ok(Box::new(stream?));
     }
     if let Some(export) = frame.getattr_opt(intern!(frame.py(), "__arrow_c_array__"))? {
-        let pair = export.call0()?.cast_into::<PyTuple>()?;
+        let came = export.call0()?;
+        let Ok(pair) = came.cast_into::<PyTuple>() else {
+            return Err(no_capsule(frame, "__arrow_c_array__"));
+        };
         let batch = taken_batch(&pair.get_item(0)?, &pair.get_item(1)?)?;
         let schema = batch.schema();
         return Ok(Box::new(RecordBatchIterator::new([Ok(batch)], schema)));
     }
     let came = frame.get_type().name()?;
     Err(Failure::new(Kind::Input, format!("expected a frame, came {came}"))
-        .next("give a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or any object with __arrow_c_stream__; rows as dicts go to `.rows`")
+        .next(format!("give a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or any object with __arrow_c_stream__{or}"))
         .into())
+}
+
+/// What Arrow says of a stream whose items aren't structs: a series, or a column of a table.
+const NO_SCHEMA: &str = "Unable to interpret C data struct as a Schema";
+
+fn one_column(came: &str) -> Failure {
+    let message = format!("expected a frame, came one column ({came})");
+    let next = "give a frame that has it as a column: a series has `.to_frame(\"NAME\")`";
+    Failure::new(Kind::Input, message).next(next)
+}
+
+fn class_of(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map(|name| name.to_string()).unwrap_or_default()
+}
+
+fn no_capsule(frame: &Bound<'_, PyAny>, export: &str) -> PyErr {
+    let came = class_of(frame);
+    let message = format!("expected a frame, came {came}, whose {export} gives no capsules");
+    let next = "give an object whose method is as Arrow's PyCapsule interface has it";
+    Failure::new(Kind::Input, message).next(next).into()
+}
+
+/// What a stream that Python may be behind of said when it broke off.
+pub(crate) fn broke_off(py: Python<'_>, error: &ArrowError) -> PyErr {
+    interrupted(py, &error.to_string()).unwrap_or_else(|| broken(error).into())
+}
+
+/// Ctrl-C, if that is why a stream broke off. When it falls into Python's code behind a stream, no more than its name comes
+/// out of that.
+pub(crate) fn interrupted(py: Python<'_>, said: &str) -> Option<PyErr> {
+    match py.check_signals() {
+        Err(raised) => Some(raised),
+        Ok(()) => said.contains("KeyboardInterrupt").then(|| PyKeyboardInterrupt::new_err(())),
+    }
 }
 
 /// What a stream of batches said when it broke off.
@@ -71,12 +124,7 @@ fn taken_batch(schema: &Bound<'_, PyAny>, array: &Bound<'_, PyAny>) -> PyResult<
     let data = data.map_err(|error| broken(&error))?;
     if !matches!(data.data_type(), arrow::datatypes::DataType::Struct(_)) {
         let came = data.data_type().to_string();
-        return Err(Failure::new(
-            Kind::Input,
-            format!("expected a frame, came one array of {came}"),
-        )
-        .next("give a RecordBatch or a Table, with a column for each input")
-        .into());
+        return Err(one_column(&format!("an array of {came}")).into());
     }
     let rows = StructArray::from(data);
     if rows.null_count() > 0 {
@@ -95,7 +143,8 @@ fn pointer<T>(capsule: &Bound<'_, PyAny>, name: &CStr) -> PyResult<NonNull<T>> {
 pub(crate) fn collected(reader: Reader) -> PyResult<Batches> {
     let schema = reader.schema();
     let batches: Result<Vec<_>, _> = reader.collect();
-    Ok(Batches { schema, batches: batches.map_err(|error| broken(&error))? })
+    let batches = batches.map_err(|error| Python::attach(|py| broke_off(py, &error)))?;
+    Ok(Batches { schema, batches })
 }
 
 /// A frame of columns of ours, all `rows` long.
@@ -208,18 +257,56 @@ fn add_rows(rows: &Bound<'_, PyList>, batch: &RecordBatch) -> PyResult<()> {
         let ty = exchange::type_for(field.data_type());
         let column = ty.and_then(|ty| exchange::column_from(array, field.name(), ty).ok());
         for (row, dict) in dicts.iter().enumerate() {
-            match &column {
-                Some(column) => {
-                    dict.set_item(field.name(), values::to_python(py, column.value(row))?)?;
-                }
-                None if array.is_null(row) => dict.set_item(field.name(), py.None())?,
-                // A type that features don't have, carried through from a spine: as text.
-                None => {
-                    let text = arrow::util::display::array_value_to_string(array, row);
-                    dict.set_item(field.name(), text.map_err(|error| broken(&error))?)?;
-                }
-            }
+            let value = match &column {
+                Some(column) => values::to_python(py, column.value(row))?,
+                None => carried(py, array, row)?,
+            };
+            dict.set_item(field.name(), value)?;
         }
     }
     dicts.into_iter().try_for_each(|dict| rows.append(dict))
+}
+
+/// A value of a column that as a whole is none of ours, carried through from a spine: where a number or a time has no place
+/// in our type, the number itself, of times in microseconds; and as text what is of another type.
+fn carried<'py>(py: Python<'py>, array: &ArrayRef, row: usize) -> PyResult<Bound<'py, PyAny>> {
+    if array.is_null(row) {
+        return Ok(py.None().into_bound(py));
+    }
+    let whole = array.slice(row, 1);
+    let ty = exchange::type_for(array.data_type());
+    if let Some(column) = ty.and_then(|ty| exchange::column_from(&whole, "", ty).ok()) {
+        return values::to_python(py, column.value(0));
+    }
+    let integer = |value: i128| Ok(value.into_pyobject(py)?.into_any());
+    let elements = match array.data_type() {
+        DataType::UInt64 => return integer(array.as_primitive::<UInt64Type>().value(row).into()),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            return integer(i128::from(days) * 86_400_000_000);
+        }
+        DataType::Date64 => {
+            return integer(i128::from(array.as_primitive::<Date64Type>().value(row)) * 1_000);
+        }
+        DataType::Timestamp(unit, _) => {
+            let counts = arrow::compute::cast(&whole, &DataType::Int64);
+            let counts = counts.map_err(|error| broken(&error))?;
+            let count = i128::from(counts.as_primitive::<Int64Type>().value(0));
+            return integer(match unit {
+                TimeUnit::Second => count * 1_000_000,
+                TimeUnit::Millisecond => count * 1_000,
+                TimeUnit::Microsecond => count,
+                TimeUnit::Nanosecond => count.div_euclid(1_000),
+            });
+        }
+        DataType::List(_) => array.as_list::<i32>().value(row),
+        DataType::LargeList(_) => array.as_list::<i64>().value(row),
+        DataType::FixedSizeList(..) => array.as_fixed_size_list().value(row),
+        _ => {
+            let text = arrow::util::display::array_value_to_string(array, row);
+            return Ok(text.map_err(|error| broken(&error))?.into_pyobject(py)?.into_any());
+        }
+    };
+    let items = (0..elements.len()).map(|at| carried(py, &elements, at));
+    Ok(PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)?.into_any())
 }

@@ -1,7 +1,8 @@
 //! Work without Python's lock that Ctrl-C ends; not what the work is.
 //!
 //! Only Python's main thread learns of signals, and only when it asks. Work that may be long is done on a thread of its
-//! own, whose stack is known to hold a plugin's, while the calling one asks every [`ASK_EVERY`].
+//! own, whose stack is known to hold a plugin's, while the calling one asks every [`ASK_EVERY`]. Work that can't be stopped
+//! is left to itself ([`left_if_interrupted`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,5 +51,31 @@ pub(crate) fn until_interrupted<T: Send>(
                 (Err(panic), None) => std::panic::resume_unwind(panic),
             }
         })
+    })
+}
+
+/// Runs `work` on a thread of its own until it ends or a signal's handler raises; then the work goes on, but nobody waits for
+/// it.
+pub(crate) fn left_if_interrupted<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    py.detach(|| {
+        let (done, ended) = channel();
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = thread.spawn(move || {
+            // Nobody waits any more if it can't be sent.
+            let _ = done.send(work());
+        })?;
+        loop {
+            match ended.recv_timeout(ASK_EVERY) {
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals())?,
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Err(panic) => std::panic::resume_unwind(panic),
+                    Ok(()) => unreachable!("it sends before it ends"),
+                },
+            }
+        }
     })
 }

@@ -6,12 +6,16 @@
 //! Python's lock is let go wherever something is computed, read or waited for ([`interrupt`]). What a process has once
 //! (engine, runtime) is made again in a forked child ([`process`]).
 
+mod address;
 mod client;
+mod code;
+mod description;
 mod errors;
 mod frames;
 mod interrupt;
 mod plugin;
 mod process;
+mod ready;
 mod repo;
 mod values;
 mod wanted;
@@ -25,7 +29,9 @@ fn _skewless(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<frames::Batches>()?;
     module.add_class::<plugin::Plugin>()?;
     module.add_class::<client::Client>()?;
-    module.add_class::<client::Description>()?;
+    module.add_class::<description::Description>()?;
+    module.add_class::<client::Question>()?;
+    module.add_class::<client::Call>()?;
     module.add_class::<repo::FeatureRepo>()?;
     module.add_function(wrap_pyfunction!(repo::read_parquet, module)?)?;
     module.add_function(wrap_pyfunction!(repo::write_parquet, module)?)?;

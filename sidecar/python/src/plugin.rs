@@ -4,7 +4,7 @@
 //! out. A frame is cut into calls of [`ROWS_MAX`] rows; every row's answer is
 //! the same however it is cut.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use skewless_batch::{Column, ColumnView, Field, Type};
-use skewless_engine::{CallError, EngineError, PluginOutput, Worker};
+use skewless_engine::{CallError, EngineError, PluginError, PluginOutput, Worker};
 use skewless_offline::exchange::{self, UnfitColumn};
 
 use crate::errors::{Failure, Kind};
 use crate::frames::{self, Batches};
-use crate::interrupt::until_interrupted;
+use crate::interrupt::{left_if_interrupted, until_interrupted};
 use crate::process::{LoadError, Loaded, Process};
 use crate::values;
 use crate::wanted::{WantedField, unfit};
@@ -28,11 +28,15 @@ use crate::wanted::{WantedField, unfit};
 /// Rows of a call: as many as the engine takes at once, so that it needn't cut them, which is a copy.
 const ROWS_MAX: usize = 8_192;
 
+/// Bytes of a file from which on it is told that its machine code isn't kept: one with an interpreter takes 20 s to a
+/// minute to compile, a small one some tenths of a second.
+const TOLD_BYTES_MIN: usize = 1 << 20;
+
 /// Messages of failed rows that are kept of one call; all are counted.
 const MESSAGES_MAX: usize = 1_000;
 
 /// Rows that failed, counted from 0, and why.
-type Messages = Vec<(usize, String)>;
+pub(crate) type Messages = Vec<(usize, String)>;
 
 /// A plugin and its file's bytes.
 #[pyclass(frozen, module = "skewless._skewless")]
@@ -55,6 +59,9 @@ impl Plugin {
     fn new(py: Python<'_>, wasm: &[u8]) -> PyResult<Self> {
         let wasm: Arc<[u8]> = wasm.into();
         let loaded = load(py, &wasm)?;
+        if wasm.len() >= TOLD_BYTES_MIN {
+            tell_of_no_folder(py)?;
+        }
         Ok(Self { wasm, loaded: Mutex::new(loaded) })
     }
 
@@ -101,13 +108,13 @@ impl Plugin {
         frame: &Bound<'_, PyAny>,
     ) -> PyResult<(Batches, usize, Messages)> {
         let loaded = self.loaded(py)?;
-        let mut reader = frames::reader(frame)?;
+        let mut reader = frames::reader_or(frame, "; rows as dicts go to `.rows`")?;
         let schema = Arc::clone(&loaded.outputs);
         let inputs = loaded.wanted().chosen(&reader.schema())?;
         let mut answer = Answer::new();
         let on_main = on_main_thread(py)?;
         while let Some(batch) = py.detach(|| reader.next()) {
-            let batch = batch.map_err(|error| frames::broken(&error))?;
+            let batch = batch.map_err(|error| frames::broke_off(py, &error))?;
             if batch.num_rows() > 0 {
                 answer.add(py, &loaded, &inputs, &schema, &batch, on_main)?;
             }
@@ -220,18 +227,54 @@ impl Drop for Plugin {
 }
 
 fn load(py: Python<'_>, wasm: &Arc<[u8]>) -> PyResult<Arc<Loaded>> {
-    let loaded = py.detach(|| Process::current().load(wasm));
+    // The compiler can't be stopped. What it makes is kept, for who asks again.
+    let file = Arc::clone(wasm);
+    let loaded = left_if_interrupted(py, move || Process::current().load(&file))?;
     loaded.map_err(|error| {
         let message = error.to_string();
         match error {
             LoadError::Engine(_) => Failure::new(Kind::Host, message)
                 .next("see whether the address space is limited (ulimit -v); each process that runs plugins reserves some")
                 .into(),
-            LoadError::Plugin(_) => {
-                Failure::new(Kind::Plugin, message).next("see `skewless plugin inspect`").into()
+            LoadError::Plugin(error) => {
+                Failure::new(Kind::Plugin, message).next(advice(&error)).into()
             }
         }
     })
+}
+
+/// What to do about a file that isn't loaded.
+pub(crate) fn advice(error: &PluginError) -> &'static str {
+    use PluginError as E;
+    match error {
+        E::NotWasm => "give a plugin's .wasm file; `skewless plugin build` makes one of its source",
+        E::Invalid(_) => {
+            "give the whole file, as it was built; if it is whole, build it anew with `skewless plugin build`"
+        }
+        E::Import { .. } => {
+            "a plugin has no clock, files or network: leave out what wants them, and build it with `skewless plugin build`"
+        }
+        E::Abi { expected, came } if came > expected => {
+            "the plugin was built for a newer Skewless: upgrade this package, or build the plugin with the SDK of this version"
+        }
+        E::TooLarge { .. } | E::Memory { .. } | E::Table { .. } => {
+            "let it do with less: the package runs plugins under the sidecar's default limits"
+        }
+        _ => "build it anew with `skewless plugin build`",
+    }
+}
+
+/// Warns, once a process, if compiled plugins aren't kept for later processes.
+fn tell_of_no_folder(py: Python<'_>) -> PyResult<()> {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let Some(why) = Process::current().code().folder_refused() else { return Ok(()) };
+    if TOLD.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let message = format!("compiled plugins aren't kept, so each process compiles its own: {why}");
+    let class = py.import("skewless._errors")?.getattr("SkewlessWarning")?;
+    let warned = (message, class, 3);
+    py.import("warnings")?.call_method1("warn", warned).map(drop)
 }
 
 impl Answer {

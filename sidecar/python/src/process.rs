@@ -2,24 +2,26 @@
 //!
 //! A forked child has a copy of all of it, but none of its threads: the clock would stand still, and a lock that another
 //! thread held would stay locked. So a child is known by its process id and begins anew; the copy is left as it is, never
-//! touched and never freed. Only compiled code is taken over, so that nothing is compiled twice.
+//! touched and never freed. Only compiled code is taken over (`code.rs`), so that nothing is compiled twice; what wasn't
+//! compiled before is compiled on one thread there ([`compiles_in_parallel`]).
 //!
 //! Limits: the sidecar's, but for time: a call may take as long as in a backfill. At most [`WORKERS_KEPT_MAX`] workers wait
 //! for the next call; each holds at most [`WARM_INSTANCES_MAX`] instances.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use skewless_catalog::Digest;
 use skewless_engine::{
-    CallError, CompileCache, Engine, EngineConfig, EngineError, Plugin, PluginError, Ticker, Worker,
+    CallError, Engine, EngineConfig, EngineError, Plugin, PluginError, Ticker, Worker,
 };
 use skewless_offline::{BACKFILL_TICK, backfill_limits, exchange};
 use tokio::runtime::Runtime;
 
+use crate::code::Code;
 use crate::wanted::{Wanted, WantedField};
 
 /// Workers that wait for a call. More threads than this may call at once; then some make a worker and drop it.
@@ -27,10 +29,6 @@ const WORKERS_KEPT_MAX: usize = 32;
 
 /// Warm instances of one worker: of as many different plugins.
 const WARM_INSTANCES_MAX: usize = 8;
-
-/// Compiled code that is kept for forked children, in bytes; over it all is forgotten, and they compile. A plugin in Rust
-/// has some hundred KiB, one in Python 35 MB.
-const CODE_BYTES_MAX: usize = 256 << 20;
 
 /// How long a call of the main thread may take before it is done again where it can be interrupted. A call of 8,192 rows
 /// takes about a millisecond.
@@ -48,7 +46,7 @@ pub(crate) struct Process {
     /// The main thread's worker, and since when it works.
     watched: Mutex<Option<Worker>>,
     watch: Arc<Watch>,
-    code: Mutex<Arc<HashMap<String, Arc<[u8]>>>>,
+    code: Code,
     runtime: Mutex<Option<Arc<Runtime>>>,
 }
 
@@ -77,6 +75,18 @@ pub(crate) struct Loaded {
 
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
 
+/// Whether engines of this process may compile on the threads of a pool, which is one for all that is linked here and is
+/// begun by who compiles first. A forked child has the pool without its threads, and would wait for them for ever: so only
+/// the process that asked first may.
+pub(crate) fn compiles_in_parallel() -> bool {
+    static FIRST: AtomicU32 = AtomicU32::new(0);
+    let id = std::process::id();
+    match FIRST.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => true,
+        Err(first) => first == id,
+    }
+}
+
 impl Process {
     /// This process's; made when it is first asked for.
     #[expect(
@@ -94,9 +104,7 @@ impl Process {
         }
         // SAFETY: as above.
         let parent = unsafe { known.as_ref() };
-        // A lock that is held here is held by a thread that isn't there any more.
-        let code =
-            parent.and_then(|parent| parent.code.try_lock().ok().map(|code| Arc::clone(&code)));
+        let code = parent.map(|parent| Code::of_child(&parent.code)).unwrap_or_default();
         let made = Box::into_raw(Box::new(Self {
             id,
             engine: Mutex::default(),
@@ -104,7 +112,7 @@ impl Process {
             workers: Mutex::default(),
             watched: Mutex::default(),
             watch: Arc::default(),
-            code: Mutex::new(code.unwrap_or_default()),
+            code,
             runtime: Mutex::default(),
         }));
         match PROCESS.compare_exchange(known, made, Ordering::AcqRel, Ordering::Acquire) {
@@ -124,8 +132,11 @@ impl Process {
         if let Some(running) = &*running {
             return Ok(running.engine.clone());
         }
-        let serving =
-            EngineConfig { warm_instances_max: WARM_INSTANCES_MAX, ..EngineConfig::default() };
+        let serving = EngineConfig {
+            warm_instances_max: WARM_INSTANCES_MAX,
+            parallel_compilation: compiles_in_parallel(),
+            ..EngineConfig::default()
+        };
         let config = backfill_limits(&serving, SERVING_TICK, WORKERS_KEPT_MAX);
         let engine = Engine::new(config)?;
         let ticker = Ticker::start(engine.clone(), BACKFILL_TICK)?;
@@ -160,7 +171,7 @@ impl Process {
         if let Some(loaded) = plugins.get(&digest).and_then(Weak::upgrade) {
             return Ok(loaded);
         }
-        let plugin = engine.load(wasm, Some(&Code(self)))?;
+        let plugin = engine.load(wasm, Some(&self.code))?;
         let signature = plugin.signature();
         let inputs = signature.inputs.iter().map(WantedField::from).collect();
         let outputs = signature.outputs.iter().map(|of| exchange::field_for(&of.name, of.ty));
@@ -169,6 +180,11 @@ impl Process {
         plugins.retain(|_, loaded| loaded.strong_count() > 0);
         plugins.insert(digest, Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Where compiled plugins are kept.
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 
     /// Runs `call` with a worker of its own.
@@ -230,28 +246,6 @@ pub(crate) enum LoadError {
     Plugin(#[from] PluginError),
 }
 
-/// Machine code in this process's memory, which nobody else can write.
-struct Code(&'static Process);
-
-impl CompileCache for Code {
-    fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let code = Arc::clone(&locked(&self.0.code));
-        code.get(key).map(|code| code.to_vec())
-    }
-
-    fn put(&self, key: &str, bytes: &[u8]) {
-        let mut code = locked(&self.0.code);
-        let kept: usize = code.values().map(|code| code.len()).sum();
-        let code = Arc::make_mut(&mut code);
-        if kept + bytes.len() > CODE_BYTES_MAX {
-            code.clear();
-        }
-        if bytes.len() <= CODE_BYTES_MAX {
-            code.insert(key.to_owned(), bytes.into());
-        }
-    }
-}
-
 /// Starts the thread that stops calls of the main thread that take long. It ends with the process, as the engine does.
 fn watch(engine: Engine, watch: Arc<Watch>) -> Result<(), EngineError> {
     let look = move || loop {
@@ -266,6 +260,6 @@ fn watch(engine: Engine, watch: Arc<Watch>) -> Result<(), EngineError> {
     thread.map(|_| ()).map_err(|error| EngineError::Ticker(error.to_string()))
 }
 
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }

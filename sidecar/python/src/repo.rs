@@ -2,6 +2,7 @@
 //! done, which is the catalog's and offline's, nor where files lie, which the package's Python half decides.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use skewless_batch::Type;
 use skewless_catalog::names::nearest;
 use skewless_catalog::{Diagnostic, Plan};
-use skewless_engine::{CompileCache, DirCache, Engine, Plugin, Program, Ticker};
+use skewless_engine::{CompileCache, DirCache, Engine, EngineConfig, Plugin, Program, Ticker};
 use skewless_offline::{
     BACKFILL_TICK, BackfillOptions, BackfillReport, BackfillRequest, CancelFlag, OfflineError,
     Phase, Progress, backfill, backfill_limits, exchange,
@@ -21,10 +22,16 @@ use skewless_server::{Config, Override};
 use crate::errors::{Failure, Kind};
 use crate::frames::{self, Batches};
 use crate::interrupt::until_interrupted;
+use crate::plugin::{Messages, advice};
+use crate::process::{Process, compiles_in_parallel};
+use crate::ready::{Computed, Readies, Ready};
 use crate::wanted::{Wanted, WantedField};
 
 /// Compiled plugins are kept here, in the repo, as the `skewless` command does; may be deleted at any time.
 const CACHE: &str = ".skewless/cache";
+
+/// Threads that may compute a service at once.
+const COMPUTING_MAX: usize = 16;
 
 /// A checked feature repo.
 #[pyclass(frozen, module = "skewless._skewless")]
@@ -32,6 +39,7 @@ pub(crate) struct FeatureRepo {
     dir: PathBuf,
     repo: repo::Repo,
     config: Config,
+    ready: Readies,
 }
 
 #[pymethods]
@@ -52,7 +60,7 @@ impl FeatureRepo {
             };
             let read = repo::read(&dir, limits, &config.engine);
             let repo = read.map_err(|error| refused(error, &dir))?;
-            Ok(Self { dir, repo, config })
+            Ok(Self { dir, repo, config, ready: Readies::default() })
         })
     }
 
@@ -198,6 +206,30 @@ impl FeatureRepo {
         frames::of_columns(given.map(|(field, (_, column))| (&*field.name, column)), count)
     }
 
+    /// Computes a service that reads no view over a frame, as its backfill would; gives
+    /// `(frame, failures, messages of the first)`.
+    fn compute(
+        &self,
+        py: Python<'_>,
+        service: &str,
+        frame: &Bound<'_, PyAny>,
+    ) -> PyResult<(Batches, usize, Messages)> {
+        let reader = frames::reader(frame)?;
+        let frame = py.detach(|| frames::collected(reader))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let ready = match self.ready.find(service) {
+            Some(ready) => ready,
+            None => {
+                let made = until_interrupted(py, &stop, || self.make_ready(service), |_| Ok(()))??;
+                self.ready.keep(service, Arc::new(made))
+            }
+        };
+        let work = || ready.compute(service, &frame, &stop);
+        let Computed { batches, failed, messages } =
+            until_interrupted(py, &stop, work, |_| Ok(()))??;
+        Ok((batches, failed, messages))
+    }
+
     /// Backfills a service; gives a report. `progress` is called with what it does, how much is done, and of how much.
     #[expect(clippy::too_many_arguments, reason = "the Python half names them")]
     fn backfill<'py>(
@@ -220,6 +252,7 @@ impl FeatureRepo {
         let cancel = CancelFlag::new();
         let heard = Arc::new(Heard::default());
         let defaults = BackfillOptions::default();
+        let event_column = event_timestamp.clone();
         let options = BackfillOptions {
             event_timestamp,
             memory_bytes: memory_bytes.unwrap_or(defaults.memory_bytes),
@@ -231,7 +264,9 @@ impl FeatureRepo {
         };
         let work = || {
             let (engine, _ticker) = self.engine(workers)?;
-            let program = self.program(&engine, &plan)?;
+            let cache = DirCache::open(&self.dir.join(CACHE)).ok();
+            let cache = cache.as_ref().map(|cache| cache as &dyn CompileCache);
+            let program = self.program(&engine, &plan, cache)?;
             let report = backfill(&BackfillRequest {
                 catalog: &self.repo.catalog,
                 program: &program,
@@ -243,7 +278,7 @@ impl FeatureRepo {
                 progress: Arc::clone(&heard) as Arc<dyn Progress>,
                 cancel: cancel.clone(),
             });
-            report.map_err(|error| offline(&error))
+            report.map_err(|error| spine_refused(&error, &event_column))
         };
         let progress = progress.map(Bound::unbind);
         let tell = |py: Python<'_>| match (&progress, heard.last()) {
@@ -271,24 +306,44 @@ impl FeatureRepo {
         })
     }
 
+    fn make_ready(&self, service: &str) -> Result<Ready, Failure> {
+        let plan = self.plan(service)?;
+        if !plan.lookups.is_empty() {
+            let message = format!("expected a service that reads no view, came `{service}`");
+            return Err(Failure::new(Kind::Input, message).next("backfill it"));
+        }
+        let (engine, ticker) = self.engine(COMPUTING_MAX)?;
+        // The folder may be another in each process, and be gone after it.
+        let program = self.program(&engine, &plan, Some(Process::current().code()))?;
+        Ok(Ready::new(engine, ticker, program))
+    }
+
     /// An engine that gives `workers` threads what a sidecar with this configuration would.
     fn engine(&self, workers: usize) -> Result<(Engine, Ticker), Failure> {
         let serving_tick = Duration::from_micros(self.config.life.tick_us);
-        let limits = backfill_limits(&self.config.engine, serving_tick, workers);
+        let serving = EngineConfig {
+            parallel_compilation: compiles_in_parallel(),
+            ..self.config.engine.clone()
+        };
+        let limits = backfill_limits(&serving, serving_tick, workers);
         let made = Engine::new(limits)
             .and_then(|engine| Ok((engine.clone(), Ticker::start(engine, BACKFILL_TICK)?)));
         made.map_err(|error| Failure::new(Kind::Host, error))
     }
 
-    fn program(&self, engine: &Engine, plan: &Arc<Plan>) -> Result<Program, Failure> {
-        let cache = DirCache::open(&self.dir.join(CACHE)).ok();
+    fn program(
+        &self,
+        engine: &Engine,
+        plan: &Arc<Plan>,
+        cache: Option<&dyn CompileCache>,
+    ) -> Result<Program, Failure> {
         let mut plugins: Vec<Plugin> = Vec::new();
         for digest in plan.digests() {
             let Some(wasm) = self.repo.plugins.get(&digest) else { continue };
-            let cache = cache.as_ref().map(|cache| cache as &dyn CompileCache);
             let plugin = engine.load(wasm, cache);
             plugins.push(plugin.map_err(|error| {
-                Failure::new(Kind::Plugin, error).next("rebuild it with `skewless plugin build`")
+                let next = advice(&error);
+                Failure::new(Kind::Plugin, error).next(next)
             })?);
         }
         let find = |digest: &_| plugins.iter().find(|plugin| plugin.digest() == digest).cloned();
@@ -382,13 +437,32 @@ fn refused(error: RepoError, dir: &Path) -> Failure {
     }
 }
 
+/// What a backfill refused: as [`offline`] has it, and of a column that isn't there what was probably meant.
+fn spine_refused(error: &OfflineError, event_timestamp: &str) -> Failure {
+    let mut failure = offline(error);
+    if let OfflineError::MissingColumn { column, available, .. } = error {
+        let near = nearest(column, available.split(", "));
+        if let Some(near) = &near {
+            failure.message.push_str(&format!(" (did you mean `{near}`?)"));
+        }
+        let time = column == event_timestamp;
+        failure.next = Some(match (near, time) {
+            (Some(near), false) => format!("rename `{near}` to `{column}`"),
+            (Some(near), true) => format!("give event_timestamp=\"{near}\" if that has the times"),
+            (None, false) => format!("add a column `{column}`"),
+            (None, true) => format!(
+                "add a column `{column}`, or name another column of times with event_timestamp"
+            ),
+        });
+    }
+    failure
+}
+
 /// What offline refused, with what to do where that is known here.
 fn offline(error: &OfflineError) -> Failure {
     use OfflineError as E;
     let next = match error {
-        E::MissingColumn { column, .. } => {
-            Some(format!("add a column `{column}`, or name another column of times with event_timestamp"))
-        }
+        E::MissingColumn { column, .. } => Some(format!("add a column `{column}`")),
         E::WrongType { column, expected, .. } => {
             Some(format!("make `{column}` a column of {expected}: only types that lose nothing are converted"))
         }
@@ -465,6 +539,9 @@ pub(crate) fn write_parquet(
     path: PathBuf,
 ) -> PyResult<()> {
     let mut reader = frames::reader(frame)?;
-    py.detach(|| exchange::write_frame(&path, &mut *reader).map_err(|error| offline(&error)))?;
-    Ok(())
+    let written = py.detach(|| exchange::write_frame(&path, &mut *reader));
+    written.map_err(|error| {
+        let raised = frames::interrupted(py, &error.to_string());
+        raised.unwrap_or_else(|| offline(&error).into())
+    })
 }

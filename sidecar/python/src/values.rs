@@ -1,7 +1,9 @@
 //! Single values between Python and columns, for rows that people write and read; frames go by Arrow (`frames.rs`).
 //!
-//! Only what loses nothing is taken: a bool is no number, a float no integer, a number no text. A datetime without a zone
-//! is UTC, as a timestamp without a zone is everywhere here.
+//! Only what loses nothing is taken: a bool is no number, a float no integer, a number no text, and a whole number, a
+//! decimal or a fraction no float unless it is one exactly. Two things are rounded, as everywhere here: a float32 is the
+//! nearest to what was written, and nanoseconds are cut. A datetime without a zone is UTC, as a timestamp without a zone is
+//! everywhere here.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -81,7 +83,9 @@ fn is_null(value: &Bound<'_, PyAny>) -> PyResult<bool> {
         return Ok(true);
     }
     let class = value.get_type().name()?;
-    Ok(class == "NAType" || class == "NaTType")
+    // numpy's is a datetime64 like others, and shown as pandas' is.
+    let numpy = class == "datetime64" && value.str()?.to_str()? == "NaT";
+    Ok(class == "NAType" || class == "NaTType" || numpy)
 }
 
 fn whole(value: &Bound<'_, PyAny>) -> Option<i64> {
@@ -96,7 +100,10 @@ fn float(value: &Bound<'_, PyAny>) -> Option<f64> {
     if is_bool(value) || value.is_instance_of::<PyString>() {
         return None;
     }
-    value.extract().ok()
+    let float: f64 = value.extract().ok()?;
+    // Python compares them as the numbers they are.
+    let exact = value.is_instance_of::<PyFloat>() || float.is_nan() || value.eq(float).ok()?;
+    exact.then_some(float)
 }
 
 fn is_bool(value: &Bound<'_, PyAny>) -> bool {
@@ -158,6 +165,14 @@ fn datetime(py: Python<'_>, us: i64) -> PyResult<Bound<'_, PyAny>> {
 fn microseconds(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     if value.is_instance_of::<PyInt>() {
         return Ok(whole(value));
+    }
+    if value.get_type().name()? == "datetime64" {
+        let us = value.call_method1("astype", ("datetime64[us]",))?;
+        return us.call_method1("astype", ("int64",))?.extract().map(Some);
+    }
+    // numpy's integers.
+    if let Some(us) = whole(value) {
+        return Ok(Some(us));
     }
     let py = value.py();
     let module = py.import("datetime")?;

@@ -70,7 +70,13 @@ impl Wanted<'_> {
                 return Err(Failure::new(Kind::Input, message).next(self.listed()).into());
             };
             for name in row.keys() {
-                let name: String = name.extract()?;
+                let Ok(name) = name.extract::<String>() else {
+                    let message = format!(
+                        "row {number} (counted from 0): expected names that are text, came {}",
+                        shown(&name)
+                    );
+                    return Err(Failure::new(Kind::Input, message).next(self.listed()).into());
+                };
                 if !fields.iter().any(|field| field.name == name) {
                     return Err(self.unknown(number, &name).into());
                 }
@@ -153,6 +159,12 @@ impl Wanted<'_> {
 /// A frame's column that can't be had as its type, or one of its values; `first` is the row at which the part began.
 pub(crate) fn unfit(error: UnfitColumn, first: usize) -> Failure {
     let next = match &error {
+        // Neither pandas nor polars has a type of this name.
+        UnfitColumn::Type { column, expected: Type::Embedding(dim), .. } => format!(
+            "make `{column}` lists of {dim} float32: in pandas frame[\"{column}\"] = [numpy.asarray(value, \"float32\") \
+             for value in frame[\"{column}\"]], in polars frame.with_columns(polars.col(\"{column}\")\
+             .cast(polars.Array(polars.Float32, {dim}))), in pyarrow a column of pyarrow.list_(pyarrow.float32(), {dim})"
+        ),
         UnfitColumn::Type { column, expected, .. } => {
             format!("cast `{column}` to {expected}: only types that lose nothing are converted")
         }

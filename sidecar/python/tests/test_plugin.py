@@ -2,10 +2,13 @@
 
 import concurrent.futures
 import datetime
+import decimal
+import fractions
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
@@ -162,12 +165,41 @@ def test_no_frame_is_refused_in_words(great_circle):
             great_circle(frame)
     with pytest.raises(skewless.InputError, match="expected a frame, came a pandas Series"):
         great_circle(pandas.Series([1.0], name="lat1"))
-    with pytest.raises(skewless.InputError, match="expected a frame, came one array of"):
+    with pytest.raises(skewless.InputError, match="expected a frame, came one column .an array of"):
         class Numbers:
             def __arrow_c_array__(self, requested_schema=None):
                 return pyarrow.array([1.0]).__arrow_c_array__(requested_schema)
 
         great_circle(Numbers())
+    with pytest.raises(skewless.InputError, match=r"came a polars LazyFrame\n.*frame.collect\(\)"):
+        great_circle(polars.LazyFrame({"lat1": [1.0]}))
+    with pytest.raises(skewless.InputError, match=r"came one column .Series.\n.*to_frame"):
+        great_circle(polars.Series("lat1", [1.0]))
+    with pytest.raises(skewless.InputError, match=r"came list\n.*go to `.rows`"):
+        great_circle([{"lat1": 1.0}])
+
+    class Other:
+        def __arrow_c_stream__(self, requested_schema=None):
+            return 5
+
+    with pytest.raises(skewless.InputError, match="came Other, whose __arrow_c_stream__ gives no capsules"):
+        great_circle(Other())
+
+
+def test_columns_that_it_doesnt_want_may_be_anything(great_circle, points):
+    few = points.slice(0, 3)
+    frame = few.to_pandas()
+    frame["object"] = pandas.Series([object(), "a", 1], dtype=object)
+    frame["complex"] = [1 + 2j] * 3
+    frame["sparse"] = pandas.arrays.SparseArray([0, 0, 1])
+    frame[5] = "named by a number"
+    frame = pandas.concat([frame, frame[["object"]]], axis=1)
+    assert great_circle(frame).to_arrow().equals(great_circle(few).to_arrow())
+    # They are still seen: one may be an input, misspelt.
+    with pytest.raises(skewless.InputError, match="did you mean `lat_1`"):
+        great_circle(frame.rename(columns={"lat1": "lat_1"}))
+    with pytest.raises(skewless.InputError, match="expected one column `lat1`, came several"):
+        great_circle(pandas.concat([frame, frame[["lat1"]]], axis=1))
 
 
 def test_a_column_of_objects_is_refused_with_its_name(echo):
@@ -176,6 +208,29 @@ def test_a_column_of_objects_is_refused_with_its_name(echo):
         echo(frame)
     with pytest.raises(skewless.InputError, match="expected columns named by text"):
         echo(pandas.DataFrame({0: [1]}))
+    base = {"plain_whole": [1, 2], "plain_text": ["a", "b"]}
+    for name, values, said in [
+        ("double", pandas.arrays.SparseArray([0.0, 1.0]), r"column `double`: .* came Sparse.*\n.*sparse.to_dense\(\)"),
+        ("text", pandas.Series(["\udc80", "a"], dtype=object), "column `text`: expected values that Arrow has, came str"),
+        ("double", [1j, 2j], "column `double`: expected values that Arrow has, came complex"),
+    ]:
+        with pytest.raises(skewless.InputError, match=said):
+            echo(pandas.DataFrame({**base, name: values}))
+
+
+def test_an_embedding_of_another_type_is_answered_with_how_to_make_one(echo):
+    """In the words of the library at hand, which do."""
+    values = [[1.0, 2.0, 3.0, 4.0], [0.0] * 4]
+    base = {"plain_whole": [1, 2], "plain_text": ["a", "b"]}
+    frame = pandas.DataFrame({**base, "embedding": values})
+    with pytest.raises(skewless.InputError, match="column `embedding`: expected embedding.4., came list<float64>") as error:
+        echo(frame)
+    namespace = {"frame": frame, "numpy": numpy, "polars": polars}
+    exec(re.search(r"in pandas (.*), in polars", error.value.next_step)[1], namespace)
+    assert echo(namespace["frame"])["embedding"] == values
+    namespace["frame"] = polars.DataFrame({**base, "embedding": values})
+    made = eval(re.search(r"in polars (.*), in pyarrow", error.value.next_step)[1], namespace)
+    assert echo(made)["embedding"] == values
 
 
 def test_a_frame_that_breaks_off_is_an_error(great_circle, points):
@@ -185,6 +240,20 @@ def test_a_frame_that_breaks_off_is_an_error(great_circle, points):
 
     with pytest.raises(skewless.InputError, match="the disk is gone"):
         great_circle(pyarrow.RecordBatchReader.from_batches(points.schema, batches()))
+
+
+def test_ctrl_c_in_a_frame_is_ctrl_c(great_circle, points, repo):
+    def batches():
+        yield points.to_batches()[0]
+        signal.raise_signal(signal.SIGINT)
+        yield points.to_batches()[0]
+
+    def training(frame):
+        return repo.historical_features(frame, service="order_risk")
+
+    for take in (great_circle, skewless.Frame, training):
+        with pytest.raises(KeyboardInterrupt):
+            take(pyarrow.RecordBatchReader.from_batches(points.schema, batches()))
 
 
 def test_times_are_instants_whatever_their_zone(echo):
@@ -210,6 +279,7 @@ def test_times_are_instants_whatever_their_zone(echo):
     ({"lat_1": 1.0}, "row 0 (counted from 0): the plugin has no input `lat_1` (did you mean `lat1`?)"),
     ({"lat1": 1.0}, "expected values for all inputs that can't be null, came none for `lon1`"),
     (7, "row 0 (counted from 0): expected a dict, came int `7`"),
+    ({5: 1.0}, "row 0 (counted from 0): expected names that are text, came int `5`"),
 ])
 def test_a_wrong_row_is_named(great_circle, row, said):
     with pytest.raises(skewless.InputError) as error:
@@ -223,7 +293,14 @@ def test_rows_take_the_numbers_of_numpy_and_the_nulls_of_pandas(echo):
                       "embedding": numpy.arange(4), "at": pandas.NaT}])
     assert (got[0]["double"], got[0]["flag"], got[0]["whole"], got[0]["at"]) == (0.5, True, None, None)
     assert got[0]["embedding"] == [0, 1, 2, 3]
-    for name, value in [("small", 2**31), ("small", 1.0), ("whole", True), ("flag", 1), ("text", 1), ("bytes", "a"),
+    for exact in [decimal.Decimal("0.5"), fractions.Fraction(1, 2), numpy.float64(0.5)]:
+        assert echo.rows([{**base, "double": exact}])[0]["double"] == 0.5
+    noon = datetime.datetime(2024, 7, 1, 12, tzinfo=datetime.timezone.utc)
+    for value in [numpy.datetime64("2024-07-01T12:00"), numpy.datetime64("2024-07-01T12:00", "ns"), numpy.int64(1719835200000000)]:
+        assert echo.rows([{**base, "at": value}])[0]["at"] == noon
+    assert echo.rows([{**base, "at": numpy.datetime64("NaT")}])[0]["at"] is None
+    for name, value in [("double", decimal.Decimal("1.00000000000000000001")), ("double", fractions.Fraction(1, 3)),
+                        ("double", 2**53 + 1), ("text", "\udc80"), ("small", 2**31), ("small", 1.0), ("whole", True), ("flag", 1), ("text", 1), ("bytes", "a"),
                         ("texts", "ab"), ("embedding", [1, 2])]:
         with pytest.raises(skewless.InputError, match=f"`{name}`: expected"):
             echo.rows([{**base, name: value}])
@@ -246,8 +323,13 @@ def test_a_plugin_that_was_cut_or_is_of_another_contract_is_refused(great_circle
     for length in (9, 1_000, len(great_circle.wasm) - 1):
         with pytest.raises(skewless.PluginError):
             skewless.Plugin(great_circle.wasm[:length])
-    with pytest.raises(skewless.PluginError, match="expected abi 1, came 9"):
+    with pytest.raises(skewless.PluginError, match=r"expected abi 1, came 9\n.*upgrade this package"):
         skewless.Plugin(great_circle.wasm.replace(b'{"abi":1,', b'{"abi":9,'))
+    with pytest.raises(skewless.PluginError, match=r"expected a whole and valid .wasm file.*\n.*give the whole file"):
+        skewless.Plugin(great_circle.wasm[:-1])
+    # As long as the other name, as the section's length is before it.
+    with pytest.raises(skewless.PluginError, match="control characters in the plugin's name"):
+        skewless.Plugin(great_circle.wasm.replace(b'"name":"great_circle"', b'"name":"gre\\u001bcle"'))
     with pytest.raises(skewless.PluginError, match="can't read"):
         skewless.Plugin("nowhere.wasm")
 
@@ -257,6 +339,12 @@ def test_a_row_that_fails_is_null_and_told(odd):
     with pytest.warns(skewless.SkewlessWarning, match=r"odd failed 2 of 4 rows; row 1 .*expected a number of 0 or more"):
         answer = odd(numbers)
     assert answer["twice"] == [2.0, None, None, 4.0]
+    for call in (odd, odd.transform, lambda of: odd.rows(of.to_pylist())):
+        with pytest.warns(skewless.SkewlessWarning) as told:
+            call(numbers)
+        assert told[0].filename == __file__, "the line that asked"
+    with pytest.raises(skewless.InputError, match='"warn", "raise" or "null", came .bogus.'):
+        odd(None, errors="bogus")
     assert answer.failed == 2 and [failure.row for failure in answer.failures] == [1, 2]
     assert "trap" in answer.failures[1].message
     with pytest.raises(skewless.TransformError, match="odd failed 2 of 4 rows"):
@@ -335,6 +423,85 @@ def test_a_forked_child_runs_what_its_parent_had_and_its_deadlines_pass(odd, gre
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(great_circle(few)) == 100
+
+
+@pytest.mark.parametrize("held", ["a plugin", "a repo"])
+def test_a_forked_child_compiles_what_its_parent_never_had(great_circle, odd, repo, orders, tmp_path, held):
+    """The threads that the parent compiles by aren't there in the child, and no machine code is, in either's folder."""
+    code = f"""
+import os, pathlib, shutil, signal, sys
+import pyarrow, pyarrow.parquet, skewless
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+shop = shutil.copytree({str(MADE / "shop")!r}, {str(tmp_path / "shop")!r}, ignore=shutil.ignore_patterns("target", ".skewless"))
+orders = pyarrow.parquet.read_table(shop + "/data/orders.parquet").slice(0, 10)
+def plugin(name):
+    return skewless.Plugin(pathlib.Path({str(MADE)!r}, name))
+def features():
+    return skewless.FeatureRepo(shop).historical_features(orders, service="order_risk").to_arrow()
+if {held!r} == "a plugin":
+    plugin("great_circle.wasm")
+else:
+    features()
+    shutil.rmtree(shop + "/.skewless")
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    assert plugin("odd.wasm").rows([{{"x": 1}}]) == [{{"twice": 2.0}}]
+    assert features().num_rows == 10
+    grandchild = os.fork()
+    if grandchild == 0:
+        signal.alarm(60)
+        assert plugin("echo.wasm").name
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ran = python(code, env={**os.environ, "SKEWLESS_CACHE_DIR": str(tmp_path / "cache")})
+    assert ran.returncode == 0, ran.stderr
+
+
+def kept(folder):
+    return {path.name: path.stat().st_ino for path in (folder / "compiled").glob("*.cwasm")}
+
+
+def test_a_later_process_takes_what_was_compiled_from_the_users_folder(tmp_path):
+    code = f"import skewless; print(skewless.Plugin({str(MADE / 'odd.wasm')!r}).rows([{{'x': 1}}]))"
+    environment = {name: value for name, value in os.environ.items() if name not in ("SKEWLESS_CACHE_DIR", "XDG_CACHE_HOME")}
+
+    def run(**named):
+        ran = python(code, env={**environment, **named})
+        assert ran.stdout == "[{'twice': 2.0}]\n", ran.stderr
+        return ran.stderr
+
+    # Too much is there already: the oldest goes, and only of what is too much. Both are files without blocks.
+    folder = tmp_path / "home/.cache/skewless"
+    (folder / "compiled").mkdir(parents=True, mode=0o700)
+    for age, name in [(2, "old"), (1, "new")]:
+        path = folder / f"compiled/{name}.cwasm"
+        with path.open("wb") as file:
+            file.truncate(3 << 29)
+        os.utime(path, (0, 1_700_000_000 - age))
+    run(HOME=str(tmp_path / "home"))
+    there = kept(folder)
+    assert len(there) == 2 and "new.cwasm" in there
+    assert run(HOME=str(tmp_path / "home")) == "" and kept(folder) == there, "it wasn't written again"
+    # What was damaged is compiled anew.
+    entry = next(path for path in (folder / "compiled").glob("*.cwasm") if path.name != "new.cwasm")
+    entry.write_bytes(entry.read_bytes()[:-1])
+    run(HOME=str(tmp_path / "home"))
+    assert kept(folder) != there
+    run(XDG_CACHE_HOME=str(tmp_path / "caches"))
+    run(SKEWLESS_CACHE_DIR=str(tmp_path / "ours"))
+    assert kept(tmp_path / "caches/skewless").keys() == kept(tmp_path / "ours").keys() == {entry.name}
+    # A folder that others may write isn't trusted. A small plugin is compiled before anybody notices.
+    (tmp_path / "ours/compiled").chmod(0o777)
+    assert run(SKEWLESS_CACHE_DIR=str(tmp_path / "ours")) == ""
+    large = tmp_path / "large.wasm"
+    # A custom section of a MiB, at the end.
+    large.write_bytes((MADE / "odd.wasm").read_bytes() + b"\0\x85\x80\x40\4fill" + bytes(1 << 20))
+    code = code.replace(str(MADE / "odd.wasm"), str(large))
+    assert "aren't kept, so each process compiles its own" in run(SKEWLESS_CACHE_DIR=str(tmp_path / "ours"))
+    assert run(SKEWLESS_CACHE_DIR=str(tmp_path / "theirs")) == ""
 
 
 def interrupted(odd):

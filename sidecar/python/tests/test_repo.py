@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 import skewless
 from conftest import SHOP, command, python, until_computing
+from skewless._service import PackedService
 
 
 @pytest.fixture
@@ -82,6 +83,39 @@ def test_every_kind_of_spine_gives_what_the_command_gives(repo, backfilled, orde
     assert again.report == answer.report and again.to_arrow().equals(got)
 
 
+def test_a_value_that_has_no_place_in_its_type_is_the_number(repo, orders):
+    """Of a column that was carried through; the others of it stay what they are."""
+    times = pyarrow.array([0, 2**62, None], pyarrow.timestamp("us", "UTC"))
+    seconds = pyarrow.array([0, 2**60, None], pyarrow.timestamp("s"))
+    days = pyarrow.array([0, 2**31 - 1, None], pyarrow.date32())
+    wholes = pyarrow.array([1, 2**64 - 1, None], pyarrow.uint64())
+    lists = pyarrow.array([[1], [None, 2**64 - 1], None], pyarrow.list_(pyarrow.uint64()))
+    columns = {"times": times, "seconds": seconds, "days": days, "wholes": wholes, "lists": lists}
+    got = skewless.Frame(pyarrow.table(columns))
+    first = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    assert got["times"] == [first, 2**62, None]
+    assert got["seconds"] == [first, 2**60 * 10**6, None]
+    assert got["days"] == [first, (2**31 - 1) * 86_400 * 10**6, None]
+    assert got["wholes"] == [1, 2**64 - 1, None]
+    assert got["lists"] == [[1], [None, 2**64 - 1], None]
+
+
+def test_a_wide_frame_and_odd_names_stay_in_their_lines():
+    wide = skewless.Frame(pyarrow.table({f"a_column_{at}": [1] for at in range(500)}))
+    lines = repr(wide).splitlines()
+    assert len(lines) == 4 and max(map(len, lines)) <= 160
+    assert re.search(r"1 row, 500 columns; 4\d\d columns not shown", lines[-1])
+    assert wide._repr_html_().count("<th>") == 50 and "450 columns not shown" in wide._repr_html_()
+    odd = repr(skewless.Frame(pyarrow.table({"a\x1b[31mred\nb": ["x\ny\x1b[0m"]})))
+    assert "\x1b" not in odd and len(odd.splitlines()) == 4
+    assert r"a\x1b[31mred\nb" in odd and r"x\ny\x1b[0m" in odd
+
+
+def test_a_repo_is_pickled_by_its_folder(repo):
+    again = pickle.loads(pickle.dumps(repo))
+    assert again.fingerprint == repo.fingerprint and again.dir == repo.dir
+
+
 def test_nothing_is_left_behind(repo, orders, tmp_path):
     repo.historical_features(orders, service="order_risk", scratch=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -125,7 +159,14 @@ def test_a_spine_that_doesnt_fit_is_refused_in_words(repo, orders, tmp_path):
         assert str(tmp_path) not in str(error.value), "nobody knows that file"
 
     refused(orders.drop_columns(["amount"]), "the spine has no column `amount`")
+    renamed = orders.rename_columns({"amount": "amuont"})
+    refused(renamed, "(did you mean `amuont`?)\n  rename `amuont` to `amount`")
     refused(orders, "has no column `at`", event_timestamp="at")
+    refused(orders, "give event_timestamp=\"event_timestamp\"", event_timestamp="event_timestmp")
+    objects = orders.to_pandas().assign(note=object())
+    with pytest.raises(skewless.InputError, match="column `note`: expected values that Arrow has, came object") as error:
+        repo.historical_features(objects, service="order_risk")
+    assert 'drop it: frame.drop(columns=["note"])' in error.value.next_step
     place = orders.column_names.index("amount")
     refused(orders.set_column(place, "amount", pyarrow.array(["1"] * len(orders))), "column `amount`: expected float64, came utf8")
     nulls = pyarrow.array([None] * len(orders), pyarrow.float64())
@@ -135,6 +176,8 @@ def test_a_spine_that_doesnt_fit_is_refused_in_words(repo, orders, tmp_path):
     refused(orders, "workers is 0, expected 1 to", workers=0)
     with pytest.raises(skewless.InputError, match="expected a frame, came int"):
         repo.historical_features(5, service="order_risk")
+    with pytest.raises(skewless.InputError, match=r"expected a frame or paths .*, came list\n.*repo.preview"):
+        repo.historical_features([{"customer_id": 7}], service="order_risk")
 
 
 def test_rows_without_a_key_or_a_time_are_told(repo, orders):
@@ -201,6 +244,25 @@ def test_a_transform_that_gives_nothing_is_told(tmp_path):
     said = "\n".join(str(warning.message) for warning in told)
     assert "1 of 1 values failed (100.0%)" in said and "`odd` failed and gave no row a value" in said
     assert answer.report.gave_nothing == ["odd"] and answer.to_dicts()[0]["odd.twice"] is None
+
+
+def test_a_service_without_views_is_computed_as_it_is_backfilled(tmp_path):
+    """What workers of Spark and Ray do: without its files, and with the same failures."""
+    repo = looping(tmp_path)
+    packed = PackedService.of(repo, "odd")
+    # Every fiftieth is refused; what traps or never ends is another test's.
+    numbers = [float(at % 50 - 1) for at in range(20_000)]
+    rows = pyarrow.table({"x": [3.0 if x in (13, 14) else x for x in numbers]})
+    now = datetime.datetime.now(datetime.timezone.utc)
+    spine = rows.append_column("event_timestamp", pyarrow.array([now] * len(rows)))
+    with pytest.warns(skewless.SkewlessWarning):
+        backfilled = repo.historical_features(spine, service="odd", scratch=tmp_path)
+    came = packed.transform(rows)
+    assert came["odd.twice"] == backfilled["odd.twice"] and None in came["odd.twice"]
+    assert came.failed == backfilled.report.failures_total == 400
+    assert came.failures[0] == (0, "odd: expected a number of 0 or more, came -1.0")
+    assert [row for row, _ in came.failures] == sorted(row for row, _ in came.failures)
+    assert pickle.loads(pickle.dumps(packed)).transform(rows).to_arrow().equals(came.to_arrow())
 
 
 def test_progress_is_told(repo, orders):

@@ -1,15 +1,20 @@
 """`skewless._shipped`: what holds in any worker process, in this one."""
 
+import concurrent.futures
 import functools
+import os
 import pickle
 import re
+import signal
 import sys
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import skewless
 import skewless.ray
 import skewless.spark
+from conftest import WHEN, same_bits
 from skewless import _shipped
 from skewless._service import PackedService
 from skewless._shipped import Work
@@ -104,3 +109,46 @@ def test_a_packed_service_is_what_was_read(repo):
             PackedService.of(features, "when")
     finally:
         definitions.write_text(before)
+
+
+@pytest.fixture
+def when(repo):
+    return PackedService.of(skewless.FeatureRepo(repo), "when")
+
+
+def test_a_service_gives_in_any_number_of_rows_what_its_backfill_gives(when, spine, backfilled_when):
+    """More than a call of a plugin takes, in one batch."""
+    flights, expected = pq.read_table(spine), pq.read_table(backfilled_when)
+    inputs = flights.select([field.name for field in when.inputs]).combine_chunks()
+    assert len(inputs) > 20_000
+    for start, rows in [(0, len(inputs)), (7, 1), (100, 9_000), (0, 0)]:
+        came = when.transform(inputs.slice(start, rows)).to_arrow()
+        assert came.column_names == WHEN and len(came) == rows
+        for name in WHEN if rows > 1 else []:
+            same_bits(expected[name].slice(start, rows), came[name], f"{name} of {rows} rows")
+
+
+def test_a_service_computes_in_threads_and_forks(when, spine):
+    inputs = pq.read_table(spine).select([field.name for field in when.inputs]).slice(0, 2_000)
+    expected = when.transform(inputs).to_arrow()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(came.to_arrow().equals(expected) for came in pool.map(when.transform, [inputs] * 24))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(60)
+            code = 0 if when.transform(inputs).to_arrow().equals(expected) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_service_names_what_its_frame_lacks(when, spine):
+    inputs = pq.read_table(spine).select([field.name for field in when.inputs]).slice(0, 10)
+    with pytest.raises(skewless.InputError, match="expected a column `flight` .*, came none"):
+        when.transform(inputs.drop_columns(["flight"]))
+    place = inputs.column_names.index("flight")
+    nulls = inputs.set_column(place, "flight", pa.nulls(10, inputs["flight"].type))
+    with pytest.raises(skewless.InputError, match="column `flight`, row 0 .counted from 0.: expected a value"):
+        when.transform(nulls)

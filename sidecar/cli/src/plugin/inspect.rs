@@ -34,7 +34,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let wasm = super::read(&args.plugin)?;
     let facts = skewless_engine::inspect(&wasm, &limits)
         .map_err(|error| super::refused(&args.plugin, error))?;
-    if args.json { say!("{:#}", to_json(&facts)) } else { say!("{}", to_text(&facts)) }
+    if args.json {
+        say!("{:#}", to_json(&facts))
+    } else {
+        say!("{}", show::lines(&to_text(&facts)))
+    }
 }
 
 fn lane(facts: &PluginFacts) -> &'static str {

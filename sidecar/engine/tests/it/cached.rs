@@ -131,3 +131,15 @@ fn a_folder_is_a_cache_across_engines_and_survives_vandalism() {
         assert_eq!(std::fs::read(&file).unwrap(), sound);
     }
 }
+
+#[test]
+fn one_thread_compiles_to_the_same_bytes_under_the_same_key() {
+    let many = Engine::new(config()).unwrap();
+    let one = Engine::new(EngineConfig { parallel_compilation: false, ..config() }).unwrap();
+    for name in ["keeps_state_in_a_global", "component_answers"] {
+        let (by_many, by_one) = (MemoryCache::default(), MemoryCache::default());
+        many.load(&wasm(name), Some(&by_many)).unwrap();
+        one.load(&wasm(name), Some(&by_one)).unwrap();
+        assert!(by_many.only_entry() == by_one.only_entry(), "{name}");
+    }
+}

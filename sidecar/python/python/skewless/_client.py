@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
 
 from . import _skewless
-from ._errors import SidecarError
+from ._errors import InputError, SidecarError, SkewlessError
 from ._frame import Frame, _arrow, _matrix
 from ._repo import EVENT_TIMESTAMP
 
@@ -28,7 +28,12 @@ TIMEOUT_S = 10.0
 #: Where a sidecar listens unless configured otherwise.
 ADDRESS = "127.0.0.1:7667"
 
+#: Calls that an AsyncClient has under way at once: as many as a sidecar lets one connection have by default.
+CALLS_MAX = 256
+
 _T = TypeVar("_T")
+#: Questions on their way to an answer of this type.
+_Asking = Generator["_skewless.Question", Any, _T]
 
 
 class Features(Frame):
@@ -75,6 +80,89 @@ class Ingested(NamedTuple):
     synced: bool
 
 
+class _Talk:
+    """What is asked of a sidecar, question by question, and what the answers are made; not how one waits for them. Who
+    does sends each question that a method yields, and gives it the answer, or throws into it what the sidecar raised."""
+
+    def __init__(self) -> None:
+        self._services: dict[str, _skewless.Description] = {}
+        self._views: dict[str, _skewless.Description] = {}
+
+    def services(self) -> _Asking[list[str]]:
+        listed: tuple[list[str], list[str]] = yield _skewless.Question.names()
+        return listed[0]
+
+    def views(self) -> _Asking[list[str]]:
+        listed: tuple[list[str], list[str]] = yield _skewless.Question.names()
+        return listed[1]
+
+    def features(self, service: str) -> _Asking[list[str]]:
+        def ask(described: _skewless.Description) -> _Asking[list[str]]:
+            return [name for name, _, _ in described.features]
+            yield  # Nothing is asked.
+
+        return (yield from self._described(self._services, _skewless.Question.service, service, ask))
+
+    def get(self, service: str, rows: Rows) -> _Asking[Features]:
+        kept = _kept(rows)
+
+        def ask(described: _skewless.Description) -> _Asking[Features]:
+            answer = yield _skewless.Question.get(described, _rows(described, kept, []))
+            return Features(**answer)
+
+        return (yield from self._described(self._services, _skewless.Question.service, service, ask))
+
+    def matrix(self, service: str, rows: Rows) -> _Asking[Matrix]:
+        kept = _kept(rows)
+
+        def ask(described: _skewless.Description) -> _Asking[Matrix]:
+            answer = yield _skewless.Question.matrix(described, _rows(described, kept, []))
+            return _matrix(*answer)
+
+        return (yield from self._described(self._services, _skewless.Question.service, service, ask))
+
+    def ingest(
+        self, view: str, rows: Rows, event_timestamp: str, created_timestamp: str | None
+    ) -> _Asking[Ingested]:
+        kept = _kept(rows)
+        times = [(event_timestamp, False)]
+        if created_timestamp is not None:
+            times.append((created_timestamp, False))
+
+        def ask(described: _skewless.Description) -> _Asking[Ingested]:
+            frame = _rows(described, kept, times)
+            answer = yield _skewless.Question.ingest(described, frame, event_timestamp, created_timestamp)
+            return Ingested(*answer)
+
+        return (yield from self._described(self._views, _skewless.Question.view, view, ask))
+
+    def _described(
+        self,
+        known: dict[str, _skewless.Description],
+        describe: Callable[[str], _skewless.Question],
+        name: str,
+        ask: Callable[[_skewless.Description], _Asking[_T]],
+    ) -> _Asking[_T]:
+        """Asks with what the sidecar says of a service or view. It is asked for that once; if it has other definitions since,
+        the call is refused, and made again with those."""
+        described = known.get(name)
+        if described is None:
+            described = known[name] = yield describe(name)
+            return (yield from ask(described))
+        try:
+            return (yield from ask(described))
+        except (SidecarError, ValueError) as error:
+            if isinstance(error, SidecarError) and error.code not in ("INVALID_ARGUMENT", "NOT_FOUND"):
+                raise
+            known.pop(name, None)
+            anew: _skewless.Description = yield describe(name)
+            same = (anew.keys, anew.request, anew.features) == (described.keys, described.request, described.features)
+            known[name] = anew
+            if same:
+                raise
+            return (yield from ask(anew))
+
+
 class Client:
     """A connection to a sidecar, at `host:port` or `unix:PATH`. It is opened by the first call, shared by all threads, and
     opened anew after a fork.
@@ -88,8 +176,7 @@ class Client:
     def __init__(self, address: str = ADDRESS, *, timeout: float = TIMEOUT_S) -> None:
         self._address, self._timeout = address, timeout
         self._client = _skewless.Client(address)
-        self._services: dict[str, _skewless.Description] = {}
-        self._views: dict[str, _skewless.Description] = {}
+        self._talk = _Talk()
 
     @property
     def address(self) -> str:
@@ -98,41 +185,28 @@ class Client:
 
     def services(self) -> list[str]:
         """Names of the feature services."""
-        return self._client.list(self._timeout)[0]
+        return self._said(self._talk.services())
 
     def views(self) -> list[str]:
         """Names of the feature views."""
-        return self._client.list(self._timeout)[1]
+        return self._said(self._talk.views())
 
     def get(self, service: str, rows: Rows, *, timeout: float | None = None) -> Features:
         """Features of some rows, all in one call: each a dict of keys and request values, or a frame with such columns.
 
-        Unknown entities and failing transforms are no error: see the answer's `statuses`.
+        Unknown entities and failing transforms are no error: see the answer's `statuses`. A sidecar takes so many rows a
+        call (`limits.rows_max`).
         """
-
-        def call(described: _skewless.Description) -> Features:
-            return Features(**self._client.get(described, _rows(described, rows, []), self._seconds(timeout)))
-
-        rows = _kept(rows)
-        return self._described(self._services, self._client.describe_service, service, call)
+        return self._said(self._talk.get(service, rows), timeout)
 
     def matrix(self, service: str, rows: Rows, *, timeout: float | None = None) -> Matrix:
         """The same as a numpy matrix of float32, a row a row, a number a column (an embedding has several), NaN where there
         is no value; the smallest answer. All features have to be numbers."""
-
-        def call(described: _skewless.Description) -> Matrix:
-            return _matrix(*self._client.matrix(described, _rows(described, rows, []), self._seconds(timeout)))
-
-        rows = _kept(rows)
-        return self._described(self._services, self._client.describe_service, service, call)
+        return self._said(self._talk.matrix(service, rows), timeout)
 
     def features(self, service: str) -> list[str]:
         """Names of a service's features, in its order."""
-
-        def call(described: _skewless.Description) -> list[str]:
-            return [name for name, _, _ in described.features]
-
-        return self._described(self._services, self._client.describe_service, service, call)
+        return self._said(self._talk.features(service))
 
     def ingest(
         self,
@@ -148,47 +222,22 @@ class Client:
 
         Rows are sent some thousand at a time; if a call fails, those before it were taken. To send rows again is harmless.
         """
-        times = [(event_timestamp, False)]
-        if created_timestamp is not None:
-            times.append((created_timestamp, False))
+        return self._said(self._talk.ingest(view, rows, event_timestamp, created_timestamp), timeout)
 
-        def call(described: _skewless.Description) -> Ingested:
-            frame = _rows(described, rows, times)
-            return Ingested(
-                *self._client.ingest(described, frame, event_timestamp, created_timestamp, self._seconds(timeout))
-            )
-
-        rows = _kept(rows)
-        return self._described(self._views, self._client.describe_view, view, call)
-
-    def _seconds(self, timeout: float | None) -> float:
-        return self._timeout if timeout is None else timeout
-
-    def _described(
-        self,
-        known: dict[str, _skewless.Description],
-        describe: Callable[[str, float], _skewless.Description],
-        name: str,
-        call: Callable[[_skewless.Description], _T],
-    ) -> _T:
-        """Calls with what the sidecar says of a service or view. It is asked once; if it has other definitions since, the
-        call is refused, and made again with those."""
-        described = known.get(name)
-        if described is None:
-            described = known[name] = describe(name, self._timeout)
-            return call(described)
+    def _said(self, asking: _Asking[_T], timeout: float | None = None) -> _T:
+        seconds = self._timeout if timeout is None else timeout
         try:
-            return call(described)
-        except (SidecarError, ValueError) as error:
-            if isinstance(error, SidecarError) and error.code not in ("INVALID_ARGUMENT", "NOT_FOUND"):
-                raise
-            del known[name]
-            anew = describe(name, self._timeout)
-            same = (anew.keys, anew.request, anew.features) == (described.keys, described.request, described.features)
-            known[name] = anew
-            if same:
-                raise
-            return call(anew)
+            question = next(asking)
+            while True:
+                try:
+                    answer = self._client.wait(question, seconds)
+                except Exception as error:  # noqa: BLE001  # It is for who asked.
+                    question = asking.throw(error)
+                else:
+                    question = asking.send(answer)
+        except StopIteration as end:
+            said: _T = end.value
+            return said
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_client, (type(self), self._address, self._timeout))
@@ -204,38 +253,44 @@ def _client(kind: type[Client], address: str, timeout: float) -> Client:
 class AsyncClient:
     """As Client, for asyncio: every call is awaited.
 
-    Calls wait on threads of its own, at most `calls_max` at once; more wait for their turn. Cancelling one stops waiting
-    for it. Close it (`async with`, or `close()`) when it isn't needed any more.
+    Calls wait where the sockets are, on no thread of their own; at most `calls_max` at once, more wait for their turn. One
+    that is cancelled ends, at the sidecar, too. Rows are put together, and answers taken apart, on the loop's thread. Close
+    it (`async with`, or `close()`) when it isn't needed any more.
     """
 
-    def __init__(self, address: str = ADDRESS, *, timeout: float = TIMEOUT_S, calls_max: int = 16) -> None:
-        self._client = Client(address, timeout=timeout)
-        self._threads = ThreadPoolExecutor(calls_max, thread_name_prefix="skewless-async")
+    def __init__(self, address: str = ADDRESS, *, timeout: float = TIMEOUT_S, calls_max: int = CALLS_MAX) -> None:
+        if calls_max < 1:
+            raise InputError(f"expected calls_max to be 1 or more, came {calls_max}")
+        self._address, self._timeout, self._calls_max = address, timeout, calls_max
+        self._client = _skewless.Client(address)
+        self._talk = _Talk()
+        self._turns: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+        self._closed = False
 
     @property
     def address(self) -> str:
         """Where the sidecar is."""
-        return self._client.address
+        return self._address
 
     async def services(self) -> list[str]:
         """Names of the feature services."""
-        return await self._run(self._client.services)
+        return await self._said(self._talk.services())
 
     async def views(self) -> list[str]:
         """Names of the feature views."""
-        return await self._run(self._client.views)
+        return await self._said(self._talk.views())
 
     async def features(self, service: str) -> list[str]:
         """Names of a service's features, in its order."""
-        return await self._run(lambda: self._client.features(service))
+        return await self._said(self._talk.features(service))
 
     async def get(self, service: str, rows: Rows, *, timeout: float | None = None) -> Features:
         """See Client.get."""
-        return await self._run(lambda: self._client.get(service, rows, timeout=timeout))
+        return await self._said(self._talk.get(service, rows), timeout)
 
     async def matrix(self, service: str, rows: Rows, *, timeout: float | None = None) -> Matrix:
         """See Client.matrix."""
-        return await self._run(lambda: self._client.matrix(service, rows, timeout=timeout))
+        return await self._said(self._talk.matrix(service, rows), timeout)
 
     async def ingest(
         self,
@@ -247,18 +302,59 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Ingested:
         """See Client.ingest."""
-        return await self._run(
-            lambda: self._client.ingest(
-                view, rows, event_timestamp=event_timestamp, created_timestamp=created_timestamp, timeout=timeout
-            )
-        )
+        return await self._said(self._talk.ingest(view, rows, event_timestamp, created_timestamp), timeout)
 
-    async def _run(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+    async def _said(self, asking: _Asking[_T], timeout: float | None = None) -> _T:
+        seconds = self._timeout if timeout is None else timeout
+        async with self._turn():
+            try:
+                question = next(asking)
+                while True:
+                    try:
+                        answer = await self._answer(question, seconds)
+                    except Exception as error:  # noqa: BLE001  # It is for who asked.
+                        question = asking.throw(error)
+                    else:
+                        question = asking.send(answer)
+            except StopIteration as end:
+                said: _T = end.value
+                return said
+
+    async def _answer(self, question: _skewless.Question, seconds: float) -> Any:
+        if self._closed:
+            raise SkewlessError(
+                f"expected an open client of {self._address}, came one that was closed", next_step="make another AsyncClient"
+            )
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def settle() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def done() -> None:
+            # A loop that was closed waits for nothing any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle)
+
+        call = self._client.begin(question, seconds, done)
+        try:
+            await ended
+        finally:
+            # Who doesn't wait any more wants no answer.
+            call.cancel()
+        return call.result()
+
+    def _turn(self) -> asyncio.Semaphore:
+        """Of the loop that runs: a client may be used in one after another."""
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = loop, asyncio.Semaphore(self._calls_max)
+        return self._turns[1]
 
     def close(self) -> None:
-        """Ends its threads, once their calls have ended."""
-        self._threads.shutdown(wait=False)
+        """Takes no more calls. Those that were begun go on."""
+        self._closed = True
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -288,4 +384,12 @@ def _is_frame(rows: object) -> bool:
 def _rows(described: _skewless.Description, rows: Rows, times: Sequence[tuple[str, bool]]) -> _skewless.Batches:
     if isinstance(rows, list):
         return described.rows(rows, list(times))
-    return _skewless.Batches(_arrow(rows))
+    if not _is_frame(rows):
+        raise InputError(
+            f"expected rows or a frame, came {type(rows).__name__}",
+            next_step="give a dict, a list of dicts, or a frame: pandas, polars, pyarrow, anything with __arrow_c_stream__",
+        )
+    # Only of a view times are wanted, and its features.
+    values = described.features if times else described.request
+    wanted = {name for name, _, _ in (*described.keys, *values)}
+    return _skewless.Batches(_arrow(rows, wanted.union(name for name, _ in times)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import _skewless
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-#: Rows and characters of a cell that are shown of a frame.
+#: Rows and columns that are shown of a frame, characters of a cell, and of a line where there are no columns but lines.
 ROWS_SHOWN_MAX = 10
+COLUMNS_SHOWN_MAX = 50
 CELL_CHARS_MAX = 40
+LINE_CHARS_MAX = 160
 
 _Cells = list[list[str]]
 
@@ -92,40 +94,59 @@ class Frame:
         # pyarrow knows how to write Arrow's memory down.
         return (type(self), (self.to_arrow(),))
 
-    def _shown(self) -> tuple[_Cells, str]:
+    def _shown(self) -> tuple[list[str], _Cells]:
+        """Names of the columns that are shown, and the lines of what is in them."""
+        names = self.columns[:COLUMNS_SHOWN_MAX]
         rows = self._batches.rows(0, ROWS_SHOWN_MAX)
-        cells = [[_cell(row[name]) for name in self.columns] for row in rows]
-        rest = len(self) - len(rows)
-        columns = f"{len(self.columns)} column{'' if len(self.columns) == 1 else 's'}"
-        note = f"{len(self):,} row{'' if len(self) == 1 else 's'}, {columns}"
-        return cells, note + (f"; {rest:,} rows not shown" if rest > 0 else "")
+        return names, [[_cell(row[name]) for name in names] for row in rows]
+
+    def _note(self, rows: int, columns: int) -> str:
+        """How much there is, and how much of it isn't among so many rows and columns."""
+
+        def counted(count: int, what: str) -> str:
+            return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+        note = f"{counted(len(self), 'row')}, {counted(len(self.columns), 'column')}"
+        hidden = [(len(self) - rows, "row"), (len(self.columns) - columns, "column")]
+        told = " and ".join(counted(count, what) for count, what in hidden if count > 0)
+        return f"{note}; {told} not shown" if told else note
 
     def __repr__(self) -> str:
-        cells, note = self._shown()
-        types = [self.types[name] for name in self.columns]
-        widths = [
-            max(map(len, column)) for column in zip(self.columns, types, *cells)
+        names, cells = self._shown()
+        lines = [[_cell(name) for name in names], [self.types[name] for name in names], *cells]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        fitting, used = 0, 0
+        for width in widths:
+            used += width + 2
+            if fitting and used - 2 > LINE_CHARS_MAX:
+                break
+            fitting += 1
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line[:fitting], widths)).rstrip() for line in lines
         ]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-            for line in [self.columns, types, *cells]
-        ]
-        return "\n".join([*lines, f"({note})"])
+        return "\n".join([*table, f"({self._note(len(cells), fitting)})"])
 
     def _repr_html_(self) -> str:
-        cells, note = self._shown()
+        names, cells = self._shown()
         heads = "".join(
-            f"<th>{html.escape(name)}<br><small>{html.escape(self.types[name])}</small></th>" for name in self.columns
+            f"<th>{html.escape(_cell(name))}<br><small>{html.escape(self.types[name])}</small></th>" for name in names
         )
         lines = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in cells
         )
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table><p>{html.escape(note)}</p>"
+        note = html.escape(self._note(len(cells), len(names)))
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table><p>{note}</p>"
 
 
 def _cell(value: Any) -> str:
     text = "null" if value is None else value if isinstance(value, str) else str(value)
+    text = _plain(text[: CELL_CHARS_MAX + 1])
     return text if len(text) <= CELL_CHARS_MAX else text[: CELL_CHARS_MAX - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text as it may go to a terminal: what isn't printable, such as a line's end or what would color it, by its escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _library(name: str, what: str) -> Any:
@@ -137,43 +158,71 @@ def _library(name: str, what: str) -> Any:
         raise SkewlessError(f"{what} needs {name}, which isn't installed", next_step=f"pip install {name}") from error
 
 
-def _arrow(frame: Any) -> Any:
-    """A frame as Arrow gives it: a pandas one without its index, everything else as it is."""
-    if type(frame).__module__.split(".")[0] == "pandas" and hasattr(frame, "iloc"):
-        return _from_pandas(frame)
+def _arrow(frame: Any, wanted: Container[str] | None = None) -> Any:
+    """A frame as Arrow gives it: a pandas one without its index, everything else as it is.
+
+    Of what isn't `wanted` there is the name, so that a misspelt one is found, and nothing but nulls; all is wanted if that
+    isn't said.
+    """
+    library = type(frame).__module__.split(".")[0]
+    if library == "pandas" and hasattr(frame, "iloc"):
+        return _from_pandas(frame, wanted)
+    if library == "polars" and hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
+        raise InputError(
+            f"expected a frame, came a polars {type(frame).__name__}", next_step="compute it: frame.collect()"
+        )
     return frame
 
 
-def _from_pandas(frame: Any) -> Any:
+def _from_pandas(frame: Any, wanted: Container[str] | None) -> Any:
     if not hasattr(frame, "columns"):
         raise InputError(
             f"expected a frame, came a pandas {type(frame).__name__}", next_step="give a DataFrame: series.to_frame()"
         )
     pyarrow = _library("pyarrow", "a pandas frame")
-    names = [name for name in frame.columns if not isinstance(name, str)]
-    if names:
+    names = list(frame.columns)
+    strange = [name for name in names if not isinstance(name, str)]
+    if strange and (wanted is None or not any(name in wanted for name in names)):
         raise InputError(
-            f"expected columns named by text, came `{names[0]!r}`",
+            f"expected columns named by text, came `{strange[0]!r}`",
             next_step="frame.columns = [str(name) for name in frame.columns]",
         )
+    if wanted is None or all(name in wanted for name in names):
+        if len(set(names)) == len(names):
+            try:
+                return pyarrow.Table.from_pandas(frame, preserve_index=False)
+            except Exception:  # noqa: BLE001, S110  # Below it is found out which column it was.
+                pass
+    nulls = pyarrow.nulls(len(frame))
+    columns = [
+        _column(frame.iloc[:, at], name, pyarrow, carried=wanted is None) if wanted is None or name in wanted else nulls
+        for at, name in enumerate(names)
+    ]
+    return pyarrow.Table.from_arrays(columns, names=[str(name) for name in names])
+
+
+def _column(series: Any, name: str, pyarrow: Any, carried: bool) -> Any:
     try:
-        return pyarrow.Table.from_pandas(frame, preserve_index=False)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:
-        raise _mixed(frame, error, pyarrow) from error
-
-
-def _mixed(frame: Any, error: Exception, pyarrow: Any) -> InputError:
-    """Which column it was: pandas holds anything in a column of objects."""
-    for name in frame.columns:
-        try:
-            pyarrow.Array.from_pandas(frame[name])
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError):
-            kinds = sorted({type(value).__name__ for value in frame[name] if value is not None})
-            return InputError(
+        return pyarrow.Array.from_pandas(series)
+    except Exception as error:  # noqa: BLE001  # Whatever an extension's type raises, it is about this column.
+        drop = f', or drop it: frame.drop(columns=["{name}"])' if carried else ""
+        if hasattr(series, "sparse"):
+            raise InputError(
+                f"column `{name}`: expected values that are all there, came {series.dtype}",
+                next_step=f'frame["{name}"] = frame["{name}"].sparse.to_dense(){drop}',
+            ) from error
+        # pandas holds anything in a column of objects.
+        kinds = sorted({type(value).__name__ for value in series if value is not None})
+        if len(kinds) > 1:
+            raise InputError(
                 f"column `{name}`: expected values of one type, came {', '.join(kinds)}",
-                next_step=f'make them one type: frame["{name}"] = frame["{name}"].astype(...)',
-            )
-    return InputError(f"expected a frame that pyarrow takes, came: {error}")
+                next_step=f'make them one type: frame["{name}"] = frame["{name}"].astype(...){drop}',
+            ) from error
+        said = str(error).encode(errors="backslashreplace").decode()
+        raise InputError(
+            f"column `{name}`: expected values that Arrow has, came {', '.join(kinds) or series.dtype}: {said}",
+            next_step=f'make them others: frame["{name}"] = frame["{name}"].astype(...){drop}',
+        ) from error
 
 
 def _matrix(data: bytes, rows: int, width: int) -> numpy.ndarray[Any, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from . import _skewless
-from ._errors import PluginError, SkewlessWarning, TransformError
-from ._frame import Frame, _arrow
+from ._errors import InputError, PluginError, SkewlessWarning, TransformError
+from ._frame import Frame, _arrow, _plain
 
 
 class Field(NamedTuple):
@@ -25,7 +25,7 @@ class Field(NamedTuple):
     unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.type}{'?' if self.nullable else ''}"
+        return f"{_plain(self.name)}: {self.type}{'?' if self.nullable else ''}"
 
 
 class Signature(NamedTuple):
@@ -40,7 +40,7 @@ class Signature(NamedTuple):
 
     def __str__(self) -> str:
         inputs, outputs = (", ".join(map(str, fields)) for fields in (self.inputs, self.outputs))
-        return f"{self.name} {self.version}({inputs}) -> ({outputs})"
+        return f"{_plain(self.name)} {_plain(self.version)}({inputs}) -> ({outputs})"
 
 
 class RowFailure(NamedTuple):
@@ -121,7 +121,7 @@ class Plugin:
 
     def __call__(self, frame: Any, *, errors: Errors = "warn") -> Transformed:
         """The same as `transform`."""
-        return self.transform(frame, errors=errors)
+        return self._transform(frame, errors)
 
     def transform(self, frame: Any, *, errors: Errors = "warn") -> Transformed:
         """Runs the plugin on every row of a frame: a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or any
@@ -131,10 +131,15 @@ class Plugin:
         A row that the plugin fails is null in all of them; `errors` says whether that is told by a warning, raised as
         TransformError, or only kept in the answer's `failures` ("null"). Raises InputError for a frame that doesn't fit.
         """
-        batches, failed, messages = self._plugin.run(_arrow(frame))
+        return self._transform(frame, errors)
+
+    def _transform(self, frame: Any, errors: Errors) -> Transformed:
+        _known(errors)
+        wanted = {field.name for field in self._signature.inputs}
+        batches, failed, messages = self._plugin.run(_arrow(frame, wanted))
         failures = tuple(RowFailure(*of) for of in messages)
         answer = Transformed(batches, failed, failures)
-        self._tell(errors, failed, len(answer), failures)
+        self._tell(errors, failed, len(answer), failures, stacklevel=4)
         return answer
 
     def rows(self, rows: Iterable[Mapping[str, Any]], *, errors: Errors = "warn") -> list[dict[str, Any]]:
@@ -142,21 +147,23 @@ class Plugin:
 
         An input that all rows lack is refused unless it may be null. `errors` as in `transform`.
         """
+        _known(errors)
         dicts = [row if isinstance(row, dict) else dict(row) if isinstance(row, Mapping) else row for row in rows]
         answer, failed, messages = self._plugin.run_rows(dicts)
-        self._tell(errors, failed, len(answer), tuple(RowFailure(*of) for of in messages))
+        self._tell(errors, failed, len(answer), tuple(RowFailure(*of) for of in messages), stacklevel=3)
         return answer
 
-    def _tell(self, errors: Errors, failed: int, rows: int, failures: tuple[RowFailure, ...]) -> None:
-        if errors not in ("warn", "raise", "null"):
-            raise ValueError(f'expected errors to be "warn", "raise" or "null", came {errors!r}')
+    def _tell(
+        self, errors: Errors, failed: int, rows: int, failures: tuple[RowFailure, ...], *, stacklevel: int
+    ) -> None:
+        """`stacklevel` is of the line that called this package."""
         if failed == 0 or errors == "null":
             return
         first = failures[0]
         message = f"{self.name} failed {failed:,} of {rows:,} rows; row {first.row} (counted from 0): {first.message}"
         if errors == "raise":
             raise TransformError(message, next_step="mend the rows, or ask for nulls there: errors=\"null\"")
-        warnings.warn(f"{message}. They are null in the answer", SkewlessWarning, stacklevel=4)
+        warnings.warn(f"{message}. They are null in the answer", SkewlessWarning, stacklevel=stacklevel)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Plugin, (self.wasm,))
@@ -182,3 +189,8 @@ class Plugin:
         body = part("input", self._signature.inputs) + part("output", self._signature.outputs)
         title = f"{html.escape(self.name)} {html.escape(self._signature.version)}"
         return f"<p><b>{title}</b> <code>{self.digest[:12]}</code><br>{html.escape(self._signature.doc)}</p><table>{head}{body}</table>"
+
+
+def _known(errors: str) -> None:
+    if errors not in ("warn", "raise", "null"):
+        raise InputError(f'expected errors to be "warn", "raise" or "null", came {errors!r}')

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Union
 
 from . import _skewless
-from ._errors import SkewlessError, SkewlessWarning
+from ._errors import InputError, SkewlessError, SkewlessWarning
 from ._frame import Frame, _arrow
 from ._plugin import Field, Plugin
 
@@ -254,6 +254,10 @@ class FeatureRepo:
             _warn(found, event_timestamp)
             return HistoricalFeatures(_skewless.read_parquet(os.fspath(output)), found)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By the folder's path: where it goes, the same folder has to be.
+        return (_again, self._given)
+
     def __repr__(self) -> str:
         names = ", ".join(service.name for service in self.services)
         return f"<skewless.FeatureRepo {self.dir}: {names or 'no services'}>"
@@ -267,6 +271,10 @@ class FeatureRepo:
         )
         head = "<tr><th>service</th><th>keys</th><th>request</th><th>features</th><th></th></tr>"
         return f"<p><b>{html.escape(str(self.dir))}</b></p><table>{head}{lines}</table>"
+
+
+def _again(dir: str, config: str | None, settings: Sequence[tuple[str, str]]) -> FeatureRepo:
+    return FeatureRepo(dir, config=config, settings=dict(settings))
 
 
 def _setting(value: object) -> str:
@@ -283,6 +291,11 @@ def _spine_paths(spine: Any, folder: str) -> tuple[list[str], str | None]:
         return [os.fspath(spine)], None
     if isinstance(spine, Sequence) and spine and all(isinstance(path, (str, os.PathLike)) for path in spine):
         return [os.fspath(path) for path in spine], None
+    if isinstance(spine, (list, tuple, dict)):
+        raise InputError(
+            f"expected a frame or paths of Parquet files, came {type(spine).__name__}",
+            next_step="make rows a frame: pyarrow.Table.from_pylist(rows); to look at some, repo.preview(service, rows)",
+        )
     path = os.path.join(folder, "spine.parquet")
     _skewless.write_parquet(_arrow(spine), path)
     # A path is taken for a glob.

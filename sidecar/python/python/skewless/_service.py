@@ -1,21 +1,21 @@
 """A feature service on its way into other processes, and there on frames: what Spark and Ray run besides single plugins.
 
 Only services that read no view: what is stored has a history, which a worker hasn't, and a join by time, which is a
-backfill's. What travels is what such a service is made of, its definitions and plugins; what runs is the backfill.
+backfill's. What travels is what such a service is made of, its definitions and plugins; what runs are the steps that a
+backfill and a sidecar run.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._errors import InputError, SkewlessWarning
+from ._errors import InputError
 from ._plugin import Field, RowFailure, Transformed
-from ._repo import EVENT_TIMESTAMP, FeatureRepo
+from ._repo import FeatureRepo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,20 +73,8 @@ class PackedService:
 
     def transform(self, frame: pa.RecordBatch, *, errors: str = "null") -> Transformed:
         """The service's features of a frame with its keys and request columns; what failed is null."""
-        import pyarrow as pa
-
-        # No stored feature is read, so it is all one when.
-        times = pa.nulls(frame.num_rows, pa.timestamp("us", "UTC"))
-        spine = pa.Table.from_batches([frame]).append_column(EVENT_TIMESTAMP, times)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkewlessWarning)
-            # Spark and Ray have a process a core.
-            found = self._repo.historical_features(spine, service=self.name, workers=1, progress=False)
-        failures = tuple(
-            RowFailure(row or 0, f"{transform}: {message}") for transform, row, message, _ in found.report.failures
-        )
-        features = found.to_arrow().select([field.name for field in self.outputs])
-        return Transformed(features, found.report.failures_total, failures)
+        features, failed, messages = self._repo._repo.compute(self.name, frame)
+        return Transformed(features, failed, tuple(RowFailure(*of) for of in messages))
 
     def __reduce__(self) -> tuple[object, ...]:
         return (PackedService, self._packed)
