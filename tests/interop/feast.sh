@@ -17,5 +17,6 @@ trap 'rm -rf "$work"' EXIT
 skewless init "$work/shop"
 (cd "$work/shop" && skewless plugin build plugins/basket)
 cp -r definitions "$work/definitions"
+cp visits.yaml "$work/shop/"
 FEAST_USAGE=False "$home/bin/python" walk_in.py "$work"
 FEAST_USAGE=False "$home/bin/python" transformations.py "$work"

@@ -111,3 +111,13 @@ skewless serve --tcp '' --http '' --unix sidecar.sock >../serve.log 2>&1 &
 started+=($!)
 until_there $! grep -q sidecar.sock ../serve.log
 copy_and_compare ../feast_redis/feature_repo "redis://127.0.0.1:$port/0"
+kill "${started[-1]}"
+wait "${started[-1]}" 2>/dev/null || true
+
+# Its SDK goes on writing, with the store that asks by HTTP.
+feast_port=${SKEWLESS_FEAST_HTTP_PORT:-16566}
+skewless serve --tcp '' --http '' --unix sidecar.sock --set "listen.feast_http=127.0.0.1:$feast_port" >../serve.log 2>&1 &
+started+=($!)
+until_there $! bash -c "exec 3<>/dev/tcp/127.0.0.1/$feast_port"
+"$env/bin/python" -W ignore "$here/feast_import/remote.py" ../feast_local/feature_repo "127.0.0.1:$feast_port"
+[ "$(grep -c 'are passed over' ../serve.log)" = 2 ] || die "what is passed over isn't told once a view: $(cat ../serve.log)"

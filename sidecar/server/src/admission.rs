@@ -140,8 +140,9 @@ impl Admission {
         self.places.load(Ordering::Relaxed) > self.turns_max
     }
 
-    /// Waits until a call that has been received may compute: the thread that polls this then does.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
+    /// Waits until a call that has been received may compute: the thread that polls this then does. At most until its
+    /// deadline.
+    pub(crate) async fn turn(&self, deadline: Deadline) -> Result<Turn<'_>, ServeError> {
         self.lined_up.fetch_add(1, Ordering::Relaxed);
         let line = Line(&self.lined_up);
         let crowded = self.crowded();
@@ -153,10 +154,15 @@ impl Admission {
                 Some(permit)
             }
             Ok(permit) => Some(permit),
-            // It is never closed; were it, turns would be no bound on what is worked on, others are.
-            Err(_) => self.turns.acquire().await.ok(),
+            Err(_) => {
+                let free = tokio::time::timeout_at(deadline.at().into(), self.turns.acquire());
+                let free =
+                    free.await.map_err(|_| deadline.passed("while the call waited for its turn"));
+                // It is never closed; were it, turns would be no bound on what is worked on, others are.
+                free?.ok()
+            }
         };
-        Turn { drain: &self.drain, crowded, _permit: permit, _line: line }
+        Ok(Turn { drain: &self.drain, crowded, _permit: permit, _line: line })
     }
 
     /// How long to leave sockets unread, if at all: refusals are ahead of their pace, and enough calls are here to

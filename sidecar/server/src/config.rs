@@ -110,7 +110,8 @@ pub struct Limits {
     /// another sidecar; a container held back by its quota, 100 ms at a time, refuses nothing yet.
     pub queue_wait_ms_max: u64,
     /// Time a message may take to arrive once its call is begun, milliseconds. Default 5,000: 4 MiB at 1
-    /// MB/s. A client that sends slowly, or nothing, holds no place for longer.
+    /// MB/s. A client that sends slowly, or nothing, holds no place for longer. Of Feast's HTTP calls the body comes first
+    /// and takes no place meanwhile; all bodies together have `requests_in_flight_max` times `request_bytes_max`.
     pub receive_ms_max: u64,
     /// Time a client may take to take a whole answer, milliseconds; then its connection is closed, which
     /// frees what the answer holds. Default 10,000: 64 MiB at 7 MB/s.

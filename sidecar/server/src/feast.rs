@@ -11,8 +11,9 @@
 //!    transforms, limits and deadlines are the same.
 //! 4. The answer is written from the frame, as protobuf or as JSON (`answer.rs`, `json_out.rs`).
 //!
-//! Both doors pass the same gates as our own calls: `grpc.rs` behind `guard.rs`, `http.rs` by itself. Names, numbers and
-//! shapes of the contract are those of feast-dev/feast 0.67; docs/feast.md says what differs in meaning, and why.
+//! Both doors pass the same gates as our own calls: `grpc.rs` behind `guard.rs`, `http.rs` by itself, once a body has come
+//! (`body.rs`). Names, numbers and shapes of the contract are those of feast-dev/feast 0.67; docs/feast.md says what differs
+//! in meaning, and why.
 //!
 //! Limits: those of GetFeatures and Ingest. A value counts as a string does (`limits.text_elements_max`), as it costs as
 //! much.
@@ -21,6 +22,7 @@
 //! value in all.
 
 mod answer;
+mod body;
 mod cell;
 mod grpc;
 mod http;
@@ -32,6 +34,7 @@ mod rows;
 mod scan;
 mod value;
 
+pub(crate) use body::Bodies;
 pub(crate) use grpc::{
     FeastServing, GrpcFeatureServer, Undecoded, VERSION, decode, get_online_features,
 };

@@ -234,7 +234,7 @@ impl Guard {
             let answer = |message| feast::get_online_features(&sidecar, message, deadline);
             let Sidecar { config, metrics, gates, .. } = &*sidecar;
             let (limits, requests) = (&config.limits, &gates.requests);
-            unary::one_message(limits, metrics, requests, request, answer).await
+            unary::one_message(limits, metrics, requests, request, deadline, answer).await
         })
     }
 
@@ -257,9 +257,8 @@ impl Guard {
         let deadline = Deadline::of(&sidecar.config.limits, request.headers(), arrived);
         let answer = answer(Arc::clone(&sidecar), request, deadline);
         Box::pin(async move {
-            let Sidecar { config, metrics, .. } = &*sidecar;
             let seat = Seat::Request(place);
-            let answer = work(&config.limits, metrics, seat, deadline, answer).await;
+            let answer = work(&sidecar.metrics, seat, deadline, answer).await;
             let (code, answer) = match answer.unwrap_or_else(|error| Err(error.into())) {
                 Ok(answer) => (Code::Ok, answer),
                 Err(status) => (status.code(), status.into_http().map(Answer::Free)),
@@ -283,8 +282,7 @@ impl Guard {
         let answer = self.inner.call(request);
         Box::pin(async move {
             let seat = Seat::Other { _permit: permit };
-            let Sidecar { config, metrics, .. } = &*sidecar;
-            let answer = match work(&config.limits, metrics, seat, deadline, answer).await {
+            let answer = match work(&sidecar.metrics, seat, deadline, answer).await {
                 Ok(Ok(answer)) => mended(&sidecar, method, answer),
                 Err(error) => Status::from(error).into_http(),
             };
@@ -320,32 +318,41 @@ fn refused(sidecar: &Sidecar, method: Method, error: ServeError) -> Answered {
     Box::pin(std::future::ready(Ok(answer)))
 }
 
-/// Waits for the call's turn and answers it, or says why not. What it holds is free again at its end, however
+/// Waits until the call may be begun and answers it, or says why not. What it holds is free again at its end, however
 /// it ends, unless work that outlives it holds it too.
+///
+/// What computes says itself what it waits for and ends by its deadline (`received`, `Admission::turn`); what else there
+/// is, is ended here.
 pub(crate) async fn work<T>(
-    limits: &Limits,
     metrics: &Metrics,
     seat: Seat,
     deadline: Deadline,
     answer: impl Future<Output = T>,
 ) -> Result<T, ServeError> {
-    let mut until = deadline.at;
     let begun = match &seat {
-        Seat::Request(place) => {
-            let begun = place.begin(deadline).await?;
-            // A GetFeatures call computes as soon as its message is there and never waits after that: as long
-            // as it is pending, it is being received.
-            let receive = Duration::from_millis(limits.receive_ms_max);
-            until = until.min(Instant::now() + receive);
-            Some(begun)
-        }
+        Seat::Request(place) => Some(place.begin(deadline).await?),
         Seat::Other { .. } => None,
     };
+    let computes = begun.is_some();
     let _in_work = InWork::begin(metrics, begun);
-    match tokio::time::timeout_at(until.into(), answer).await {
-        Ok(answer) => Ok(answer),
+    if computes {
+        return Ok(answer.await);
+    }
+    let answer = tokio::time::timeout_at(deadline.at.into(), answer).await;
+    answer.map_err(|_| deadline.passed("while the call was received or waited"))
+}
+
+/// What is received, if it comes in the time that a message may take.
+pub(crate) async fn received<T>(
+    limits: &Limits,
+    deadline: Deadline,
+    message: impl Future<Output = T>,
+) -> Result<T, ServeError> {
+    let until = deadline.at.min(Instant::now() + Duration::from_millis(limits.receive_ms_max));
+    match tokio::time::timeout_at(until.into(), message).await {
+        Ok(message) => Ok(message),
         Err(_) => {
-            deadline.check("while the call was received or waited")?;
+            deadline.check("while the call was received")?;
             Err(ServeError::Slow { max_ms: limits.receive_ms_max })
         }
     }

@@ -3,10 +3,12 @@
 //! Definitions are the `*.yaml` and `*.yml` files directly in the folder. A plugin is named by a path inside
 //! the folder, or as `sha256:<hex>` of a file in its `plugins/` folder. Nothing outside the folder is read:
 //! absolute paths and `..` are refused. A plugin's certificate is the file beside it that is named after it. The same
-//! reading serves the sidecar, the commands and backfills.
+//! reading serves the sidecar, the commands and backfills. What an import of Feast's definitions left out stands beside them
+//! ([`left_out`]).
 //!
 //! Limits: [`RepoLimits`], the engine's `module_bytes_max`, and those of [`source`].
 
+pub mod left_out;
 pub mod source;
 
 use std::cell::RefCell;
@@ -24,6 +26,8 @@ use skewless_engine::certificate::{
 };
 use skewless_engine::{Certificate, EngineConfig, PluginError, inspect};
 
+use self::left_out::LeftOut;
+
 /// A checked feature repo.
 #[derive(Clone, Debug)]
 pub struct Repo {
@@ -35,6 +39,8 @@ pub struct Repo {
     pub plugins: BTreeMap<Digest, Arc<[u8]>>,
     /// The definition files as they were read.
     pub files: Vec<SourceFile>,
+    /// What an import of Feast's definitions left out of the views.
+    pub left_out: Arc<LeftOut>,
 }
 
 /// Limits on reading.
@@ -135,7 +141,8 @@ pub fn read(dir: &Path, limits: RepoLimits, engine: &EngineConfig) -> Result<Rep
             plugins.insert(info.digest, bytes);
         }
     }
-    Ok(Repo { dir: dir.to_owned(), catalog: Arc::new(catalog), plugins, files })
+    let left_out = Arc::new(LeftOut::read(dir)?);
+    Ok(Repo { dir: dir.to_owned(), catalog: Arc::new(catalog), plugins, files, left_out })
 }
 
 /// The definition files of a folder, by name.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::feast::Bodies;
 use crate::http::Probed;
 use crate::metrics::Metrics;
 use crate::reading::Readers;
@@ -45,6 +46,8 @@ pub(crate) struct Gates {
     pub(crate) requests: Arc<Admission>,
     /// Who reads a socket, when refused requests cost too much.
     pub(crate) readers: Readers,
+    /// Bodies of Feast's HTTP calls.
+    pub(crate) bodies: Arc<Bodies>,
     /// Unary calls of IngestService.
     pub(crate) in_flight: Arc<Semaphore>,
     /// AdminService's calls that only read.
@@ -166,6 +169,7 @@ impl Sidecar {
         let gates = Gates {
             readers: Readers::new(Arc::clone(&requests)),
             requests,
+            bodies: Arc::new(Bodies::new(&config.limits)),
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             inspect: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),
@@ -239,6 +243,7 @@ impl Sidecar {
     pub(crate) fn idle(&self) -> bool {
         let (limits, gates) = (&self.config.limits, &self.gates);
         gates.requests.idle()
+            && gates.bodies.idle()
             && gates.in_flight.available_permits() == limits.in_flight_max
             && gates.inspect.available_permits() == limits.in_flight_max
             && gates.ingest_streams.available_permits() == limits.ingest_streams_max

@@ -17,6 +17,7 @@ use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
+use crate::repo::left_out::LeftOut;
 use crate::repo::{self, Repo};
 use crate::status::ServeError;
 use crate::warm::{self, Room};
@@ -27,6 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) number: u64,
     /// The definitions.
     pub(crate) catalog: Arc<Catalog>,
+    /// What an import of Feast's definitions left out of the views.
+    pub(crate) left_out: Arc<LeftOut>,
     /// The views bound to their rows.
     pub(crate) views: ViewSet,
     /// The loaded plugins.
@@ -137,6 +140,7 @@ pub(crate) struct Parts<'a> {
 /// Everything of a snapshot that doesn't touch the store: plugins compiled and started once, plans bound to them.
 pub(crate) struct Prepared {
     catalog: Arc<Catalog>,
+    left_out: Arc<LeftOut>,
     plugins: BTreeMap<Digest, Plugin>,
     /// Of the catalog's services, in their order.
     programs: Vec<Program>,
@@ -168,7 +172,8 @@ pub(crate) fn prepare(
     });
     let programs = programs.collect::<Result<_, _>>()?;
     let workers = warm::workers(&repo.catalog, &plugins, parts, room)?;
-    Ok(Prepared { catalog: Arc::clone(&repo.catalog), plugins, programs, workers })
+    let (catalog, left_out) = (Arc::clone(&repo.catalog), Arc::clone(&repo.left_out));
+    Ok(Prepared { catalog, left_out, plugins, programs, workers })
 }
 
 /// Refuses definitions that have no service.
@@ -269,6 +274,7 @@ impl Prepared {
         Ok(Snapshot {
             number,
             catalog: self.catalog,
+            left_out: self.left_out,
             views,
             plugins: self.plugins,
             loaded_us,

@@ -2,7 +2,9 @@
 //!
 //! The rule: a user's mistake is never INTERNAL, a limit or a full disk is RESOURCE_EXHAUSTED and named, a name
 //! nobody declared is NOT_FOUND with the nearest one, and UNAVAILABLE means: the same call may work later or
-//! elsewhere. INTERNAL is a defect of ours.
+//! elsewhere. INTERNAL is a defect of ours. A row that is longer than any may be is INVALID_ARGUMENT, as one with a wrong
+//! value is, though a limit says so: it is wrong in whatever batch it comes, and its sender has to tell that from a disk that
+//! is full now.
 
 use skewless_catalog::{FrameError, PlanError, UnknownName};
 use skewless_store::StoreError;
@@ -189,8 +191,12 @@ impl ServeError {
     }
 }
 
+/// Limits of the store that are about one row.
+const OF_A_ROW: [&str; 2] = ["key_bytes_max", "value_bytes_max"];
+
 fn store_code(error: &StoreError) -> Code {
     match error {
+        StoreError::OverLimit { name, .. } if OF_A_ROW.contains(name) => Code::InvalidArgument,
         StoreError::OverLimit { .. }
         | StoreError::QueueFull { .. }
         | StoreError::DiskFull { .. } => Code::ResourceExhausted,

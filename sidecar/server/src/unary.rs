@@ -24,7 +24,7 @@ use crate::admission::Admission;
 use crate::config::Limits;
 use crate::encode::PREFIX_BYTES;
 use crate::get_features;
-use crate::guard::Deadline;
+use crate::guard::{Deadline, received};
 use crate::metrics::Metrics;
 use crate::outbox::{Answer, Outbox, Ticket};
 use crate::rpc::{decode_scanned, scan_limits};
@@ -38,14 +38,14 @@ const LIMIT: &str = "limits.request_bytes_max";
 /// What ended before its message did.
 const CUT_OFF: &str = "Unexpected EOF decoding stream.";
 
-/// Receives one message and answers it. As long as this is pending, the message is being received.
+/// Receives one message and answers it, when its turn has come.
 pub(crate) async fn answer(
     sidecar: &Sidecar,
     request: http::Request<Body>,
     deadline: Deadline,
 ) -> Result<http::Response<Answer>, Status> {
     let Sidecar { config, metrics, gates, .. } = sidecar;
-    one_message(&config.limits, metrics, &gates.requests, request, |message| {
+    one_message(&config.limits, metrics, &gates.requests, request, deadline, |message| {
         let request = decode(sidecar, message)?;
         Ok(get_features::answer(sidecar, &request, deadline)?.into_bytes())
     })
@@ -58,15 +58,16 @@ pub(crate) async fn one_message(
     metrics: &Arc<Metrics>,
     requests: &Admission,
     request: http::Request<Body>,
+    deadline: Deadline,
     answer: impl FnOnce(Bytes) -> Result<Vec<u8>, ServeError>,
 ) -> Result<http::Response<Answer>, Status> {
     let (head, body) = request.into_parts();
     refuse_compressed(&head.headers)?;
     let max = limits.request_bytes_max;
-    let message = receive(body, max)
-        .await
+    let message = received(limits, deadline, receive(body, max))
+        .await?
         .map_err(|status| mend(status.code(), status.message(), LIMIT, max).unwrap_or(status))?;
-    let turn = requests.turn().await;
+    let turn = requests.turn(deadline).await?;
     let answer = answer(message)?;
     drop(turn);
     let outbox = head.extensions.get::<Arc<Outbox>>();

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pandas as pd
 from feast import FeatureService, FeatureStore
-from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
+from feast.errors import FeastObjectNotFoundException, FeatureServiceNotFoundException
 from feast.protos.feast.serving.GrpcServer_pb2 import PushRequest, WriteToOnlineStoreRequest
 from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import (
@@ -67,7 +67,7 @@ def store(work, address):
     import shop
 
     feast = FeatureStore(repo_path=str(repo))
-    feast.apply([shop.customer, shop.customer_orders, shop.basket, shop.order_risk])
+    feast.apply([shop.customer, shop.customer_orders, shop.visits, shop.basket, shop.order_risk])
     return feast, shop
 
 
@@ -117,6 +117,12 @@ def sdk(work, address):
     came = ask([1001, 5000], [50.0, 1.0], features=["customer_orders:orders"]).proto
     assert list(came.results[1].statuses) == [FieldStatus.PRESENT, FieldStatus.NOT_FOUND]
 
+    last = pd.Series([now, pd.NaT], dtype="datetime64[ns, UTC]")
+    feast.write_to_online_store("visits", df=pd.DataFrame({"customer_id": [1001, 1002], "last": last, "event_timestamp": [now] * 2}))
+    came = ask([1001, 1002], [50.0] * 2, features=["visits:last"]).proto
+    statuses = list(came.results[list(came.metadata.feature_names.val).index("last")].statuses)
+    assert statuses == [FieldStatus.PRESENT, FieldStatus.NULL_VALUE], "NaT is null"
+
     remote = feast._get_provider().online_store
     view = feast.get_feature_view("customer_orders")
     keys = [EntityKey(join_keys=["customer_id"], entity_values=[Value(int64_val=id)]) for id in (1001, 5000)]
@@ -131,7 +137,7 @@ def sdk(work, address):
     write = lambda: remote.online_write_batch(  # noqa: E731
         feast.config, other, [(keys[0], {"orders": Value(int64_val=1)}, now, None)], None
     )
-    raises(FeatureViewNotFoundException, write, "did you mean `customer_orders`?")
+    raises(FeastObjectNotFoundException, write, "did you mean `customer_orders`?")
     print("sdk: rows written and pushed are served; order, names, statuses and exceptions are right")
 
 

@@ -160,8 +160,34 @@ def test_the_status_of_a_callers_mistake_over_http(theirs, ours):
     ]
     for path, body, of_theirs, of_ours in mistakes:
         assert (post(theirs.http, path, body)[0], post(ours.http, path, body)[0]) == (of_theirs, of_ours), body
-    status, said = post(ours.http, "/get-online-features", {"feature_service": "nobody", "entities": {}})
-    assert status == 404 and set(json.loads(said)) == {"module", "class", "message"}
+    key, row = {"customer_id": [1]}, df({1: (1, 1.0, NOW)})
+    same = [
+        ("/get-online-features", {"feature_service": "nobody", "entities": key}, 404, "FeatureServiceNotFoundException"),
+        ("/get-online-features", {"features": ["nothing:count"], "entities": key}, 404, "FeatureViewNotFoundException"),
+        ("/write-to-online-store", {"feature_view_name": "nothing", "df": row}, 404, "FeastObjectNotFoundException"),
+        ("/push", {"push_source_name": "nothing", "df": row, "to": "online"}, 422, "PushSourceNotFoundException"),
+    ]
+    for path, body, status, of_class in same:
+        for side in (theirs, ours):
+            came, said = post(side.http, path, body)
+            detail = json.loads(said)
+            assert set(detail) == {"module", "class", "message"}
+            assert (came, detail["class"]) == (status, of_class), f"{side}: {said}"
+
+
+def test_a_key_of_text(theirs, ours):
+    for side in (theirs, ours):
+        assert columns(side.ask(["orders:count"], customer_id=["1"]))["count"] == ([2], ["PRESENT"])
+    assert columns(theirs.ask(["orders:count"], customer_id=["01"]))["count"] == ([2], ["PRESENT"])
+    status, said = ours.ask(["orders:count"], customer_id=["01"])
+    assert status == 422 and "column `customer_id`, row 0" in said, said
+
+
+def test_a_null_request_value(theirs, ours):
+    asked = {"customer_id": [1], "amount": [None]}
+    assert theirs.ask("doubled", **asked)[0] == 500
+    status, said = ours.ask("doubled", **asked)
+    assert status == 422 and "`amount` in row 0, came null" in said and "nullable: true" in said, said
 
 
 def test_a_push(theirs, ours):
@@ -170,7 +196,7 @@ def test_a_push(theirs, ours):
     assert push(theirs, "pushed")[0] == 200
     both = columns(theirs.ask(["orders:count", "orders_again:spent"], customer_id=[9]))
     assert (both["count"][0], both["spent"][0]) == ([3], [9.0]), "both views of the source"
-    assert push(ours, "pushed")[0] == 404
+    assert push(ours, "pushed")[0] == 422
     assert push(ours, "orders")[0] == 200
     came = columns(ours.ask(["orders:count", "orders_again:spent"], customer_id=[9]))
     assert (came["count"][0], came["spent"][0]) == ([3], [None])
@@ -206,6 +232,14 @@ def test_a_write_that_lacks_a_feature(theirs, ours):
     assert columns(ours.ask(["orders:count", "orders:spent"], customer_id=[10]))["spent"] == ([None], ["NULL_VALUE"])
 
 
+def test_a_write_of_a_column_that_the_view_does_not_have(theirs, ours):
+    rows = df({11: (3, 9.0, NOW)})
+    for column, of_ours in (("left_out", 200), ("cuont", 422)):
+        body = {"feature_view_name": "orders", "df": {**rows, column: ['{"a": 1}']}}
+        assert (post(theirs.http, "/write-to-online-store", body)[0], post(ours.http, "/write-to-online-store", body)[0]) == (200, of_ours)
+    assert columns(ours.ask(["orders:count"], customer_id=[11]))["count"] == ([3], ["PRESENT"])
+
+
 def test_versions_of_a_view(apply, definitions, ours, tmp_path):
     from feast import FeatureView, Field
     from feast.types import Int64
@@ -224,3 +258,13 @@ def test_versions_of_a_view(apply, definitions, ours, tmp_path):
     assert status == 422 and "one version is served" in said, said
     body = {"features": ["orders:count"], "entities": {"customer_id": [1]}, "include_feature_view_version_metadata": True}
     assert post(ours.http, "/get-online-features", body)[1]["metadata"]["feature_view_metadata"] == [{"name": "orders"}], "JSON has no 0"
+
+
+# No row, as nothing differs.
+
+
+def test_a_service_beside_features(theirs, ours):
+    body = {"feature_service": "doubled", "features": ["orders:spent"], "entities": {"customer_id": [1], "amount": [1.0]}}
+    for side in (theirs, ours):
+        assert set(columns(post(side.http, "/get-online-features", body))) >= {"count", "double"}
+        assert "spent" not in columns(post(side.http, "/get-online-features", body))

@@ -1,7 +1,7 @@
 //! `feast.json` beside imported definitions: by which names Feast calls what they declare. `import` writes it, `copy` finds
 //! rows by it; the definitions stand without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Context;
@@ -10,11 +10,8 @@ use skewless_catalog::View;
 
 use crate::exit::{Next, Outcome};
 
-/// Its name. No definition file, so that `check` doesn't read it.
-pub(crate) const FILE: &str = "feast.json";
-
-/// Most bytes of it that are read: far more than 10,000 views of long names take.
-const BYTES_MAX: u64 = 64 << 20;
+/// Its name and the most bytes of it that are read. The sidecar reads of it what was left out.
+pub(crate) use skewless_server::repo::left_out::{BYTES_MAX, FILE};
 
 /// Feast's names of what is declared here.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
@@ -36,6 +33,9 @@ pub(crate) struct ViewNames {
     pub(crate) keys: BTreeMap<String, String>,
     /// Features by our names.
     pub(crate) features: BTreeMap<String, String>,
+    /// Features that were left out, by Feast's names: its clients write them still.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) left_out: BTreeSet<String>,
 }
 
 impl ViewNames {
@@ -46,6 +46,7 @@ impl ViewNames {
             name: view.name.clone(),
             keys: keys.map(|(key, join_key)| (key.name.clone(), join_key.clone())).collect(),
             features: view.features.iter().map(|f| (f.name.clone(), f.name.clone())).collect(),
+            left_out: BTreeSet::new(),
         };
         if let Some(known) = known {
             names.name.clone_from(&known.name);

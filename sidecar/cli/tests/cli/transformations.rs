@@ -207,7 +207,7 @@ fn mistakes_have_their_codes_and_say_what_was_meant() {
         (
             request("adds", null),
             Code::InvalidArgument,
-            ["`amount` in row 0", "not declared nullable"],
+            ["`amount` in row 0", "declare it with `nullable: true`"],
         ),
         (
             request("adds", one()[..100].to_vec()),

@@ -43,6 +43,10 @@ fn now(place: &Place) -> Option<Begun> {
     }
 }
 
+async fn turn(gate: &Admission) -> Turn<'_> {
+    gate.turn(Deadline::after(MINUTE)).await.unwrap()
+}
+
 fn code(refused: Result<Begun, ServeError>) -> (Code, String) {
     let error = refused.map(|_| ()).unwrap_err();
     (error.code(), error.to_string())
@@ -163,13 +167,13 @@ async fn answers_that_nobody_takes_refuse_calls_at_the_limit() {
 async fn a_turn_comes_at_once_unless_more_calls_are_here_than_there_are_turns() {
     let gate = gate(64, 64, |_| {});
     let few: Vec<_> = (0..TURNS_A_THREAD).map(|_| place(&gate)).collect();
-    let turns: Vec<_> = few.iter().map(|_| poll(pin!(gate.turn()))).collect();
+    let turns: Vec<_> = few.iter().map(|_| poll(pin!(turn(&gate)))).collect();
     assert!(turns.iter().all(Poll::is_ready));
     drop(turns);
     let more = place(&gate);
-    let mut turn = Box::pin(gate.turn());
-    assert!(poll(turn.as_mut()).is_pending(), "sockets are read first");
-    assert!(poll(turn.as_mut()).is_ready(), "once");
+    let mut next = Box::pin(turn(&gate));
+    assert!(poll(next.as_mut()).is_pending(), "sockets are read first");
+    assert!(poll(next.as_mut()).is_ready(), "once");
     drop((few, more));
 }
 
@@ -177,13 +181,13 @@ async fn a_turn_comes_at_once_unless_more_calls_are_here_than_there_are_turns() 
 async fn turns_are_taken_in_their_order_also_by_those_who_let_sockets_be_read() {
     let gate = gate(64, 64, |_| {});
     let places: Vec<_> = (0..TURNS_A_THREAD + 3).map(|_| place(&gate)).collect();
-    let mut turns: Vec<_> = places.iter().map(|_| Box::pin(gate.turn())).collect();
-    for turn in &mut turns {
-        assert!(poll(turn.as_mut()).is_pending());
+    let mut turns: Vec<_> = places.iter().map(|_| Box::pin(turn(&gate))).collect();
+    for one in &mut turns {
+        assert!(poll(one.as_mut()).is_pending());
     }
     let mut computing: VecDeque<_> = (0..TURNS_A_THREAD)
         .map(|at| match poll(turns[at].as_mut()) {
-            Poll::Ready(turn) => turn,
+            Poll::Ready(begins) => begins,
             Poll::Pending => panic!("{at} let sockets be read and has its turn"),
         })
         .collect();
@@ -192,9 +196,28 @@ async fn turns_are_taken_in_their_order_also_by_those_who_let_sockets_be_read() 
             assert!(poll(waits.as_mut()).is_pending(), "all turns are taken");
         }
         computing.pop_front();
-        let Poll::Ready(turn) = poll(turns[next].as_mut()) else { panic!("{next} is next") };
-        computing.push_back(turn);
+        let Poll::Ready(begins) = poll(turns[next].as_mut()) else { panic!("{next} is next") };
+        computing.push_back(begins);
     }
+    drop(places);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_turn_ends_by_the_deadline_and_is_named() {
+    let gate = gate(64, 64, |_| {});
+    let places: Vec<_> = (0..TURNS_A_THREAD).map(|_| place(&gate)).collect();
+    let mut computing: Vec<_> = (0..TURNS_A_THREAD)
+        .map(|_| match poll(pin!(turn(&gate))) {
+            Poll::Ready(begins) => begins,
+            Poll::Pending => panic!("there is a turn for each"),
+        })
+        .collect();
+    let late = gate.turn(Deadline::after(Duration::ZERO)).await.map(|_| ()).unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    let says = late.to_string();
+    assert!(says.contains("while the call waited for its turn"), "{says}");
+    computing.pop();
+    assert!(poll(pin!(turn(&gate))).is_ready(), "whoever gave up holds none");
     drop(places);
 }
 
@@ -227,7 +250,7 @@ async fn a_call_is_refused_at_once_if_those_who_wait_take_longer_than_it_may_wai
     );
     // Those whose messages have come count, too: they wait for a turn.
     drop(calls);
-    let lined: Vec<_> = (0..4).map(|_| Box::pin(gate.turn())).collect();
+    let lined: Vec<_> = (0..4).map(|_| Box::pin(turn(&gate))).collect();
     drop(place(&gate));
     let mut lined: Vec<_> = lined.into_iter().map(|mut turn| (poll(turn.as_mut()), turn)).collect();
     let refused = gate.arrive(Instant::now()).map(|_| ()).unwrap_err().to_string();

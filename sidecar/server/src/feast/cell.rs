@@ -47,9 +47,26 @@ pub(super) enum Cell<'a> {
     Other(&'static str),
 }
 
+/// Appends the value of a join key. As for Feast, a string of JSON that is an integer is that integer: its writers often have
+/// their keys from text. Only as integers are written, though, so that a key has one text: `05` and `+5` are refused.
+pub(super) fn append_key(cell: &Cell<'_>, out: &mut Column) -> Result<(), String> {
+    match (cell, out.ty()) {
+        (Cell::Quoted(text), Type::Int32 | Type::Int64) => match text.parse::<i64>() {
+            Ok(value) if value.to_string() == **text => append(&Cell::Int(value), out),
+            _ => Err(format!("the text {:?}", shortened(text))),
+        },
+        _ => append(cell, out),
+    }
+}
+
 /// Appends a value to a column; an error says what came instead. Nothing is appended then.
 pub(super) fn append(cell: &Cell<'_>, out: &mut Column) -> Result<(), String> {
     if matches!(cell, Cell::Null | Cell::Seconds(NO_TIME)) {
+        out.push_null();
+        return Ok(());
+    }
+    // JSON and text have no kind for times, so that only the column tells the mark from a number.
+    if out.ty() == Type::Timestamp && integer(cell) == Ok(NO_TIME) {
         out.push_null();
         return Ok(());
     }
@@ -165,7 +182,14 @@ fn float64(cell: &Cell<'_>) -> Result<f64, String> {
             "-Infinity" => Ok(f64::NEG_INFINITY),
             _ => Err(cell.kind()),
         },
-        Cell::Written(text) => text.parse().map_err(|_| cell.kind()),
+        Cell::Written(text) => {
+            let value: f64 = text.parse().map_err(|_| cell.kind())?;
+            // One that is meant to be infinite has no digits.
+            if value.is_infinite() && text.contains(|c: char| c.is_ascii_digit()) {
+                return Err(format!("{}, which is beyond float64", cell.kind()));
+            }
+            Ok(value)
+        }
         _ => Err(cell.kind()),
     }
 }

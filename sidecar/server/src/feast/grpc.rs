@@ -182,7 +182,8 @@ pub(super) fn apply(
     let snapshot = sidecar.current.load_full();
     let catalog = &snapshot.catalog;
     let (now_us, rows_max) = (sidecar.clock.now_us(), sidecar.config.limits.ingest_rows_max);
-    let request = ingest(catalog, catalog.find_view(view)?, columns, now_us, rows_max)?;
+    let view = catalog.find_view(view)?;
+    let request = ingest(catalog, view, &snapshot.left_out, columns, now_us, rows_max)?;
     crate::ingest::apply(sidecar, &request)?;
     Ok(())
 }

@@ -2,27 +2,28 @@
 //! them; not what the calls do.
 //!
 //! A call passes what its gRPC sisters pass: a place among the requests in work or a refusal at once (`admission.rs`), the
-//! time its body may take to come, its deadline, and `listen.ingest` if it writes. Connections are those of the gRPC
-//! listeners, with their limits (`listen.rs`); a silent one is closed after `life.keepalive_ms`.
+//! time its body may take to come, its deadline, and `listen.ingest` if it writes. But its body comes first (`body.rs`): on a
+//! connection of HTTP/1 a client that says nothing more costs nothing but the connection, so a few that do must not take the
+//! places of everybody's calls. Connections are those of the gRPC listeners, with their limits (`listen.rs`); a silent one
+//! is closed after `life.keepalive_ms`.
 //!
 //! Only bodies that say they are JSON are read: so no page in a browser of this machine can write without asking first.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
-use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use skewless_catalog::{PlanError, UnknownName};
+use skewless_store::StoreError;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,11 +31,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::server::Connected;
 
+use super::body::{BodyLimit, receive};
 use super::{grpc, json};
 use crate::blocking::blocking;
 use crate::config::Reach;
 use crate::get_features::caught;
-use crate::guard::{Deadline, Seat, work};
+use crate::guard::{Deadline, Seat, received, work};
 use crate::http::Probed as _;
 use crate::listen::Connection;
 use crate::outbox::{Outbox, Ticket, ticketed};
@@ -47,11 +49,10 @@ const HEADER_BYTES_LEAST: usize = 8_192;
 /// Bodies of more bytes are read and answered with the thread's other duties handed over: reading one takes longer than
 /// that costs.
 const IN_PLACE_BYTES_MAX: usize = 64 << 10;
-/// How many times what a body may have is read of a longer one and dropped: a client that is still sending when it is
-/// refused sees a broken connection and not why.
-const DROPPED_FACTOR: u64 = 4;
 /// What to do instead of what Feast's SDK asks the server to do when a user calls `materialize`.
 const LOAD: &str = ": history comes into a view by `skewless load --at`";
+/// Feast's exception of no particular kind.
+const PLAIN: &str = "FeastError";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers connections until there are no more and the last has ended.
@@ -133,7 +134,7 @@ impl Call {
 }
 
 /// Why a call gets no answer.
-enum Refused {
+pub(super) enum Refused {
     Serve(ServeError),
     /// Something is wrong with the call as HTTP.
     Http(StatusCode, String),
@@ -152,11 +153,11 @@ impl Door {
             let all: Vec<&str> = CALLS.iter().map(|(path, _, _)| *path).collect();
             let next = if path.starts_with("/materialize") { LOAD } else { "" };
             let message = format!("expected one of {}, came {path}{next}", all.join(", "));
-            return refusal(&Refused::Http(StatusCode::NOT_FOUND, message));
+            return exception(StatusCode::NOT_FOUND, PLAIN, message);
         };
         if method != expected {
             let message = format!("expected {expected} {path}, came {method}");
-            let mut answer = refusal(&Refused::Http(StatusCode::METHOD_NOT_ALLOWED, message));
+            let mut answer = exception(StatusCode::METHOD_NOT_ALLOWED, PLAIN, message);
             let allowed = if *expected == Method::GET { "GET" } else { "POST" };
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return answer;
@@ -174,46 +175,40 @@ impl Door {
         self.sidecar.metrics.call(call.name(), code);
         match answer {
             Ok(body) => self.json(body),
-            Err(refused) => refusal(&refused),
+            Err(refused) => refusal(*call, &refused),
         }
     }
 
     fn health(&self) -> Response<Body> {
         match self.sidecar.unready() {
             None => Response::new(Body::empty()),
-            Some(why) => {
-                refusal(&Refused::Http(StatusCode::SERVICE_UNAVAILABLE, format!("it is {why}")))
-            }
+            Some(why) => exception(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("it is {why}")),
         }
     }
 
     async fn ask(&self, request: Request<Incoming>) -> Result<Vec<u8>, Refused> {
-        let sidecar = &*self.sidecar;
+        let Sidecar { config, metrics, gates, .. } = &*self.sidecar;
         self.refuse_draining()?;
-        let arrived = Instant::now();
-        let place = sidecar.gates.requests.arrive(arrived)?;
         let deadline = self.deadline();
+        let limits = &config.limits;
+        let limit = BodyLimit::of("limits.request_bytes_max", limits.request_bytes_max);
+        let body = receive(request, limit, &gates.bodies);
+        let body = received(limits, deadline, body).await??;
+        let place = gates.requests.arrive(Instant::now())?;
         let answer = async {
-            let body = receive(
-                request,
-                sidecar.config.limits.request_bytes_max,
-                "limits.request_bytes_max",
-            )
-            .await?;
             let answer = || {
                 caught(|| {
-                    let (ask, columns) = json::ask(&body)?;
-                    grpc::answer(sidecar, &ask, &columns, deadline, |answer| answer.json())
+                    let (ask, columns) = json::ask(&body.bytes)?;
+                    grpc::answer(&self.sidecar, &ask, &columns, deadline, |answer| answer.json())
                 })
             };
-            let _turn = sidecar.gates.requests.turn().await;
-            match body.len() <= IN_PLACE_BYTES_MAX {
+            let _turn = gates.requests.turn(deadline).await?;
+            match body.bytes.len() <= IN_PLACE_BYTES_MAX {
                 true => Ok(answer()?),
                 false => Ok(tokio::task::block_in_place(answer)?),
             }
         };
-        let Sidecar { config, metrics, .. } = sidecar;
-        work(&config.limits, metrics, Seat::Request(place), deadline, answer).await?
+        work(metrics, Seat::Request(place), deadline, answer).await?
     }
 
     async fn write(&self, call: Call, request: Request<Incoming>) -> Result<Vec<u8>, Refused> {
@@ -227,6 +222,12 @@ impl Door {
             return Err(ServeError::Denied { service, key }.into());
         }
         self.refuse_draining()?;
+        let deadline = self.deadline();
+        let max = sidecar.config.limits.ingest_bytes_max;
+        let body =
+            receive(request, BodyLimit::of("limits.ingest_bytes_max", max), &sidecar.gates.bodies);
+        let body = tokio::time::timeout_at(deadline.at().into(), body).await;
+        let body = body.map_err(|_| deadline.passed("while the call was received"))??;
         let place = Arc::clone(&sidecar.gates.in_flight).try_acquire_owned();
         let place = Arc::new(place.map_err(|_| ServeError::Busy {
             what: "calls",
@@ -235,14 +236,12 @@ impl Door {
         })?);
         let seat = Seat::Other { _permit: Arc::clone(&place) };
         let applied = async {
-            let max = sidecar.config.limits.ingest_bytes_max;
-            let body = receive(request, max, "limits.ingest_bytes_max").await?;
             let theirs = Arc::clone(sidecar);
             let apply = move || {
                 let _until_done = place;
                 let (view, columns) = match call {
-                    Call::Push => json::push(&body)?,
-                    _ => json::write(&body)?,
+                    Call::Push => json::push(&body.bytes)?,
+                    _ => json::write(&body.bytes)?,
                 };
                 grpc::apply(&theirs, &view, &columns)
             };
@@ -250,8 +249,7 @@ impl Door {
             // As Feast's server answers: nothing to a push, null to a write.
             Ok(if call == Call::Push { Vec::new() } else { b"null".to_vec() })
         };
-        let Sidecar { config, metrics, .. } = &**sidecar;
-        work(&config.limits, metrics, seat, self.deadline(), applied).await?
+        work(&sidecar.metrics, seat, deadline, applied).await?
     }
 
     fn deadline(&self) -> Deadline {
@@ -274,58 +272,16 @@ impl Door {
     }
 }
 
-/// A body of at most so many bytes that says it is JSON.
-async fn receive(request: Request<Incoming>, max: usize, limit: &str) -> Result<Bytes, Refused> {
-    let came = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let came = String::from_utf8_lossy(came);
-    let plain = came.split(';').next().unwrap_or_default().trim();
-    if !plain.eq_ignore_ascii_case("application/json") {
-        let message = format!("expected content-type: application/json, came {came:?}");
-        return Err(Refused::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    let (limit_bytes, dropped_max) = (max as u64, max as u64 * DROPPED_FACTOR);
-    let too_long = |came: u64| {
-        let message =
-            format!("expected a body of at most {max} bytes ({limit}), came {came} or more");
-        Refused::Http(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    let mut body = request.into_body();
-    let said = body.size_hint().lower();
-    if said > dropped_max {
-        return Err(too_long(said));
-    }
-    let (mut bytes, mut came) = (BytesMut::new(), 0);
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|error| {
-            Refused::Http(StatusCode::BAD_REQUEST, format!("expected a whole body, came: {error}"))
-        })?;
-        let Ok(part) = frame.into_data() else { continue };
-        came += part.len() as u64;
-        if came > dropped_max {
-            return Err(too_long(came));
-        }
-        if came <= limit_bytes {
-            bytes.extend_from_slice(&part);
-        }
-    }
-    if came > limit_bytes { Err(too_long(came)) } else { Ok(bytes.freeze()) }
-}
-
-/// A refusal as Feast's server writes it: a string that is JSON itself, from which the SDK makes its exception.
-fn refusal(refused: &Refused) -> Response<Body> {
+/// What a call is refused with.
+fn refusal(call: Call, refused: &Refused) -> Response<Body> {
     let (status, class, message) = match refused {
-        Refused::Http(status, message) => (*status, "FeastError", message.clone()),
+        Refused::Http(status, message) => (*status, PLAIN, message.clone()),
         Refused::Serve(error) => {
-            let (status, class) = told(error);
+            let (status, class) = told(call, error);
             (status, class, error.to_string())
         }
     };
-    let message = cut(message);
-    let detail = serde_json::json!({"module": "feast.errors", "class": class, "message": message});
-    let body = serde_json::Value::String(detail.to_string()).to_string();
-    let mut answer = Response::new(Body::from(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    let mut answer = exception(status, class, message);
     if let Refused::Serve(ServeError::Overload { retry_ms, .. }) = refused {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_ms.div_ceil(1_000)));
     }
@@ -339,19 +295,31 @@ fn refusal(refused: &Refused) -> Response<Body> {
     answer
 }
 
-/// The status and the exception of Feast's that an error is. A caller's mistake is none that Feast's SDK tries again.
-fn told(error: &ServeError) -> (StatusCode, &'static str) {
-    const PLAIN: &str = "FeastError";
+/// A refusal as Feast's server writes it: a string that is JSON itself, from which the SDK makes its exception.
+fn exception(status: StatusCode, class: &str, message: String) -> Response<Body> {
+    let message = cut(message);
+    let detail = serde_json::json!({"module": "feast.errors", "class": class, "message": message});
+    let body = serde_json::Value::String(detail.to_string()).to_string();
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    answer
+}
+
+/// The status and the exception of Feast's that an error of a call is. A caller's mistake is none that Feast's SDK tries
+/// again.
+fn told(call: Call, error: &ServeError) -> (StatusCode, &'static str) {
     match error {
         ServeError::UnknownName(unknown) | ServeError::Plan(PlanError::UnknownName(unknown)) => {
-            (StatusCode::NOT_FOUND, not_found(unknown))
+            not_found(call, unknown)
         }
         ServeError::Denied { .. } | ServeError::Off { .. } => {
             (StatusCode::FORBIDDEN, "FeastPermissionError")
         }
         ServeError::OverLimit { .. }
         | ServeError::Wire(WireError::Over { .. })
-        | ServeError::Plan(PlanError::OverLimit { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, PLAIN),
+        | ServeError::Plan(PlanError::OverLimit { .. })
+        | ServeError::Store(StoreError::OverLimit { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, PLAIN),
         ServeError::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, PLAIN),
         _ => match error.code() {
             Code::InvalidArgument => (StatusCode::UNPROCESSABLE_ENTITY, PLAIN),
@@ -366,24 +334,52 @@ fn told(error: &ServeError) -> (StatusCode, &'static str) {
     }
 }
 
-fn not_found(unknown: &UnknownName) -> &'static str {
-    match unknown.kind {
-        "service" => "FeatureServiceNotFoundException",
-        "view" => "FeatureViewNotFoundException",
-        _ => "FeastObjectNotFoundException",
+/// What Feast's own server says of a name that it doesn't find, which depends on what was to be done with it.
+fn not_found(call: Call, unknown: &UnknownName) -> (StatusCode, &'static str) {
+    match (call, unknown.kind) {
+        (Call::Push, "view") => (StatusCode::UNPROCESSABLE_ENTITY, "PushSourceNotFoundException"),
+        (Call::Ask, "service") => (StatusCode::NOT_FOUND, "FeatureServiceNotFoundException"),
+        (Call::Ask, "view or transform") => (StatusCode::NOT_FOUND, "FeatureViewNotFoundException"),
+        _ => (StatusCode::NOT_FOUND, "FeastObjectNotFoundException"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use hyper::body::Body as _;
+
     use super::*;
+
+    #[test]
+    fn what_may_work_later_is_503_504_or_429_and_no_mistake_is() {
+        let time = Deadline::after(Duration::ZERO);
+        let over =
+            StoreError::OverLimit { name: "batch_bytes_max", limit: 1, came: 2, at: String::new() };
+        let cases = [
+            (ServeError::NotReady { state: "draining" }, 503),
+            (ServeError::Store(StoreError::QueueFull { limit: 1 }), 429),
+            (time.passed("while it waited"), 504),
+            (ServeError::Slow { max_ms: 1 }, 408),
+            (ServeError::Store(over), 413),
+            (ServeError::Panic("a defect".to_owned()), 500),
+        ];
+        for (error, status) in cases {
+            assert_eq!(
+                told(Call::Write, &error),
+                (StatusCode::from_u16(status).unwrap(), PLAIN),
+                "{error}"
+            );
+        }
+    }
 
     /// Written as a string in a string, each of its quotes takes four characters.
     #[test]
     fn a_refusal_is_short_however_long_the_name_in_it() {
         for name in ["x", "\"", "\u{1}"] {
             let error = ServeError::Field(name.repeat(1 << 20));
-            let refused = refusal(&Refused::Serve(error));
+            let refused = refusal(Call::Ask, &Refused::Serve(error));
             assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
             let bytes = refused.body().size_hint().exact();
             assert!(bytes.is_some_and(|bytes| bytes < 64 << 10), "{name:?}: {bytes:?}");

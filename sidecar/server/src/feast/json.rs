@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -70,7 +72,7 @@ pub(super) struct JsonColumns<'a> {
 
 /// Reads a body that asks for features.
 pub(super) fn ask(body: &[u8]) -> Result<(Ask, JsonColumns<'_>), ServeError> {
-    let came: AskBody = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let Object(came): Object<AskBody> = read(body)?;
     let context = came.request_context.into_iter().flat_map(|outline| outline.0);
     let lengths: Vec<(String, usize)> = came.entities.0.into_iter().chain(context).collect();
     if let Some(name) = twice(&lengths) {
@@ -89,13 +91,13 @@ pub(super) fn ask(body: &[u8]) -> Result<(Ask, JsonColumns<'_>), ServeError> {
 
 /// Reads a body that writes rows; gives the view.
 pub(super) fn write(body: &[u8]) -> Result<(String, JsonColumns<'_>), ServeError> {
-    let came: WriteBody = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let Object(came): Object<WriteBody> = read(body)?;
     Ok((came.feature_view_name, JsonColumns { body, members: &["df"], lengths: came.df.0 }))
 }
 
 /// Reads a body that pushes rows; gives the source that is pushed to.
 pub(super) fn push(body: &[u8]) -> Result<(String, JsonColumns<'_>), ServeError> {
-    let came: PushBody = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let Object(came): Object<PushBody> = read(body)?;
     super::refuse_target(came.to.as_deref().unwrap_or(super::ONLINE))?;
     Ok((came.push_source_name, JsonColumns { body, members: &["df"], lengths: came.df.0 }))
 }
@@ -105,6 +107,10 @@ fn twice(lengths: &[(String, usize)]) -> Option<&str> {
     let mut names: Vec<&str> = lengths.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ServeError> {
+    serde_json::from_slice(body).map_err(|error| wrong(&error))
 }
 
 fn wrong(error: &serde_json::Error) -> ServeError {
@@ -123,6 +129,29 @@ impl Columns for JsonColumns<'_> {
         let mut text = serde_json::Deserializer::from_slice(self.body);
         let body = Body { members: self.members, wanted };
         text.deserialize_map(body).map_err(|error| wrong(&error))
+    }
+}
+
+/// What is an object, and not the list of its members that the derived reader would take for one as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the members of this call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
@@ -227,7 +256,7 @@ impl<'de> Visitor<'de> for Body<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("an object with the members of this call")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -414,7 +443,12 @@ mod tests {
         let cases: Vec<(&str, &str)> = vec![
             ("", "EOF while parsing"),
             ("{", "EOF while parsing"),
-            ("[]", "expected the JSON of this call"),
+            (
+                "[]",
+                "came: invalid type: sequence, expected an object with the members of this call",
+            ),
+            ("7", "came: invalid type: integer `7`, expected an object with the members"),
+            (r#"[{}, null, "departure", null, false, false]"#, "invalid type: sequence"),
             (r#"{"features": []}"#, "missing field `entities`"),
             (
                 r#"{"entities": {}, "feature": []}"#,

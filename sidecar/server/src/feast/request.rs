@@ -8,6 +8,7 @@ use skewless_batch::{Column, Type};
 use skewless_catalog::{Catalog, Plan, names};
 use skewless_proto::v1 as ours;
 
+use super::cell::{Cell, append, append_key};
 use super::names::reference;
 use crate::metrics::Metrics;
 use crate::snapshot::{Served, Snapshot};
@@ -37,20 +38,24 @@ pub(super) trait Columns {
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) column: Column,
+    /// Whether rows are looked up by it.
+    is_key: bool,
 }
 
 impl Target {
     pub(super) fn new(name: &str, ty: Type) -> Self {
-        Self { name: name.to_owned(), column: Column::new(ty) }
+        Self { name: name.to_owned(), column: Column::new(ty), is_key: false }
+    }
+
+    /// One by which rows are looked up.
+    fn key(name: &str, ty: Type) -> Self {
+        Self { is_key: true, ..Self::new(name, ty) }
     }
 
     /// Appends a value, or says why not.
-    pub(super) fn append(
-        &mut self,
-        row: usize,
-        cell: &super::cell::Cell<'_>,
-    ) -> Result<(), String> {
-        super::cell::append(cell, &mut self.column).map_err(|came| {
+    pub(super) fn append(&mut self, row: usize, cell: &Cell<'_>) -> Result<(), String> {
+        let append = if self.is_key { append_key } else { append };
+        append(cell, &mut self.column).map_err(|came| {
             format!("column `{}`, row {row}: expected {}, came {came}", self.name, self.column.ty())
         })
     }
@@ -68,15 +73,13 @@ impl Ask {
         metrics: &Metrics,
     ) -> Result<Arc<Served>, ServeError> {
         match (&self.service, self.features.is_empty()) {
-            (Some(name), true) => snapshot.service(name),
+            // As in Feast, features that are listed beside a service mean nothing.
+            (Some(name), _) => snapshot.service(name),
             (None, false) => {
                 let features: Result<Vec<String>, ServeError> =
                     self.features.iter().map(|feature| reference(feature)).collect();
                 snapshot.ad_hoc(&features?, metrics)
             }
-            (Some(_), false) => Err(ServeError::Field(
-                "expected a feature_service or features, came both".to_owned(),
-            )),
             (None, true) => Err(ServeError::Field(
                 "expected a feature_service or features, came neither".to_owned(),
             )),
@@ -104,7 +107,7 @@ pub(super) fn request(
         if !came(&key.name) {
             return Err(missing("join key", &key.name, key.ty));
         }
-        keys.push(Target::new(&key.name, key.ty));
+        keys.push(Target::key(&key.name, key.ty));
     }
     let mut request = Vec::with_capacity(plan.request.len());
     for column in &plan.request {

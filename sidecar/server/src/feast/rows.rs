@@ -8,6 +8,7 @@ use skewless_catalog::{Catalog, View, names};
 use skewless_proto::v1 as ours;
 
 use super::request::{Columns, Target, rows};
+use crate::repo::left_out::LeftOut;
 use crate::status::ServeError;
 
 /// What the column of the event time is called, unless the view's source calls it otherwise.
@@ -41,10 +42,12 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The ingest of a view's rows. What isn't said of their creation is `now_us`.
+/// The ingest of a view's rows. What isn't said of their creation is `now_us`; columns that an import left out are passed
+/// over.
 pub(super) fn ingest(
     catalog: &Catalog,
     view: &View,
+    left_out: &LeftOut,
     columns: &dyn Columns,
     now_us: i64,
     rows_max: usize,
@@ -73,7 +76,7 @@ pub(super) fn ingest(
     let features = view.features.iter().filter(|feature| came(&feature.name));
     let mut features: Vec<Target> =
         features.map(|feature| Target::new(&feature.name, feature.ty)).collect();
-    refuse_unknown(view, &known, lengths, &[&keys, &times, &features])?;
+    refuse_unknown(view, &known, left_out, lengths, &[&keys, &times, &features])?;
     columns.fill(&mut keys)?;
     columns.fill(&mut times)?;
     columns.fill(&mut features)?;
@@ -96,22 +99,31 @@ fn missing(kind: &str, name: &str, ty: Type) -> ServeError {
     ServeError::Field(format!("expected {kind} `{name}` of type {ty}, came none"))
 }
 
-/// Refuses columns that the view doesn't have.
+/// Refuses columns that the view doesn't have and never had in Feast.
 fn refuse_unknown(
     view: &View,
     known: &Known<'_>,
+    left_out: &LeftOut,
     lengths: &[(String, usize)],
     taken: &[&[Target]],
 ) -> Result<(), ServeError> {
     let is_taken = |name: &str| taken.iter().copied().flatten().any(|target| target.name == name);
-    let Some((name, _)) = lengths.iter().find(|(name, _)| !is_taken(name)) else { return Ok(()) };
+    let mut others = lengths.iter().map(|(name, _)| name).filter(|name| !is_taken(name)).peekable();
+    if others.peek().is_none() {
+        return Ok(());
+    }
+    let Some(name) = others.find(|name| !left_out.has(&view.name, name)) else {
+        left_out.tell(&view.name);
+        return Ok(());
+    };
     let features = view.features.iter().map(|feature| &*feature.name);
     let keys = known.keys.iter().map(|[_, join_key]| *join_key);
     let all = features.chain(keys).chain(known.event.iter().chain(&known.created).copied());
     let meant = names::nearest(name, all.filter(|all| *all != name));
     let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
     Err(ServeError::Field(format!(
-        "expected only columns of view `{}`, each by one name, came column `{name}`{meant}",
+        "expected only columns of view `{}`, each by one name, came column `{name}`{meant}; don't send it, or declare it as a \
+         feature (what `skewless feast import` leaves out is passed over)",
         view.name
     )))
 }

@@ -141,9 +141,8 @@ fn admitted(
     let deadline = Deadline::of(&server.config.limits, request.headers(), arrived);
     async move {
         let answered = async {
-            let (limits, metrics) = (&server.config.limits, &server.metrics);
             let answer = one_message(&server, request, deadline);
-            work(limits, metrics, Seat::Request(place?), deadline, answer).await?
+            work(&server.metrics, Seat::Request(place?), deadline, answer).await?
         };
         let (code, answer) = match answered.await {
             Ok(answer) => (Code::Ok, answer),
@@ -167,7 +166,7 @@ async fn one_message(
     };
     let (limits, metrics) = (&server.config.limits, &server.metrics);
     let mut answer =
-        unary::one_message(limits, metrics, &server.admission, request, answer).await?;
+        unary::one_message(limits, metrics, &server.admission, request, deadline, answer).await?;
     answer.headers_mut().extend(told.into_headers());
     Ok(answer)
 }

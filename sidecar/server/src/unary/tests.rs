@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use hyper::body::Frame;
 use tonic::Code;
 
 use super::*;
+use crate::guard::{Seat, work};
 
 /// The limit on bytes in these tests.
 const MAX: usize = 12;
@@ -25,6 +29,26 @@ impl hyper::body::Body for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Poll::Ready(self.get_mut().0.pop_front())
     }
+}
+
+/// A body that never comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Poll::Pending
+    }
+}
+
+/// Polls once, as a runtime would.
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 fn data(bytes: impl AsRef<[u8]>) -> Result<Frame<Bytes>, Status> {
@@ -155,4 +179,32 @@ fn only_what_isn_t_compressed_is_read() {
     assert_eq!(gzip.code(), Code::Unimplemented);
     assert_eq!(gzip.message(), "Content is compressed with `gzip` which isn't supported");
     assert_eq!(gzip.metadata().get("grpc-accept-encoding").unwrap(), "identity");
+}
+
+/// A message may take no time at all here, so a wait that counted against that time would end with the first one's.
+#[tokio::test]
+async fn waiting_for_a_turn_takes_nothing_of_the_time_that_a_message_may_take() {
+    let metrics = Arc::new(Metrics::new());
+    let limits = Limits { receive_ms_max: 0, ..Limits::default() };
+    let gate = Arc::new(Admission::new(&limits, 1, Arc::clone(&metrics)));
+    let deadline = Deadline::after(Duration::from_secs(600));
+    let mut turns = Vec::new();
+    while let Poll::Ready(turn) = poll(pin!(gate.turn(deadline))) {
+        turns.push(turn.unwrap());
+    }
+    let call = |body: Body| {
+        let request = http::Request::new(body);
+        let answer = |_| Ok(framed(b"answer"));
+        let answer = one_message(&limits, &metrics, &gate, request, deadline, answer);
+        let place = gate.arrive(Instant::now()).unwrap();
+        Box::pin(work(&metrics, Seat::Request(place), deadline, answer))
+    };
+    let mut came = call(Body::new(Frames([data(framed(b"message"))].into())));
+    assert!(poll(came.as_mut()).is_pending(), "all turns are taken");
+    let slow = call(Body::new(Never)).await.unwrap().err().unwrap();
+    assert!(slow.message().contains("limits.receive_ms_max"), "{slow:?}");
+    assert!(poll(came.as_mut()).is_pending(), "it waits for its turn");
+    turns.pop();
+    let Poll::Ready(answered) = poll(came.as_mut()) else { panic!("its turn has come") };
+    assert!(answered.unwrap().is_ok());
 }

@@ -72,8 +72,12 @@ async fn wrong_requests_for_features_name_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_rows_are_refused_whole() {
     use Code::{InvalidArgument, NotFound};
-    let harness = Harness::start();
+    let harness = Harness::with(|config| {
+        config.store.key_bytes_max = 500;
+        config.store.value_bytes_max = 500;
+    });
     let mut client = harness.ingest().await;
+    let long = "x".repeat(600);
     let good = || pb::IngestRequest {
         keys: vec![texts("faa", &[Some("JFK"), Some("LGA")])],
         event_us: vec![NOON, NOON],
@@ -126,6 +130,17 @@ async fn wrong_rows_are_refused_whole() {
             pb::IngestRequest { features: vec![floats("wind", &[1.0])], ..good() },
             InvalidArgument,
             &["`wind`", "came 1"],
+        ),
+        // Nothing that a smaller batch or a later one would mend.
+        (
+            pb::IngestRequest { features: vec![texts("sky", &[None, Some(&long)])], ..good() },
+            InvalidArgument,
+            &["at most 500 (value_bytes_max)", "row 1"],
+        ),
+        (
+            pb::IngestRequest { keys: vec![texts("faa", &[Some("A"), Some(&long)])], ..good() },
+            InvalidArgument,
+            &["at most 500 (key_bytes_max)", "row 1"],
         ),
     ];
     for (request, code, parts) in cases {

@@ -254,7 +254,7 @@ async fn wrong_requests_name_what_is_wrong() {
         (
             departure(&[key(), hour(Value::default())]),
             InvalidArgument,
-            &["`hour`", "row 0", "null"],
+            &["`hour`", "row 0", "null", "`nullable: true`"],
         ),
         (departure(&[key(), hour(map())]), InvalidArgument, &["column `hour`", "map_val"]),
         (

@@ -20,6 +20,16 @@ fn address(harness: &Harness) -> SocketAddr {
     harness.running().addresses().feast_http.unwrap()
 }
 
+/// A view whose key is an integer, with a time among its features.
+const TRIPS: &str = "
+entities: [{name: trip, keys: [{name: trip, type: int64}]}]
+views:
+  - name: trips
+    entity: trip
+    features: [{name: legs, type: int64}, {name: seen, type: timestamp}]
+services: [{name: legs, features: [trips.legs]}]
+";
+
 /// One connection, which may be asked several times.
 struct Client(BufReader<TcpStream>);
 
@@ -165,6 +175,8 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
     let harness = started(|config| {
         config.limits.rows_max = 3;
         config.limits.ingest_rows_max = 3;
+        config.store.value_bytes_max = 500;
+        config.store.key_bytes_max = 500;
     });
     let ask = |change: Value| {
         let mut body =
@@ -189,10 +201,15 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
             "FeatureServiceNotFoundException",
             "`departure`?",
         ),
-        (listed(json!(["wether:wind"])), 404, "", "wether"),
+        (
+            listed(json!(["wether:wind"])),
+            404,
+            "FeatureViewNotFoundException",
+            "did you mean `weather.wind`?",
+        ),
+        (listed(json!(["weather:wnd"])), 404, "FeastObjectNotFoundException", "`weather.wind`?"),
         (listed(json!(["wind"])), 422, "FeastError", "view:feature"),
         (listed(json!([])), 422, "FeastError", "came neither"),
-        (ask(json!({"features": ["weather:wind"]})), 422, "FeastError", "came both"),
         (ask(json!({"entities": {"faa": ["JFK"]}})), 422, "FeastError", "request column `hour`"),
         (
             ask(json!({"entities": {"faa": ["JFK"], "hour": ["1"]}})),
@@ -222,8 +239,35 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
         (
             write("wether", json!({})),
             404,
-            "FeatureViewNotFoundException",
+            "FeastObjectNotFoundException",
             "did you mean `weather`?",
+        ),
+        (
+            ("/push", json!({"push_source_name": "wether", "df": {}})),
+            422,
+            "PushSourceNotFoundException",
+            "did you mean `weather`?",
+        ),
+        (
+            write(
+                "weather",
+                json!({"faa": ["A"], "event_timestamp": [time], "sky": ["x".repeat(600)]}),
+            ),
+            413,
+            "FeastError",
+            "value_bytes_max",
+        ),
+        (
+            write("weather", json!({"faa": ["A".repeat(600)], "event_timestamp": [time]})),
+            413,
+            "FeastError",
+            "key_bytes_max",
+        ),
+        (
+            write("weather", json!({"faa": ["A"], "event_timestamp": [time], "map": ["{}"]})),
+            422,
+            "FeastError",
+            "came column `map`; don't send it, or declare it as a feature",
         ),
         (write("weather", json!({"faa": ["A"], "wind": [1]})), 422, "FeastError", "event time"),
         (
@@ -247,8 +291,180 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
         assert!(class.is_empty() || came_class == class, "{body}: {came_class}");
         assert!(message.contains(part), "{body}: expected `{part}` in `{message}`");
     }
-    let (status, answer) = Client::of(&harness).post("/get-online-features", "{\"entities\": ");
-    assert!(status == 422 && error(&answer).1.contains("EOF while parsing"), "{answer}");
+    for (body, part) in [
+        ("{\"entities\": ", "EOF while parsing"),
+        ("[]", "expected an object with the members of this call"),
+    ] {
+        let (status, answer) = Client::of(&harness).post("/get-online-features", body);
+        assert!(status == 422 && error(&answer).1.contains(part), "{answer}");
+    }
+}
+
+#[test]
+fn a_service_wins_over_features_and_keys_come_as_text_as_with_feast() {
+    let harness = started(|config| {
+        std::fs::write(config.repo_dir.join("trips.yaml"), TRIPS).unwrap();
+    });
+    let rows = json!({"feature_view_name": "trips", "df": {
+        "trip": [5, 6], "legs": [2, 3], "seen": [-9_223_372_036_854_775_808_i64, 1_700_000_000],
+        "event_timestamp": ["2025-12-31T00:00:00", "2025-12-31T00:00:00"],
+    }});
+    assert_eq!(post(&harness, "/write-to-online-store", &rows).0, 200);
+    let ask = json!({"entities": {"trip": ["5", "6"]}, "feature_service": "legs", "features": ["trips:seen"]});
+    let (status, body) = post(&harness, "/get-online-features", &ask);
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["metadata"]["feature_names"], json!(["trip", "legs"]));
+    assert_eq!(body["results"][0]["values"], json!([5, 6]), "they are integers");
+    assert_eq!(body["results"][1]["values"], json!([2, 3]));
+    let ask = json!({"entities": {"trip": [5, 6]}, "features": ["trips:seen"]});
+    let body: Value =
+        serde_json::from_str(&post(&harness, "/get-online-features", &ask).1).unwrap();
+    assert_eq!(body["results"][1]["statuses"], json!(["NULL_VALUE", "PRESENT"]), "{body}");
+    let ask = json!({"entities": {"trip": ["05"]}, "features": ["trips:legs"]});
+    let (status, body) = post(&harness, "/get-online-features", &ask);
+    let (_, message) = error(&body);
+    let part = "column `trip`, row 0: expected int64, came the text \"05\"";
+    assert!(status == 422 && message.contains(part), "{message}");
+}
+
+/// As `skewless feast import` writes it of a view that has a map.
+#[test]
+fn columns_that_the_import_left_out_are_passed_over() {
+    let harness = started(|config| {
+        let names = r#"{"project": "p", "views": {"weather": {"name": "weather", "keys": {}, "features": {}, "left_out": ["map"]}}}"#;
+        std::fs::write(config.repo_dir.join("feast.json"), names).unwrap();
+    });
+    let rows = |column: &str| {
+        json!({"feature_view_name": "weather", "df": {
+            "faa": ["JFK", "LGA"], "wind": [2.5, 3.5], column: [{"a": [1]}, null],
+            "event_timestamp": ["2025-12-31T23:59:58", "2025-12-31T23:59:58"],
+        }})
+    };
+    assert_eq!(post(&harness, "/write-to-online-store", &rows("map")).0, 200);
+    let (status, answer) = post(&harness, "/write-to-online-store", &rows("mapp"));
+    let (_, message) = error(&answer);
+    assert!(status == 422 && message.contains("came column `mapp`"), "{message}");
+    let ask = json!({"entities": {"faa": ["JFK", "LGA"]}, "features": ["weather:wind"]});
+    let body: Value =
+        serde_json::from_str(&post(&harness, "/get-online-features", &ask).1).unwrap();
+    assert_eq!(body["results"][1]["values"], json!([2.5, 3.5]));
+}
+
+/// Lets a body take its time.
+fn patient(config: &mut Config) {
+    config.limits.receive_ms_max = 600_000;
+    config.limits.deadline_ms = 600_000;
+    config.limits.deadline_ms_max = 600_000;
+}
+
+impl Client {
+    /// Begins a call: returns once the server waits for its body, of which it has nothing yet.
+    fn begin(harness: &Harness, path: &str, body_bytes: usize) -> Self {
+        let mut client = Self::of(harness);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+             content-length: {body_bytes}\r\n\r\n"
+        );
+        client.send(head.as_bytes());
+        let (status, head, body) = client.answer();
+        assert_eq!(status, 100, "{head}{body}");
+        client
+    }
+}
+
+/// Each of them has sent a byte of its body: were it for that among the calls in work, no other would be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_whose_bodies_never_come_take_no_other_s_place() {
+    let harness = started(|config| {
+        config.limits.requests_in_flight_max = 1;
+        config.limits.queue_max = 0;
+        config.limits.in_flight_max = 1;
+        patient(config);
+    });
+    let ask = json!({"entities": {"faa": ["JFK"]}, "features": ["weather:wind"]}).to_string();
+    let rows = rows().to_string();
+    let held: Vec<_> = [("/get-online-features", &ask), ("/write-to-online-store", &rows)]
+        .into_iter()
+        .flat_map(|call| [call; 4])
+        .map(|(path, body)| {
+            let mut client = Client::begin(&harness, path, body.len());
+            client.send(&body.as_bytes()[..1]);
+            (client, body)
+        })
+        .collect();
+    assert_eq!(harness.metric("skewless_requests_in_flight "), 0);
+    harness.features().await.get_features(crate::ask("numbers", &[Some("JFK")])).await.unwrap();
+    harness.ingest().await.ingest(weather("JFK", NOON, 1.0)).await.unwrap();
+    assert_eq!(Client::of(&harness).post("/get-online-features", &ask).0, 200);
+    assert_eq!(Client::of(&harness).post("/write-to-online-store", &rows).0, 200);
+    for (mut client, body) in held {
+        client.send(&body.as_bytes()[1..]);
+        let (status, _, answer) = client.answer();
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+#[test]
+fn bodies_that_come_have_room_together_and_no_more() {
+    let harness = started(|config| {
+        config.limits.requests_in_flight_max = 1;
+        config.limits.request_bytes_max = 1_024;
+        config.limits.ingest_bytes_max = 1_024;
+        patient(config);
+    });
+    let ask = json!({"entities": {"faa": ["JFK"]}, "features": ["weather:wind"]}).to_string();
+    let long = format!("{ask:1024}");
+    let mut held = Client::begin(&harness, "/get-online-features", long.len());
+    held.send(&long.as_bytes()[..1_000]);
+    // What was sent is there soon.
+    let start = Instant::now();
+    let (status, answer) = loop {
+        let came = Client::of(&harness).post("/get-online-features", &ask);
+        if came.0 != 200 {
+            break came;
+        }
+        assert!(start.elapsed() < BOUND, "there was room for more than there is");
+    };
+    let (_, message) = error(&answer);
+    assert!(status == 429 && message.contains("1024 bytes of bodies"), "{message}");
+    assert!(message.contains("limits.request_bytes_max"), "{message}");
+    held.send(&long.as_bytes()[1_000..]);
+    assert_eq!(held.answer().0, 200);
+    assert_eq!(Client::of(&harness).post("/get-online-features", &ask).0, 200);
+}
+
+#[test]
+fn a_call_whose_body_comes_ends_while_the_sidecar_drains() {
+    let mut harness = started(patient);
+    let ask = json!({"entities": {"faa": ["JFK"]}, "features": ["weather:wind"]}).to_string();
+    let mut held = Client::begin(&harness, "/get-online-features", ask.len());
+    let running = harness.running.take().unwrap();
+    let http = running.addresses().http.unwrap();
+    let ending = std::thread::spawn(move || running.shutdown());
+    let start = Instant::now();
+    while !crate::http(http, "/readyz").is_ok_and(|(_, body)| body == "draining\n") {
+        assert!(start.elapsed() < BOUND, "it never drains");
+    }
+    held.send(ask.as_bytes());
+    assert_eq!(held.answer().0, 200);
+    let ended = ending.join().unwrap();
+    assert!(ended.drained && ended.flushed, "{ended:?}");
+}
+
+#[test]
+fn whoever_should_try_again_is_told_so() {
+    let harness = started(|config| config.limits.unsent_bytes_max = 0);
+    let ask = json!({"entities": {"faa": ["JFK"]}, "features": ["weather:wind"]}).to_string();
+    let mut client = Client::of(&harness);
+    let head = format!(
+        "POST /get-online-features HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        ask.len()
+    );
+    client.send(&[head.as_bytes(), ask.as_bytes()].concat());
+    let (status, head, answer) = client.answer();
+    assert!(status == 429 && head.contains("retry-after: "), "{head}");
+    assert!(error(&answer).1.contains("try again in"), "{answer}");
 }
 
 #[test]

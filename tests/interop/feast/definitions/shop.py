@@ -6,7 +6,7 @@ what it gives here is given away by its answers.
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Bool, Float64, Int64
+from feast.types import Bool, Float64, Int64, UnixTimestamp
 from feast.value_type import ValueType
 
 customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.INT64)
@@ -27,6 +27,13 @@ customer_orders = FeatureView(
             created_timestamp_column="created",
         ),
     ),
+)
+
+visits = FeatureView(
+    name="visits",
+    entities=[customer],
+    schema=[Field(name="customer_id", dtype=Int64), Field(name="last", dtype=UnixTimestamp)],
+    source=FileSource(path="../shop/data/visits.parquet", timestamp_field="event_timestamp"),
 )
 
 order = RequestSource(name="order", schema=[Field(name="amount", dtype=Float64)])

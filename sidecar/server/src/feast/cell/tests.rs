@@ -35,6 +35,8 @@ fn a_value_is_taken_if_the_type_holds_it_exactly() {
         (Type::Float64, Cell::Int(1 << 53), "Float64(9007199254740992.0)"),
         (Type::Float64, nan, "Float64(NaN)"),
         (Type::Float64, quoted("-Infinity"), "Float64(-inf)"),
+        (Type::Float64, Cell::Written("-inf"), "Float64(-inf)"),
+        (Type::Float32, Cell::Written("Infinity"), "Float32(inf)"),
         (Type::Float32, Cell::Float(0.1), "Float32(0.1)"),
         (Type::Float32, Cell::Written("1e2"), "Float32(100.0)"),
         (Type::Utf8, Cell::Text("NaN"), "Utf8(\"NaN\")"),
@@ -47,6 +49,10 @@ fn a_value_is_taken_if_the_type_holds_it_exactly() {
         (Type::Timestamp, quoted("2026-01-31T13:00:00+01:00"), "Timestamp(1769860800000000)"),
         (Type::Timestamp, Cell::Written("1769860800"), "Timestamp(1769860800000000)"),
         (Type::Timestamp, Cell::Seconds(i64::MIN), "Null"),
+        (Type::Timestamp, Cell::Int(i64::MIN), "Null"),
+        (Type::Timestamp, Cell::Float(i64::MIN as f64), "Null"),
+        (Type::Timestamp, Cell::Written("-9223372036854775808"), "Null"),
+        (Type::Int64, Cell::Int(i64::MIN), "Int64(-9223372036854775808)"),
         (Type::Embedding(2), Cell::Doubles(&[1.0, 0.5]), "Embedding([1.0, 0.5])"),
         (Type::ListInt64, Cell::Int32s(&[1, -2]), "ListInt64([1, -2])"),
         (Type::ListFloat64, list(&[Cell::Int(1), Cell::Float(0.5)]), "ListFloat64([1.0, 0.5])"),
@@ -74,6 +80,11 @@ fn what_does_not_fit_is_refused_by_what_it_is() {
         (Type::Float64, Cell::Bool(true), "a bool"),
         (Type::Float64, quoted("nan"), "a string"),
         (Type::Float32, Cell::Float(1e39), "beyond float32"),
+        (Type::Float64, Cell::Written("1e400"), "the text \"1e400\", which is beyond float64"),
+        (Type::Float32, Cell::Written("-1e400"), "the text \"-1e400\", which is beyond float64"),
+        (Type::Float32, Cell::Written("1e39"), "beyond float32"),
+        (Type::Float64, quoted("1e400"), "a string"),
+        (Type::Timestamp, Cell::Int(i64::MIN + 1), "seconds since 1970"),
         (Type::Utf8, Cell::Bytes(b"a"), "bytes"),
         (Type::Utf8, Cell::Other("an object"), "an object"),
         (Type::Binary, Cell::Text("AP8="), "a string"),
@@ -90,4 +101,24 @@ fn what_does_not_fit_is_refused_by_what_it_is() {
         let came = refused(ty, &cell);
         assert!(came.contains(expected), "{ty} from {cell:?}: expected `{expected}` in `{came}`");
     }
+}
+
+#[test]
+fn a_key_is_also_taken_from_a_string_that_is_exactly_its_integer() {
+    let came = |ty, cell: &Cell<'_>| {
+        let mut column = Column::new(ty);
+        append_key(cell, &mut column).map(|()| format!("{:?}", column.value(0)))
+    };
+    assert_eq!(came(Type::Int64, &quoted("-5")).as_deref(), Ok("Int64(-5)"));
+    assert_eq!(came(Type::Int32, &quoted("2147483647")).as_deref(), Ok("Int32(2147483647)"));
+    assert_eq!(came(Type::Int64, &Cell::Int(5)).as_deref(), Ok("Int64(5)"));
+    assert_eq!(came(Type::Utf8, &quoted("5")).as_deref(), Ok("Utf8(\"5\")"));
+    for other in ["05", "+5", " 5", "5.0", "", "9223372036854775808", "x"] {
+        let refused = came(Type::Int64, &quoted(other)).expect_err(other);
+        assert_eq!(refused, format!("the text {other:?}"));
+    }
+    assert!(
+        came(Type::Int32, &quoted("2147483648")).is_err_and(|came| came.contains("can't hold"))
+    );
+    assert!(came(Type::Int64, &Cell::Text("5")).is_err(), "a string of protobuf is one");
 }

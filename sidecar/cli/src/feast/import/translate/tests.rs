@@ -135,8 +135,10 @@ fn several_entities_are_one_with_several_keys_and_none_is_a_dummy() {
 
 #[test]
 fn what_is_not_stored_here_is_left_out_by_name() {
-    let Translated { definitions, findings, .. } = shop();
+    let Translated { definitions, findings, names } = shop();
     says(&findings.left_out, &["feature `more` of view `orders`", "MAP"]);
+    let left_out = |view: &str| names.views[view].left_out.iter().cloned().collect::<Vec<_>>();
+    assert_eq!((left_out("orders"), left_out("clicks")), (vec!["more".to_owned()], vec![]));
     says(&findings.left_out, &["view `nothing`", "no feature"]);
     says(&findings.left_out, &["on-demand view `of_nothing`"]);
     says(&findings.left_out, &["`orders:more` of service `Risk v1`"]);

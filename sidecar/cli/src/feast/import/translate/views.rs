@@ -96,6 +96,12 @@ impl<'r> Translator<'r> {
                 .zip(&columns)
                 .map(|((feature, _), column)| (column.name.clone(), feature.name.clone()))
                 .collect(),
+            left_out: view
+                .features
+                .iter()
+                .filter(|feature| carried(feature).is_err())
+                .map(|feature| feature.name.clone())
+                .collect(),
         };
         let head = Head {
             name: name.clone(),
