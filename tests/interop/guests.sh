@@ -45,8 +45,7 @@ case " $languages " in *' js '*) node_modules ;; esac
 
 work=$(mktemp -d)
 # A machine that is busy is no reason to call a row late.
-printf '[engine]\ndeadline_ticks = 600000\n' >"$work/patient.toml"
-export SKEWLESS_CONFIG=$work/patient.toml
+export SKEWLESS__ENGINE__DEADLINE_TICKS=600000
 sidecar=
 trap '[ -z "$sidecar" ] || kill "$sidecar" 2>/dev/null || true; rm -rf "$work"' EXIT
 # Cargo builds into a folder that stays, so that a second run builds the crate alone.
