@@ -148,7 +148,8 @@ impl<'r> Translator<'r> {
         name: &str,
     ) -> Vec<Column> {
         let keys = self.out.entities[entity].keys.iter().map(|key| key.column.as_str());
-        let mut given = Given::without(keys.chain([EVENT_TIMESTAMP]));
+        let known = features.iter().map(|(feature, _)| feature.name.as_str());
+        let mut given = Given::without(keys.chain([EVENT_TIMESTAMP])).keeping(known);
         let mut columns = Vec::new();
         for (feature, ty) in features {
             let own = given.give(&feature.name);
