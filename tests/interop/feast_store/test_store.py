@@ -142,16 +142,14 @@ def test_a_view_is_asked_about_without_blocking_the_loop(feast_shop, shop):
     async def ask():
         proxy = await asyncio.start_server(through, "127.0.0.1", 0)
         store.config.online_store.address = "127.0.0.1:{}".format(proxy.sockets[0].getsockname()[1])
-        view, keys = store.get_feature_view("customer_orders"), [key(customer_id=99)]
-        answers = [
-            (await store.get_online_features_async(features=["basket:first_order"], entity_rows=[{"customer_id": 99, "amount": 1.0}])).to_dict(),
-            await online(store).online_read_async(store.config, view, keys, ["orders"]),
-        ]
+        view, rows = store.get_feature_view("customer_orders"), [{"customer_id": 99, "amount": 1.0}]
+        came = await store.get_online_features_async(features=["basket:first_order"], entity_rows=rows)
+        read = await online(store).online_read_async(store.config, view, [key(customer_id=99)], ["orders"])
         await online(store).close()
         proxy.close()
-        return answers
+        return came.to_dict(), read
 
-    assert asyncio.run(ask()) == [{"customer_id": [99], "first_order": [True]}, [(None, None)]]
+    assert asyncio.run(ask()) == ({"customer_id": [99], "first_order": [True]}, [(None, None)])
 
 
 def test_a_request_of_many_rows_is_asked_in_parts(feast_shop, shop):

@@ -70,7 +70,7 @@ def describe(wire: Wire, view: str) -> _skewless.Description:
         raise of_client(error, wire.address) from None
 
 
-def served(wire: Wire) -> Find:
+def served(wire: Wire) -> Callable[[str], _skewless.Description | None]:
     """The views of a sidecar, which is asked for each."""
 
     def find(view: str) -> _skewless.Description | None:
