@@ -36,6 +36,9 @@ pub(crate) struct ViewNames {
     pub(crate) keys: BTreeMap<String, String>,
     /// Features by our names.
     pub(crate) features: BTreeMap<String, String>,
+    /// Join keys by the names that callers give them, where those aren't the key columns'.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) join_keys: BTreeMap<String, String>,
 }
 
 impl ViewNames {
@@ -46,6 +49,7 @@ impl ViewNames {
             name: view.name.clone(),
             keys: keys.map(|(key, join_key)| (key.name.clone(), join_key.clone())).collect(),
             features: view.features.iter().map(|f| (f.name.clone(), f.name.clone())).collect(),
+            join_keys: BTreeMap::new(),
         };
         if let Some(known) = known {
             names.name.clone_from(&known.name);

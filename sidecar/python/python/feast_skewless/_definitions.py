@@ -122,7 +122,7 @@ def _differences(
     table: FeatureView, view: str, described: _skewless.Description | Declared, names: Names, settings: SkewlessOnlineStoreConfig
 ) -> Iterator[str]:
     keys = {name: of for name, of, _ in described.keys}
-    columns = [(field, names.join_key(field.name)) for field in table.entity_columns]
+    columns = [(field, names.key_column(table.name, field.name)) for field in table.entity_columns]
     for field, key in columns:
         if key not in keys:
             yield f"view `{view}`: its keys are {_list(keys)} in the sidecar, expected `{key}` among them"

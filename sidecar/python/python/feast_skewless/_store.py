@@ -458,7 +458,7 @@ def _batches(
         for first in range(0, len(rows), settings.write_rows_max):
             numbers = [number for number, _ in rows[first : first + settings.write_rows_max]]
             part = [row for _, row in rows[first : first + settings.write_rows_max]]
-            of_keys = [_keys_of(names, row[0]) for row in part]
+            of_keys = [_keys_of(names, table.name, row[0]) for row in part]
             of_features = [_features_of(names, table.name, row[1]) for row in part]
             columns = {
                 **_columns(view, "key", keys, of_keys, numbers, "refuse"),
@@ -540,8 +540,8 @@ def _rows(question: Question, vectors: list[Vector]) -> list[Read]:
     return read
 
 
-def _keys_of(names: Names, key: EntityKey) -> dict[str, Value]:
-    keys = {names.join_key(name): value for name, value in zip(key.join_keys, key.entity_values)}
+def _keys_of(names: Names, view: str, key: EntityKey) -> dict[str, Value]:
+    keys = {names.key_column(view, name): value for name, value in zip(key.join_keys, key.entity_values)}
     return keys or {names.join_key(DUMMY_ENTITY_ID): Value(string_val="")}
 
 

@@ -38,6 +38,7 @@ fn wanted<'v>(view: &'v View, feast: &str, join_key: &str, feature: &str) -> Wan
             name: feast.to_owned(),
             keys: one("id", join_key),
             features: one("f", feature),
+            ..ViewNames::default()
         },
     )
 }

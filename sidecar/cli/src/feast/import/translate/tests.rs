@@ -103,6 +103,8 @@ fn columns_that_are_mapped_become_keys_of_their_own() {
     );
     assert_eq!(weather.source.as_ref().map(|source| source.event_timestamp.as_str()), Some("time"));
     assert_eq!(names.views["weather"].keys["station"], "place_id");
+    assert_eq!(names.views["weather"].join_keys["place_id"], "place_id");
+    assert!(names.views["place_visits"].join_keys.is_empty());
     says(&findings.different, &["entity `Place` of view `weather`", "`place__weather`"]);
     let roles: Vec<(&str, &str)> =
         entity.roles.iter().map(|role| (role.name.as_str(), role.join_keys[0].as_str())).collect();

@@ -96,6 +96,12 @@ impl<'r> Translator<'r> {
                 .zip(&columns)
                 .map(|((feature, _), column)| (column.name.clone(), feature.name.clone()))
                 .collect(),
+            join_keys: of
+                .keys
+                .iter()
+                .filter(|key| key.join_key != key.column)
+                .map(|key| (key.join_key.clone(), key.feast.clone()))
+                .collect(),
         };
         let head = Head {
             name: name.clone(),
