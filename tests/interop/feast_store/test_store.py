@@ -471,16 +471,16 @@ def test_a_key_whose_column_is_called_otherwise_is_feasts_all_the_same(feast_app
     schema = [Field(name="place_id", dtype=String), Field(name="wind", dtype=Int64)]
     mapped = FileSource(name="stations", path="stations.parquet", timestamp_field="time", field_mapping={"station": "place_id"})
     stations = FeatureView(name="stations", entities=[place], schema=schema, source=mapped)
-    store.apply([place, stations, view_of("towns", schema, [place])])
+    store.apply([place, stations, view_of("places", schema, [place])])
     of = key(place_id="x")
-    for view, wind in (("stations", 1), ("towns", 2)):
+    for view, wind in (("stations", 1), ("places", 2)):
         table = store.get_feature_view(view)
         online(store).online_write_batch(store.config, table, [(of, {"wind": Value(int64_val=wind)}, NOW, None)], None)
         assert online(store).online_read(store.config, table, [of]) == [(NOW, {"wind": Value(int64_val=wind)})]
     both = store.get_online_features(
-        features=["stations:wind", "towns:wind"], entity_rows=[{"place_id": "x"}], full_feature_names=True
+        features=["stations:wind", "places:wind"], entity_rows=[{"place_id": "x"}], full_feature_names=True
     )
-    assert both.to_dict() == {"place_id": ["x"], "stations__wind": [1], "towns__wind": [2]}
+    assert both.to_dict() == {"place_id": ["x"], "stations__wind": [1], "places__wind": [2]}
 
 
 def test_a_view_that_is_deleted_loses_its_rows_and_teardown_removes_all(feast_applied):
