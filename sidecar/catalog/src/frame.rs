@@ -106,7 +106,7 @@ pub enum FrameError {
     },
     /// A request column that is not nullable holds a null.
     #[error(
-        "expected a value of request column `{name}` in row {row}, came null; it is not declared nullable: if it may be null, declare it with `nullable: true`"
+        "expected a value of request column `{name}` in row {row}, came null; it is not declared nullable (`nullable: true` under `requests`)"
     )]
     RequestNull {
         /// The request column.

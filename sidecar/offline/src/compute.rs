@@ -205,9 +205,9 @@ fn fill(
     frame.complete(plan).map_err(|error| match error {
         FrameError::RequestNull { name, row } => {
             let (file, row) = chunks.locate(rows.first + row as u64);
-            let expected =
-                "a value, since the request column is not declared nullable (`nullable: true`)"
-                    .to_owned();
+            let expected = "a value, since the request column is not declared nullable (`nullable: true` under \
+                            `requests`)"
+                .to_owned();
             OfflineError::NullValue { file, column: name, row, expected }
         }
         other => OfflineError::Worker(other.to_string()),

@@ -3,10 +3,11 @@
     python compare.py FEAST_REPO REPO
 
 Feast is asked by its own online_read; the sidecar by `skewless get --json` on REPO/sidecar.sock. A feature service of all
-views is made for that: every value must be the same, to the last bit of a float.
+views is there for that: every value must be the same, to the last bit of a float.
 """
 
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -17,29 +18,40 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-DRIVERS = [1001, 1002, 1003, 1004, 1005]
-NOBODY = 4711
+DRIVERS = ("driver_id", "int64_val", [1001, 1002, 1003, 1004, 1005, 4711])
+THINGS = ("thing_id", "string_val", ["a", "b", "c", "nobody"])
+OF_DRIVER = ("conv_rate", "acc_rate", "avg_daily_trips", "driver_config")
+OF_THING = ("at", "raw", "near", "doubles", "texts", "flag", "large", "double", "json", "price")
+VIEWS = [
+    ("driver_activity_v2", "driver_hourly_stats", DRIVERS, OF_DRIVER),
+    ("driver_activity_v3", "driver_hourly_stats_fresh", DRIVERS, OF_DRIVER),
+    ("kinds", "kinds", THINGS, OF_THING),
+]
+#: How Feast has a timestamp that is none.
+NO_TIME = -(2**63)
 
 
 def main(feast_repo, repo):
     store = FeatureStore(feast_repo)
-    compared = 0
-    for service, view in [("driver_activity_v2", "driver_hourly_stats"), ("driver_activity_v3", "driver_hourly_stats_fresh")]:
-        theirs = of_feast(store, view)
-        ours = of_sidecar(repo, service, view)
-        for driver in [*DRIVERS, NOBODY]:
-            time, values = theirs[driver]
-            for feature in ("conv_rate", "acc_rate", "avg_daily_trips", "driver_config"):
-                mine, missing, my_time = ours[driver][feature]
+    compared, nulls = 0, set()
+    for service, view, keys, features in VIEWS:
+        theirs, ours = of_feast(store, view, keys), of_sidecar(repo, service, view, keys)
+        for key in keys[2]:
+            time, values = theirs[key]
+            for feature in features:
+                mine, missing, my_time = ours[key][feature]
+                kind, value = values[feature] if values is not None else (None, None)
                 if values is None:
-                    check(missing == "NOT_FOUND", driver, feature, mine, missing)
-                elif values[feature] is None:
-                    check(missing == "NULL_VALUE", driver, feature, mine, missing)
+                    check(missing == "NOT_FOUND", key, feature, mine, missing)
+                elif value is None:
+                    check(missing == "NULL_VALUE", key, feature, mine, missing)
+                    nulls.add(feature)
                 else:
                     # TTLs are of Feast's template, its data as old as the day: too old is no mistake of the copy.
-                    check(missing is None and mine == values[feature], driver, feature, mine, values[feature])
-                    check(my_time == time.replace(microsecond=my_time.microsecond), driver, feature, my_time, time)
+                    check(missing is None and same(kind, mine, value), key, feature, mine, value)
+                    check(my_time == time.replace(microsecond=my_time.microsecond), key, feature, my_time, time)
                 compared += 1
+    check(nulls >= {"at", "double"}, "there were nulls to compare", nulls)
     print(f"{compared} values are the same")
 
 
@@ -48,42 +60,59 @@ def check(same, *what):
         sys.exit(f"error: they differ: {what}")
 
 
-def of_feast(store, name):
-    view = store.get_feature_view(name)
-    keys = [EntityKey(join_keys=["driver_id"], entity_values=[Value(int64_val=driver)]) for driver in [*DRIVERS, NOBODY]]
-    rows = store._get_provider().online_store.online_read(store.config, view, keys, None)
+def same(kind, mine, value):
+    """Whether JSON of ours is a value of Feast's."""
+    if kind == "bytes_val":
+        return bytes.fromhex(mine.removeprefix("0x")) == value
+    if kind == "unix_timestamp_val":
+        return datetime.fromisoformat(mine.replace("Z", "+00:00")).timestamp() == value
+    if kind == "float_val":
+        return single(mine) == value
+    if kind == "float_list_val":
+        return [single(of) for of in mine] == list(value.val)
+    if kind == "double_val":
+        return mine == value and math.copysign(1, mine) == math.copysign(1, value)
+    return mine == (list(value.val) if kind.endswith("_list_val") else value)
+
+
+def single(value):
+    """JSON has the digits of a float32, Feast's value is that float32."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def of_feast(store, name, keys):
+    view, (key, kind, values) = store.get_feature_view(name), keys
+    asked = [EntityKey(join_keys=[key], entity_values=[Value(**{kind: value})]) for value in values]
+    rows = store._get_provider().online_store.online_read(store.config, view, asked, None)
     read = {}
-    for driver, (time, values) in zip([*DRIVERS, NOBODY], rows):
+    for value, (time, features) in zip(values, rows):
         if time is None or time == datetime.fromtimestamp(0, timezone.utc):
-            read[driver] = (None, None)
+            read[value] = (None, None)
             continue
-        read[driver] = (time, {feature: plain(value) for feature, value in values.items()})
+        read[value] = (time, {feature: plain(of) for feature, of in features.items()})
     return read
 
 
 def plain(value):
     kind = value.WhichOneof("val")
-    return None if kind is None else getattr(value, kind)
+    came = None if kind is None else getattr(value, kind)
+    return kind, None if kind == "null_val" or (kind == "unix_timestamp_val" and came == NO_TIME) else came
 
 
-def of_sidecar(repo, service, view):
+def of_sidecar(repo, service, view, keys):
     rows = {}
-    for driver in [*DRIVERS, NOBODY]:
-        words = ["skewless", "get", service, f"driver_id={driver}", "--at", "unix:sidecar.sock", "--json"]
-        words += ["--request", "val_to_add=1", "--request", "val_to_add_2=2"]
+    for key in keys[2]:
+        # Without values of requests, which the on-demand views of its services take: Feast's may be null.
+        words = ["skewless", "get", service, f"{keys[0]}={key}", "--at", "unix:sidecar.sock", "--json"]
         answer = json.loads(subprocess.run(words, cwd=repo, check=True, capture_output=True).stdout)
         row = answer["rows"][0]
         time = row["event_times"][view]
         time = time and datetime.fromisoformat(time.replace("Z", "+00:00"))
-        rows[driver] = {}
+        rows[key] = {}
         for name, value in row["features"].items():
             head, feature = name.split(".")
-            if head != view:
-                continue
-            if isinstance(value, float):
-                # JSON has the digits of a float32, Feast's value is that float32.
-                value = struct.unpack("<f", struct.pack("<f", value))[0]
-            rows[driver][feature] = (value, row["missing"].get(name), time)
+            if head == view:
+                rows[key][feature] = (value, row["missing"].get(name), time)
     return rows
 
 

@@ -35,6 +35,7 @@ from feast.protos.feast.types.Value_pb2 import (
     Value,
 )
 from feast.repo_config import RepoConfig
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 
 HERE = Path(__file__).parent
 OUT = HERE / "fixtures"
@@ -66,6 +67,8 @@ FULL = {
     "singles": value("float_list", FloatList(val=[0.1])),
     "smalls": value("int32_list", Int32List(val=[7])),
     "json": value("json", '{"a": 1}'),
+    "price": value("decimal", "1.10"),
+    "parts": value("uuid_list", StringList(val=["5e8b2b1e-0c55-4b0e-9d3b-2f6f9f1c0a11"])),
     "more": value("string", "of a type that isn't carried over"),
 }
 NULLS = {name: Value() for name in FULL}
@@ -77,6 +80,8 @@ ROWS = {
         # A vector of another length, and a value of another type: rows that can't be taken.
         (key(("customer_id", value("int64", 3))), {**FULL, "vector": value("float_list", FloatList(val=[1]))}, T1, None),
         (key(("customer_id", value("int64", 4))), {**FULL, "large": value("string", "7")}, T1, None),
+        # What Feast makes of pandas' NaT.
+        (key(("customer_id", value("int64", 5))), {**FULL, "at": value("unix_timestamp", NULL_TIMESTAMP_INT_VALUE)}, T1, None),
     ],
     "Place-Visits": [
         (

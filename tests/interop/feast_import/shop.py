@@ -24,6 +24,7 @@ from feast.types import (
     Array,
     Bool,
     Bytes,
+    Decimal,
     Float32,
     Float64,
     Int32,
@@ -32,6 +33,7 @@ from feast.types import (
     Map,
     String,
     UnixTimestamp,
+    Uuid,
 )
 
 project = Project(name="Shop")
@@ -69,6 +71,8 @@ orders = FeatureView(
         Field(name="singles", dtype=Array(Float32)),
         Field(name="smalls", dtype=Array(Int32)),
         Field(name="json", dtype=Json),
+        Field(name="price", dtype=Decimal),
+        Field(name="parts", dtype=Array(Uuid)),
         Field(name="more", dtype=Map),
     ],
     source=orders_source,

@@ -10,16 +10,34 @@ import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import grpc
 import pandas as pd
 import pytest
 import yaml
 from conftest import WORK
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource
 from feast.errors import FeastError
+from feast.protos.feast.serving.GrpcServer_pb2 import WriteToOnlineStoreRequest
+from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, Json, Map, String, UnixTimestamp, Uuid
+from feast.types import (
+    VALUE_TYPES_TO_FEAST_TYPES,
+    Array,
+    Bool,
+    Bytes,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Invalid,
+    Json,
+    Map,
+    String,
+    UnixTimestamp,
+    Uuid,
+)
 from feast.value_type import ValueType
 from feast_skewless import (
     DefinitionsDiffer,
@@ -104,6 +122,34 @@ def test_it_is_awaited_without_blocking_and_answers_the_same(feast_shop):
     assert [answer.to_dict() for answer in asyncio.run(ask())] == [want] * 8
     # Another loop, after the connection of the first was closed.
     assert asyncio.run(ask())[0].to_dict() == want
+
+
+def test_a_view_is_asked_about_without_blocking_the_loop(feast_shop, shop):
+    store = feast_shop(unstored="leave_out")
+    host, port = shop.address.rsplit(":", 1)
+
+    async def copy(reader, writer):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def through(reader, writer):
+        """Between the store and the sidecar, in the loop of the call: if the call holds that up, it gets no answer."""
+        there = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(copy(reader, there[1]), copy(there[0], writer))
+
+    async def ask():
+        proxy = await asyncio.start_server(through, "127.0.0.1", 0)
+        store.config.online_store.address = "127.0.0.1:{}".format(proxy.sockets[0].getsockname()[1])
+        view, rows = store.get_feature_view("customer_orders"), [{"customer_id": 99, "amount": 1.0}]
+        came = await store.get_online_features_async(features=["basket:first_order"], entity_rows=rows)
+        read = await online(store).online_read_async(store.config, view, [key(customer_id=99)], ["orders"])
+        await online(store).close()
+        proxy.close()
+        return came.to_dict(), read
+
+    assert asyncio.run(ask()) == ({"customer_id": [99], "first_order": [True]}, [(None, None)])
 
 
 def test_a_request_of_many_rows_is_asked_in_parts(feast_shop, shop):
@@ -303,6 +349,68 @@ def test_keys_of_every_kind_and_views_without(feast_applied):
     assert came == {**{name: [key] for name, key in row.items()}, **{f"{view}__value": [n] for n, view in enumerate(keys_of)}}
 
 
+def test_a_time_that_is_none_is_null(feast_applied):
+    store = feast_applied()
+    thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
+    store.apply([thing, view_of("dated", [Field(name="thing_id", dtype=Int64), Field(name="at", dtype=UnixTimestamp)], [thing])])
+    df = pd.DataFrame({"thing_id": [1, 2], "at": pd.to_datetime([pd.NaT, NOW], utc=True), "event_timestamp": [NOW, NOW]})
+    store.write_to_online_store("dated", df=df)
+    came = store.get_online_features(features=["dated:at"], entity_rows=[{"thing_id": 1}, {"thing_id": 2}])
+    assert statuses(came)["at"] == [NULL, PRESENT]
+    assert came.to_dict()["at"] == [None, NOW]
+    view = store.get_feature_view("dated")
+    none = Value(unix_timestamp_val=-(2**63))
+    online(store).online_write_batch(store.config, view, [(key(thing_id=3), {"at": none}, NOW, None)], None)
+    assert online(store).online_read(store.config, view, [key(thing_id=3)]) == [(NOW, {"at": Value()})]
+
+
+#: A value of each kind that is stored.
+STORED = {
+    "bool_val": False,
+    "bytes_val": b"\x00",
+    "decimal_val": "1.10",
+    "double_val": 0.1,
+    "float_val": 0.1,
+    "int32_val": -1,
+    "int64_val": -1,
+    "json_val": "{}",
+    "string_val": "t",
+    "time_uuid_val": "t",
+    "unix_timestamp_val": -1,
+    "uuid_val": "t",
+    "decimal_list_val": ["1.10"],
+    "double_list_val": [0.1],
+    "float_list_val": [0.1],
+    "int32_list_val": [-1],
+    "int64_list_val": [-1],
+    "json_list_val": ["{}"],
+    "string_list_val": ["t"],
+    "time_uuid_list_val": ["t"],
+    "uuid_list_val": ["t"],
+}
+
+
+def test_what_is_imported_is_what_the_store_and_the_sidecar_take(feast_applied, applied):
+    types = {f"{of.name.lower()}_val": dtype for of, dtype in VALUE_TYPES_TO_FEAST_TYPES.items() if dtype != Invalid}
+    assert STORED.keys() <= types.keys() and len(types) > len(STORED) + 15, types
+    store = feast_applied(unstored="leave_out")
+    thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
+    fields = [Field(name=f"of_{kind}", dtype=dtype) for kind, dtype in types.items()]
+    store.apply([thing, view_of("every_type", [Field(name="thing_id", dtype=Int64), *fields], [thing])])
+    view = store.get_feature_view("every_type")
+    written = yaml.safe_load((applied.repo / "feast_applied.yaml").read_text())
+    (imported,) = (of["features"] for of in written["views"] if of["name"] == "every_type")
+    assert {of["name"] for of in imported} == {f"of_{kind}" for kind in STORED}
+    values = {f"of_{kind}": listed(kind, of) if isinstance(of, list) else Value(**{kind: of}) for kind, of in STORED.items()}
+    online(store).online_write_batch(store.config, view, [(key(thing_id=1), values, NOW, None)], None)
+    assert online(store).online_read(store.config, view, [key(thing_id=1)])[0][1] == values
+    # The same by Feast's own call, as its `remote` store and its gRPC clients send them.
+    server = GrpcFeatureServerStub(grpc.insecure_channel(applied.address))
+    row = {"thing_id": Value(int64_val=2), "event_timestamp": Value(unix_timestamp_val=int(NOW.timestamp())), **values}
+    server.WriteToOnlineStore(WriteToOnlineStoreRequest(feature_view_name="every_type", typed_features=row))
+    assert online(store).online_read(store.config, view, [key(thing_id=2)])[0][1] == values
+
+
 def test_a_value_that_is_too_old_is_none_and_says_when_it_was(feast_applied):
     store = feast_applied()
     thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
@@ -357,6 +465,24 @@ def test_names_that_are_not_valid_here_are_feasts_all_the_same(feast_applied):
     assert came.to_dict() == {"Place-ID": ["x"], "7dVisits": [7]}
 
 
+def test_a_key_whose_column_is_called_otherwise_is_feasts_all_the_same(feast_applied):
+    store = feast_applied()
+    place = Entity(name="place", join_keys=["place_id"], value_type=ValueType.STRING)
+    schema = [Field(name="place_id", dtype=String), Field(name="wind", dtype=Int64)]
+    mapped = FileSource(name="stations", path="stations.parquet", timestamp_field="time", field_mapping={"station": "place_id"})
+    stations = FeatureView(name="stations", entities=[place], schema=schema, source=mapped)
+    store.apply([place, stations, view_of("places", schema, [place])])
+    of = key(place_id="x")
+    for view, wind in (("stations", 1), ("places", 2)):
+        table = store.get_feature_view(view)
+        online(store).online_write_batch(store.config, table, [(of, {"wind": Value(int64_val=wind)}, NOW, None)], None)
+        assert online(store).online_read(store.config, table, [of]) == [(NOW, {"wind": Value(int64_val=wind)})]
+    both = store.get_online_features(
+        features=["stations:wind", "places:wind"], entity_rows=[{"place_id": "x"}], full_feature_names=True
+    )
+    assert both.to_dict() == {"place_id": ["x"], "stations__wind": [1], "places__wind": [2]}
+
+
 def test_a_view_that_is_deleted_loses_its_rows_and_teardown_removes_all(feast_applied):
     store = feast_applied()
     thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
@@ -377,6 +503,37 @@ def test_a_view_that_is_deleted_loses_its_rows_and_teardown_removes_all(feast_ap
     view = store.get_feature_view("stays")
     store.teardown()
     assert online(store).online_read(store.config, view, [key(thing_id=1)]) == [(None, None)]
+
+
+def test_an_apply_that_is_refused_removes_no_rows(feast_applied, applied, feast_shop, definitions):
+    store = feast_applied()
+    thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
+    text = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.STRING)
+    schema = [Field(name="thing_id", dtype=Int64), Field(name="value", dtype=Int64)]
+    kept, dropped = view_of("kept", schema, [thing]), view_of("dropped", schema, [thing])
+    store.apply([thing, kept, dropped])
+    row = [(key(thing_id=1), {"value": Value(int64_val=1)}, NOW, None)]
+    views = [store.get_feature_view(name) for name in ("kept", "dropped")]
+    for view in views:
+        online(store).online_write_batch(store.config, view, row, None)
+    before = (applied.repo / "feast_applied.yaml").read_text()
+    rekeyed = view_of("kept", [Field(name="thing_id", dtype=String), Field(name="all", dtype=Map), schema[1]], [text])
+    # By the sidecar, as `nothing` is a view of the definitions beside; and by the comparison, of views that the sidecar would take.
+    for changed, entity, said in ((view_of("nothing", schema, [thing]), thing, "`nothing`"), (rekeyed, text, "unstored: leave_out")):
+        with pytest.raises(DefinitionsDiffer, match=said):
+            online(store).update(store.config, [dropped], [changed], [], [entity], True)
+        assert (applied.repo / "feast_applied.yaml").read_text() == before
+        for view in views:
+            assert online(store).online_read(store.config, view, [row[0][0]]) == [(NOW, row[0][1])], (view.name, said)
+    # Definitions that live elsewhere.
+    store = feast_shop()
+    view = store.get_feature_view("customer_orders")
+    row = [(key(customer_id=8001), {"orders": Value(int64_val=1)}, NOW, None)]
+    online(store).online_write_batch(store.config, view, row, None)
+    missing = view_of("customer_ordres", [Field(name="customer_id", dtype=Int64), schema[1]], [definitions.customer])
+    with pytest.raises(DefinitionsDiffer, match="customer_ordres"):
+        online(store).update(store.config, [view], [missing], [], [definitions.customer], True)
+    assert online(store).online_read(store.config, view, [row[0][0]], ["orders"]) == [(NOW, row[0][1])]
 
 
 def test_feasts_quickstart_goes_its_way(applied, tmp_path):
@@ -463,6 +620,8 @@ def test_what_is_not_stored_is_refused_or_left_out(feast_shop, definitions):
     row = [(key(customer_id=5001), {"orders": Value(int64_val=1), "extra": value}, NOW, None)]
     with pytest.raises(StoreValueError, match="came a value of `extra`.*\n.*unstored: leave_out"):
         online(store).online_write_batch(store.config, view, row, None)
+    with pytest.raises(DefinitionsDiffer, match="`extra`, Map in Feast, which no column holds\n(.|\n)*`unstored: leave_out` of online_store"):
+        online(store).update(store.config, [], [view], [], [definitions.customer], True)
     with pytest.raises(StoreRefused, match="extra"):
         online(store).online_read(store.config, view, [row[0][0]], ["orders", "extra"])
     store.config.online_store.unstored = "leave_out"

@@ -94,6 +94,10 @@ impl Checker<'_> {
             input.name.value
         );
         let meant = nearest(&input.name.value, known).or_else(|| renamed.map(str::to_owned));
+        let message = match meant {
+            Some(_) => message,
+            None => format!("{message}; remove the line, or give the plugin such an input"),
+        };
         let plugin = transform.plugin_name();
         self.findings.error_of_plugin(input.name.span, message, meant, plugin);
     }

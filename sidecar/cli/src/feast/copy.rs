@@ -1,5 +1,5 @@
-//! `skewless feast copy`: the rows of a Feast online store into ours. Rows are counted on both sides, and what was read is
-//! either written or refused with a reason.
+//! `skewless feast copy`: the rows of a Feast online store into ours. What was read is either written or refused with a
+//! reason, and as much was read as that store says it has.
 //!
 //! A row keeps its times, so copying again changes nothing: what is there already is a duplicate, what is newer stays.
 
@@ -9,6 +9,7 @@ mod redis_hashes;
 mod refusal;
 mod rows;
 mod sink;
+mod source_count;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use self::redis_hashes::{Layouts, Redis};
 use self::refusal::{Refusal, Refused};
 use self::rows::{Batch, FeastRow, Wanted};
 use self::sink::{Sink, Written};
+use self::source_count::SourceCount;
 use self::sqlite::Sqlite;
 use super::names_file::{self, Names, ViewNames};
 use crate::exit::{Failure, Next, Outcome};
@@ -113,9 +115,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         None => Sink::folder(&repo, &config)?,
     };
     let job = Job { sink: sink.into(), bar: Bar::new(), cancel };
-    let (totals, asides) = copied(&mut feast, &wanted, &layouts, &job)?;
+    let (totals, mut asides) = copied(&mut feast, &wanted, &layouts, &job)?;
     job.sink.borrow().finish()?;
     job.bar.clear();
+    asides.extend(totals.source.iter().filter_map(SourceCount::aside));
     tell(&wanted, &totals, &asides)?;
     judge(&project, &totals, args.skip_bad_rows)
 }
@@ -214,13 +217,18 @@ struct ViewTotals {
     there: bool,
 }
 
-/// What became of all rows, parallel to the views.
-#[derive(Debug)]
-struct Totals(Vec<ViewTotals>);
+/// What became of all rows.
+#[derive(Default, Debug)]
+struct Totals {
+    /// Parallel to the views.
+    views: Vec<ViewTotals>,
+    /// What Feast's store says that it has.
+    source: Vec<SourceCount>,
+}
 
 impl Totals {
     fn read(&self) -> u64 {
-        self.0.iter().map(|view| view.read).sum()
+        self.views.iter().map(|view| view.read).sum()
     }
 }
 
@@ -277,22 +285,27 @@ fn copied(
 ) -> Outcome<(Totals, Vec<String>)> {
     let mut copiers: Vec<Copier<'_, '_>> =
         wanted.iter().map(|wanted| Copier::new(wanted, job)).collect();
-    let (others, mut asides) = match feast {
+    let totals = |copiers: Vec<Copier<'_, '_>>, source| {
+        let views = copiers.into_iter().map(|copier| copier.totals).collect();
+        Totals { views, source }
+    };
+    match feast {
         Feast::Sqlite(sqlite) => {
+            let mut source = Vec::new();
             for copier in &mut copiers {
-                copier.totals.there = sqlite.copy(copier.wanted, copier)?;
+                let count = sqlite.copy(copier.wanted, copier)?;
+                copier.totals.there = count.is_some();
+                source.extend(count);
             }
-            (sqlite.others(wanted)?, Vec::new())
+            Ok((totals(copiers, source), of_others(sqlite.others(wanted)?)))
         }
         Feast::Redis(redis) => {
-            let others = redis.copy(layouts, &mut copiers)?;
-            let totals = Totals(copiers.into_iter().map(|copier| copier.totals).collect());
+            let (others, count) = redis.copy(layouts, &mut copiers)?;
+            let totals = totals(copiers, vec![count]);
             let asides = others.lines(&totals);
-            return Ok((totals, [asides, of_others(others.views)].concat()));
+            Ok((totals, [asides, of_others(others.views)].concat()))
         }
-    };
-    asides.extend(of_others(others));
-    Ok((Totals(copiers.into_iter().map(|copier| copier.totals).collect()), asides))
+    }
 }
 
 /// Rows of views that weren't asked for.
@@ -305,7 +318,7 @@ fn of_others(views: BTreeMap<String, u64>) -> Vec<String> {
 }
 
 fn tell(wanted: &[Wanted<'_>], totals: &Totals, asides: &[String]) -> Outcome {
-    for (wanted, of) in wanted.iter().zip(&totals.0) {
+    for (wanted, of) in wanted.iter().zip(&totals.views) {
         let name = &wanted.view.name;
         if !of.there {
             say!("{name}: Feast's store has no rows of `{}`", wanted.feast)?;
@@ -339,7 +352,7 @@ fn tell(wanted: &[Wanted<'_>], totals: &Totals, asides: &[String]) -> Outcome {
 
 /// How it ends: well only if every row that was read is where it belongs.
 fn judge(project: &str, totals: &Totals, skip_bad_rows: bool) -> Outcome {
-    for of in &totals.0 {
+    for of in &totals.views {
         let (read, counted) = (of.read, of.written.taken() + of.refused.total());
         if read != counted {
             let message = format!(
@@ -351,7 +364,8 @@ fn judge(project: &str, totals: &Totals, skip_bad_rows: bool) -> Outcome {
             ));
         }
     }
-    if totals.0.iter().all(|of| !of.there) {
+    totals.source.iter().try_for_each(SourceCount::judge)?;
+    if totals.views.iter().all(|of| !of.there) {
         let message = format!(
             "nothing was copied: Feast's store has no rows of project `{project}` for any of the views"
         );
@@ -360,12 +374,12 @@ fn judge(project: &str, totals: &Totals, skip_bad_rows: bool) -> Outcome {
             "see that it is the project's store, that its views are materialized, and --project",
         ));
     }
-    let reasons = totals.0.iter().flat_map(|of| of.refused.iter());
+    let reasons = totals.views.iter().flat_map(|of| of.refused.iter());
     let Some((first, ..)) = reasons.min_by_key(|(reason, ..)| *reason) else { return Ok(()) };
     if skip_bad_rows {
         return Ok(());
     }
-    let refused: u64 = totals.0.iter().map(|of| of.refused.total()).sum();
+    let refused: u64 = totals.views.iter().map(|of| of.refused.total()).sum();
     let message = format!(
         "{} refused, as counted above; all others were copied",
         show::count(refused, "row was", "rows were")
@@ -403,7 +417,8 @@ mod tests {
             of
         };
         let judged = |views: Vec<ViewTotals>, skip| {
-            judge("shop", &Totals(views), skip).map_err(|failure| format!("{failure:?}"))
+            let totals = Totals { views, source: Vec::new() };
+            judge("shop", &totals, skip).map_err(|failure| format!("{failure:?}"))
         };
         use refusal::Reason::{KeyVersion, Time};
         assert_eq!(judged(vec![view(2, 2, &[])], false), Ok(()));
@@ -422,5 +437,9 @@ mod tests {
         }
         let none = judged(vec![ViewTotals::default()], false).err().unwrap_or_default();
         assert!(none.contains("nothing was copied"), "{none}");
+        let source = vec![SourceCount::exact("rows of Feast's view `v`".to_owned(), 3, 3, 2)];
+        let short = judge("shop", &Totals { views: vec![view(2, 2, &[])], source }, true);
+        let short = short.map_err(|failure| format!("{failure:?}")).err().unwrap_or_default();
+        assert!(short.contains("expected 3 rows of Feast's view `v`"), "{short}");
     }
 }

@@ -244,7 +244,8 @@ fn said(out: &Path, found: &Found, translated: &Translated) -> Outcome {
             let path = found.repo.as_deref().unwrap_or(Path::new("")).join(&store.online_path);
             let path = std::path::absolute(path)?;
             say!(
-                "\nand for the rows that Feast serves now:\n\n  skewless feast copy --from sqlite://{}",
+                "\nand for the rows that Feast serves now (add `--at ADDRESS` if {shown} is served already):\n\n  \
+                 skewless feast copy --from sqlite://{}",
                 path.display()
             )
         }

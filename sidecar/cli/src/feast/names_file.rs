@@ -36,6 +36,9 @@ pub(crate) struct ViewNames {
     /// Features that were left out, by Feast's names: its clients write them still.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) left_out: BTreeSet<String>,
+    /// Join keys by the names that callers give them, where those aren't the key columns'.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) join_keys: BTreeMap<String, String>,
 }
 
 impl ViewNames {
@@ -47,6 +50,7 @@ impl ViewNames {
             keys: keys.map(|(key, join_key)| (key.name.clone(), join_key.clone())).collect(),
             features: view.features.iter().map(|f| (f.name.clone(), f.name.clone())).collect(),
             left_out: BTreeSet::new(),
+            join_keys: BTreeMap::new(),
         };
         if let Some(known) = known {
             names.name.clone_from(&known.name);

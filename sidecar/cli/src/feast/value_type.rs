@@ -42,6 +42,13 @@ pub(crate) fn carried(column: &FeatureSpecV2) -> Result<Carried, String> {
         (ValueType::Int64List, _) => Carried::As(Type::ListInt64),
         (ValueType::DoubleList, _) => Carried::As(Type::ListFloat64),
         (ValueType::StringList, _) => Carried::As(Type::ListUtf8),
+        (ValueType::JsonList, _) => Carried::Wider(Type::ListUtf8, "JSON is its text, list<utf8>"),
+        (ValueType::UuidList | ValueType::TimeUuidList, _) => {
+            Carried::Wider(Type::ListUtf8, "a UUID is its text, list<utf8>")
+        }
+        (ValueType::DecimalList, _) => {
+            Carried::Wider(Type::ListUtf8, "a decimal is its text, list<utf8>")
+        }
         (ValueType::FloatList, Some(dim)) => Carried::As(Type::Embedding(dim)),
         (ValueType::FloatList, None) => Carried::Wider(
             Type::ListFloat64,
@@ -53,6 +60,7 @@ pub(crate) fn carried(column: &FeatureSpecV2) -> Result<Carried, String> {
         (ValueType::Uuid | ValueType::TimeUuid, _) => {
             Carried::Wider(Type::Utf8, "a UUID is its text, utf8")
         }
+        (ValueType::Decimal, _) => Carried::Wider(Type::Utf8, "a decimal is its text, utf8"),
         _ => return Err(ty.as_str_name().to_owned()),
     })
 }
@@ -90,7 +98,8 @@ mod tests {
     fn a_type_that_is_not_stored_here_is_named() {
         for (ty, name) in [
             (ValueType::Map, "MAP"),
-            (ValueType::Decimal, "DECIMAL"),
+            (ValueType::Struct, "STRUCT"),
+            (ValueType::DecimalSet, "DECIMAL_SET"),
             (ValueType::BoolList, "BOOL_LIST"),
             (ValueType::Invalid, "INVALID"),
         ] {

@@ -44,13 +44,18 @@ fn a_feast_repo_becomes_a_repo_that_passes_the_check() {
     for part in [
         "made ours of project Shop: 5 entities, 6 views, 2 request values, 1 transform, 1 service; next:",
         "skewless plugin build plugins/basket",
-        "skewless feast copy --from sqlite://",
+        "(add `--at ADDRESS` if ours is served already):\n\n  skewless feast copy --from sqlite://",
         "view `Place-Visits` is `place_visits`",
         "view `nothing`: it has no feature of a type that is stored here",
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }
     let repo = folder.path().join("ours");
+    let definitions = std::fs::read_to_string(repo.join("features.yaml")).unwrap();
+    assert!(
+        definitions.contains("  - {name: amount, type: float64, nullable: true}\n"),
+        "{definitions}"
+    );
     let mut names: Vec<_> = std::fs::read_dir(&repo)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -123,7 +128,7 @@ fn rows_are_copied_counted_and_served_and_copied_again_without_effect() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = refused(&output, 1);
     for part in [
-        "orders: 4 rows read, 2 written (2 newest now, 0 older than what is there, 0 there already, 0 due later), 2 refused",
+        "orders: 5 rows read, 3 written (3 newest now, 0 older than what is there, 0 there already, 0 due later), 2 refused",
         "orders: 1 row refused: value of another type than the feature's; the first: feature `large`: expected int64, came a string",
         "orders: 1 row refused: value that the feature's type can't hold",
         "weather: 4 rows read, 1 written",
@@ -142,12 +147,12 @@ fn rows_are_copied_counted_and_served_and_copied_again_without_effect() {
         "{complaint}"
     );
     let again = done(&skewless(&repo, &[&copy[..], &["--skip-bad-rows"]].concat()));
-    assert!(again.contains("orders: 4 rows read, 2 written (0 newest now, 0 older than what is there, 2 there already"), "{again}");
+    assert!(again.contains("orders: 5 rows read, 3 written (0 newest now, 0 older than what is there, 3 there already"), "{again}");
 
     let sidecar = Sidecar::start_with(&repo, &["--http", ""]);
     let at = ["--at", "unix:sidecar.sock"];
     let served = done(&skewless(&repo, &[&copy[..], &["--skip-bad-rows"], &at].concat()));
-    assert!(served.contains("orders: 4 rows read, 2 written (0 newest now, 0 older than what is there, 2 there already"), "{served}");
+    assert!(served.contains("orders: 5 rows read, 3 written (0 newest now, 0 older than what is there, 3 there already"), "{served}");
     let asked = [
         "get",
         "risk_v1",
@@ -167,6 +172,31 @@ fn rows_are_copied_counted_and_served_and_copied_again_without_effect() {
     assert_eq!(row["features"]["place_visits.n7dvisits"], 7, "{json}");
     assert_eq!(row["features"]["loyalty.points"], 12, "{json}");
     assert_eq!(row["event_times"]["orders"], "2026-03-01T12:00:00Z", "{json}");
+    sidecar.stop();
+}
+
+#[test]
+fn a_row_over_a_limit_costs_itself_alone_in_both_places() {
+    let (folder, _) = imported();
+    let repo = folder.path().join("ours");
+    without_transforms(&repo);
+    let from = format!("sqlite://{}", folder.path().join("feast/online.db").display());
+    let limit = ["--set", "store.value_bytes_max=200"];
+    let copy = ["feast", "copy", "--from", &from, "orders", "loyalty"];
+    let said = |output: &std::process::Output| {
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = refused(output, 1);
+        for part in [
+            "orders: 5 rows read, 1 written",
+            "orders: 2 rows refused: refused by the store; the first: expected at most 200 (value_bytes_max), came ",
+            "loyalty: 1 row read, 1 written",
+        ] {
+            assert!(told.contains(part), "{part}\n{told}\n{complaint}");
+        }
+    };
+    said(&skewless(&repo, &[&copy[..], &["--store", "aside"], &limit].concat()));
+    let sidecar = Sidecar::start_with(&repo, &[&["--http", ""][..], &limit].concat());
+    said(&skewless(&repo, &[&copy[..], &["--at", "unix:sidecar.sock"]].concat()));
     sidecar.stop();
 }
 

@@ -11,9 +11,9 @@ import json
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 from feast import FeatureStore, FeatureView
@@ -25,9 +25,9 @@ import skewless
 from skewless import _skewless
 
 from ._config import SkewlessOnlineStoreConfig
-from ._errors import DefinitionsDiffer, StoreError
+from ._errors import DefinitionsDiffer, StoreError, StoreRefused
 from ._names import Names
-from ._values import holds
+from ._values import holds, storable
 from ._wire import Wire, of_client
 
 #: What is written into `repo`, and nothing else is touched there.
@@ -40,6 +40,18 @@ _NEXT = (
     "change the definitions that the sidecar serves and reload it, or what is applied; for development, `repo` of online_store writes "
     "them (docs/feast-store.md)"
 )
+_NEXT_UNSTORED = "what no sidecar stores (types that no column holds, label views) is left out by `unstored: leave_out` of online_store"
+
+
+class Declared(NamedTuple):
+    """A view of a definition file, as a sidecar describes one: names and types of its columns."""
+
+    keys: list[tuple[str, str, str]]
+    features: list[tuple[str, str, str]]
+
+
+#: What there is to know of a view; None if there is no view of that name.
+Find: TypeAlias = Callable[[str], "_skewless.Description | Declared | None"]
 
 
 def views_of(wire: Wire) -> list[str]:
@@ -58,30 +70,59 @@ def describe(wire: Wire, view: str) -> _skewless.Description:
         raise of_client(error, wire.address) from None
 
 
-def differences(wire: Wire, settings: SkewlessOnlineStoreConfig, names: Names, tables: Sequence[Any]) -> list[str]:
-    """What doesn't fit, a line each."""
-    served = set(views_of(wire))
+def served(wire: Wire) -> Callable[[str], _skewless.Description | None]:
+    """The views of a sidecar, which is asked for each."""
+
+    def find(view: str) -> _skewless.Description | None:
+        try:
+            return describe(wire, view)
+        except StoreRefused as error:
+            if error.code != "NOT_FOUND":
+                raise
+            return None
+
+    return find
+
+
+def declared(text: str) -> Find:
+    """The views of a definition file that `skewless feast import` wrote."""
+
+    def columns(of: Sequence[Any]) -> list[tuple[str, str, str]]:
+        return [(column["name"], column["type"], "") for column in of]
+
+    definitions = yaml.safe_load(text)
+    entities = {entity["name"]: entity["keys"] for entity in definitions["entities"]}
+    views = {view["name"]: Declared(columns(entities[view["entity"]]), columns(view["features"])) for view in definitions["views"]}
+    return views.get
+
+
+def differences(find: Find, settings: SkewlessOnlineStoreConfig, names: Names, tables: Sequence[Any]) -> tuple[list[str], bool]:
+    """What doesn't fit, a line each; and whether something of it is what no sidecar stores."""
     found: list[str] = []
+    unstored = False
     for table in tables:
         if not isinstance(table, FeatureView):
             # A label view, or an on-demand view that is to be stored when rows are written.
             if settings.unstored == "refuse":
                 found.append(f"view `{table.name}`: the sidecar stores no rows of a {type(table).__name__}")
+                unstored = True
             continue
         view = names.view(table.name)
-        if view not in served:
+        described = find(view)
+        if described is None:
             found.append(f"view `{view}`: the sidecar has none of that name")
             continue
-        described = describe(wire, view)
         found.extend(_differences(table, view, described, names, settings))
-    return found
+        if settings.unstored == "refuse":
+            unstored = unstored or any(not storable(field.dtype.to_value_type()) for field in table.features)
+    return found, unstored
 
 
 def _differences(
-    table: FeatureView, view: str, described: _skewless.Description, names: Names, settings: SkewlessOnlineStoreConfig
+    table: FeatureView, view: str, described: _skewless.Description | Declared, names: Names, settings: SkewlessOnlineStoreConfig
 ) -> Iterator[str]:
     keys = {name: of for name, of, _ in described.keys}
-    columns = [(field, names.join_key(field.name)) for field in table.entity_columns]
+    columns = [(field, names.key_column(table.name, field.name)) for field in table.entity_columns]
     for field, key in columns:
         if key not in keys:
             yield f"view `{view}`: its keys are {_list(keys)} in the sidecar, expected `{key}` among them"
@@ -94,7 +135,8 @@ def _differences(
         feature = names.feature(table.name, field.name)
         if feature not in features:
             if settings.unstored == "refuse":
-                yield f"view `{view}`: the sidecar has no feature `{feature}`, {field.dtype} in Feast"
+                why = "" if storable(field.dtype.to_value_type()) else ", which no column holds"
+                yield f"view `{view}`: the sidecar has no feature `{feature}`, {field.dtype} in Feast{why}"
         elif not holds(features[feature], field.dtype.to_value_type()):
             yield f"view `{view}`: feature `{feature}` is {features[feature]} in the sidecar, {field.dtype} in Feast"
 
@@ -103,18 +145,19 @@ def _list(names: Any) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
 
 
-def check(wire: Wire, settings: SkewlessOnlineStoreConfig, names: Names, tables: Sequence[Any]) -> None:
+def check(find: Find, settings: SkewlessOnlineStoreConfig, names: Names, tables: Sequence[Any]) -> None:
     """Refuses, or tells of, what doesn't fit."""
     if settings.check == "off":
         return
-    found = differences(wire, settings, names, tables)
+    found, unstored = differences(find, settings, names, tables)
     if not found:
         return
+    next_step = f"{_NEXT};\n  {_NEXT_UNSTORED}" if unstored else _NEXT
     message = "expected views in the sidecar as Feast applies them, came:\n" + "\n".join(f"  {line}" for line in found)
     if settings.check == "warn":
-        warnings.warn(f"{message}\n  {_NEXT}", skewless.SkewlessWarning, stacklevel=2)
+        warnings.warn(f"{message}\n  {next_step}", skewless.SkewlessWarning, stacklevel=2)
         return
-    raise DefinitionsDiffer(message, found, next_step=_NEXT)
+    raise DefinitionsDiffer(message, found, next_step=next_step)
 
 
 def committed(config: RepoConfig) -> RegistryProto:
@@ -167,8 +210,16 @@ def stored_only(registry: RegistryProto, project: str) -> RegistryProto:
     return registry
 
 
-def write(registry: RegistryProto, config: RepoConfig, settings: SkewlessOnlineStoreConfig, wire: Wire) -> None:
-    """Writes the definitions of a registry into `repo`, and has the sidecar read them; if it refuses, they are as they were."""
+def write(
+    registry: RegistryProto,
+    config: RepoConfig,
+    settings: SkewlessOnlineStoreConfig,
+    wire: Wire,
+    tables: Sequence[Any] = (),
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Writes the definitions of a registry into `repo`, and has the sidecar read them. If it refuses them, or they don't fit these
+    tables, they are as they were. `last` is called once nothing is refused, while those of before are served still."""
     assert settings.repo is not None
     repo = Path(settings.repo)
     if not repo.is_dir():
@@ -181,14 +232,21 @@ def write(registry: RegistryProto, config: RepoConfig, settings: SkewlessOnlineS
     with _restored([repo / APPLIED, repo / NAMES]):
         (repo / APPLIED).write_text(text)
         (repo / NAMES).write_text(names)
-        mistakes = wire.reload()
-        if mistakes:
-            message = f"expected definitions that the sidecar takes in {repo}, came:\n"
-            raise DefinitionsDiffer(
-                message + "\n".join(f"  {line}" for line in mistakes),
-                mistakes,
-                next_step=f"nothing was changed; {APPLIED} is made anew by each apply, so mend the files beside it, or what is applied",
-            )
+        # First without effect: read for good, a view whose keys changed would lose its rows.
+        _taken(wire.reload(dry_run=True), repo)
+        check(declared(text), settings, Names(settings.names or str(repo / NAMES)), tables)
+        last()
+        _taken(wire.reload(), repo)
+
+
+def _taken(mistakes: list[str], repo: Path) -> None:
+    if mistakes:
+        message = f"expected definitions that the sidecar takes in {repo}, came:\n"
+        raise DefinitionsDiffer(
+            message + "\n".join(f"  {line}" for line in mistakes),
+            mistakes,
+            next_step=f"nothing was changed; {APPLIED} is made anew by each apply, so mend the files beside it, or what is applied",
+        )
 
 
 @contextlib.contextmanager

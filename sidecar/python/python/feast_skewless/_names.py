@@ -17,6 +17,7 @@ class Names:
     def __init__(self, path: str | None) -> None:
         self._views: dict[str, str] = {}
         self._features: dict[tuple[str, str], str] = {}
+        self._columns: dict[tuple[str, str], str] = {}
         # The import calls the key of views without entity so, as no name here begins with `_`.
         self._keys: dict[str, str] = {DUMMY_ENTITY_ID: "dummy_id"}
         if path is not None:
@@ -29,8 +30,10 @@ class Names:
                 self._views[view["name"]] = ours
                 for feature, theirs in view["features"].items():
                     self._features[view["name"], theirs] = feature
-                for key, theirs in view["keys"].items():
-                    self._keys[theirs] = key
+                asked = {theirs: key for key, theirs in view.get("join_keys", {}).items()}
+                for column, theirs in view["keys"].items():
+                    self._columns[view["name"], theirs] = column
+                    self._keys[theirs] = asked.get(theirs, column)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"expected Feast's names as `skewless feast import` writes them in {path}, came: {error!r}",
@@ -47,5 +50,9 @@ class Names:
         return self._features.get((view, feast), feast)
 
     def join_key(self, feast: str) -> str:
-        """A join key's."""
+        """A join key's, as it is asked by."""
         return self._keys.get(feast, feast)
+
+    def key_column(self, view: str, feast: str) -> str:
+        """A join key's, as the rows of a view have it, which is by Feast's name."""
+        return self._columns.get((view, feast)) or self.join_key(feast)

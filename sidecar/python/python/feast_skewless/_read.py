@@ -48,15 +48,18 @@ class Question:
         request: Mapping[str, Sequence[Value]],
         names: Names,
         metadata: bool = False,
-        unstored: Set[str] = frozenset(),
     ) -> None:
         self.wanted = wanted
         self._entities = {names.join_key(name): values for name, values in entities.items()}
         self._request = request
         self._metadata = metadata
-        # A service may have a feature twice, under two aliases; it is asked for once. What isn't stored isn't asked for.
-        self._references = [of for of in dict.fromkeys(of.reference for of in wanted) if of not in unstored]
+        # A service may have a feature twice, under two aliases; it is asked for once.
+        self._references = list(dict.fromkeys(of.reference for of in wanted))
         self.rows = max((len(values) for values in (*self._entities.values(), *request.values())), default=0)
+
+    def leave_out(self, unstored: Set[str]) -> None:
+        """These aren't asked for: what isn't stored is answered as NOT_FOUND."""
+        self._references = [of for of in self._references if of not in unstored]
 
     def parts(self, rows_max: int) -> Iterator[GetOnlineFeaturesRequest]:
         """The calls that it takes."""

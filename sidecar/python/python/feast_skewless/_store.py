@@ -135,8 +135,7 @@ class SkewlessOnlineStore(OnlineStore):
         for reference in references:
             head, feature = reference.split(":", 1)
             wanted.append(self._wanted(config, tables[head], feature, full_feature_names))
-        question = Question(wanted, join_keys, request, self._named(config), metadata, self._unstored(config, wanted))
-        return _Asked(question, response)
+        return _Asked(Question(wanted, join_keys, request, self._named(config), metadata), response)
 
     def _wanted(self, config: RepoConfig, table: Any, feature: str, full: bool) -> Wanted:
         names, projection = self._named(config), table.projection
@@ -183,8 +182,7 @@ class SkewlessOnlineStore(OnlineStore):
             for feature in features
             if not feature.startswith("_ts:")
         ]
-        question = Question(wanted, join_keys, {}, self._named(config), metadata, self._unstored(config, wanted))
-        return _Asked(question, GetOnlineFeaturesResponse())
+        return _Asked(Question(wanted, join_keys, {}, self._named(config), metadata), GetOnlineFeaturesResponse())
 
     # Rows of one view.
 
@@ -219,7 +217,7 @@ class SkewlessOnlineStore(OnlineStore):
             Wanted(f"{names.view(table.name)}:{names.feature(table.name, feature)}", feature, types.get(feature))
             for feature in (features if features is not None else types)
         ]
-        return Question(wanted, _key_columns(table, keys), {}, names, unstored=self._unstored(config, wanted))
+        return Question(wanted, _key_columns(table, keys), {}, names)
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: Sequence[Row], progress: Progress | None
@@ -283,20 +281,26 @@ class SkewlessOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Removes the rows of deleted views, and refuses to apply what the sidecar doesn't serve; with `repo` it serves it first."""
-        wire, settings = self._connected(config), _settings(config)
-        self._empty(config, tables_to_delete)
+        """Refuses to apply what the sidecar doesn't serve, or with `repo` wouldn't take. Only what is not refused changes anything:
+        the rows of deleted views go, and with `repo` the definitions are served."""
+        wire, settings, names = self._connected(config), _settings(config), self._named(config)
+        # It takes a view that is served still; of the names those of before.
+        empty = lambda: self._empty(config, names, tables_to_delete)  # noqa: E731
+        registry = None
         if settings.repo is not None:
             registry = _definitions.applied(config, tables_to_keep, tables_to_delete, entities_to_keep)
-            if registry.feature_views or registry.stream_feature_views:
-                _definitions.write(registry, config, settings, wire)
-                self._names = None
         self._views.clear()
-        _definitions.check(wire, settings, self._named(config), tables_to_keep)
+        if registry is not None and (registry.feature_views or registry.stream_feature_views):
+            _definitions.write(registry, config, settings, wire, tables_to_keep, empty)
+            self._names = None
+            self._views.clear()
+        else:
+            _definitions.check(_definitions.served(wire), settings, names, tables_to_keep)
+            empty()
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Removes the rows of the views. Definitions stay: they aren't Feast's."""
-        self._empty(config, tables)
+        self._empty(config, self._named(config), tables)
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
@@ -313,11 +317,11 @@ class SkewlessOnlineStore(OnlineStore):
         _definitions.write(_definitions.committed(config), config, settings, self._connected(config))
         self._names = None
 
-    def _empty(self, config: RepoConfig, tables: Sequence[Any]) -> None:
+    def _empty(self, config: RepoConfig, names: Names, tables: Sequence[Any]) -> None:
         settings = _settings(config)
         if not tables or not settings.delete_rows:
             return
-        wire, names = self._connected(config), self._named(config)
+        wire = self._connected(config)
         served = set(_definitions.views_of(wire))
         for table in tables:
             view = names.view(table.name)
@@ -383,33 +387,40 @@ class SkewlessOnlineStore(OnlineStore):
     def _ask(self, config: RepoConfig, question: Question) -> tuple[list[Vector], list[Any]]:
         wire, settings = self._connected(config), _settings(config)
         with self._forgetting():
+            question.leave_out(self._unstored(config, question.wanted))
             return question.answer([wire.get(part) for part in question.parts(settings.read_rows_max)])
 
     async def _ask_async(self, config: RepoConfig, question: Question) -> tuple[list[Vector], list[Any]]:
         wire, settings = self._connected(config), _settings(config)
         with self._forgetting():
+            unstored = self._unstored_if_known(config, question.wanted)
+            if unstored is None:
+                # The client that describes views has no awaitable form; the loop is not to wait for it.
+                unstored = await asyncio.to_thread(self._unstored, config, question.wanted)
+            question.leave_out(unstored)
             return question.answer([await wire.get_async(part) for part in question.parts(settings.read_rows_max)])
 
     def _unstored(self, config: RepoConfig, wanted: Sequence[Wanted]) -> set[str]:
         """References to features that the sidecar's views don't have, if those are left out: it is asked once a view."""
-        missing: set[str] = set()
         if _settings(config).unstored == "refuse":
-            return missing
-        for of in wanted:
-            view, feature = of.reference.split(":", 1)
-            view = view.split("[", 1)[0]
-            if view not in self._views:
-                try:
-                    self._views[view] = _definitions.describe(self._connected(config), view)
-                except StoreRefused as error:
-                    if error.code != "NOT_FOUND":
-                        raise
-                    # A transform, or nothing at all, of which the sidecar will say so.
-                    self._views[view] = None
-            described = self._views[view]
-            if described is not None and all(name != feature for name, _, _ in described.features):
-                missing.add(of.reference)
-        return missing
+            return set()
+        find = _definitions.served(self._connected(config))
+        found: dict[str, _skewless.Description | None] = {}
+        for view in dict.fromkeys(_view_of(of) for of in wanted):
+            try:
+                found[view] = self._views[view]
+            except KeyError:
+                # None of a transform, or of nothing at all, of which the sidecar will say so.
+                found[view] = self._views[view] = find(view)
+        return _missing(found, wanted)
+
+    def _unstored_if_known(self, config: RepoConfig, wanted: Sequence[Wanted]) -> set[str] | None:
+        """The same without asking; None if it takes that."""
+        if _settings(config).unstored == "refuse":
+            return set()
+        # At once: another thread may forget them.
+        known = self._views.copy()
+        return _missing(known, wanted) if all(_view_of(of) in known for of in wanted) else None
 
     @contextlib.contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -419,6 +430,20 @@ class SkewlessOnlineStore(OnlineStore):
         except StoreRefused:
             self._views.clear()
             raise
+
+
+def _view_of(wanted: Wanted) -> str:
+    """The sidecar's view, without its role."""
+    return wanted.reference.split(":", 1)[0].split("[", 1)[0]
+
+
+def _missing(described: Mapping[str, _skewless.Description | None], wanted: Sequence[Wanted]) -> set[str]:
+    missing: set[str] = set()
+    for of in wanted:
+        view, feature = described[_view_of(of)], of.reference.split(":", 1)[1]
+        if view is not None and all(name != feature for name, _, _ in view.features):
+            missing.add(of.reference)
+    return missing
 
 
 def _batches(
@@ -433,7 +458,7 @@ def _batches(
         for first in range(0, len(rows), settings.write_rows_max):
             numbers = [number for number, _ in rows[first : first + settings.write_rows_max]]
             part = [row for _, row in rows[first : first + settings.write_rows_max]]
-            of_keys = [_keys_of(names, row[0]) for row in part]
+            of_keys = [_keys_of(names, table.name, row[0]) for row in part]
             of_features = [_features_of(names, table.name, row[1]) for row in part]
             columns = {
                 **_columns(view, "key", keys, of_keys, numbers, "refuse"),
@@ -515,8 +540,8 @@ def _rows(question: Question, vectors: list[Vector]) -> list[Read]:
     return read
 
 
-def _keys_of(names: Names, key: EntityKey) -> dict[str, Value]:
-    keys = {names.join_key(name): value for name, value in zip(key.join_keys, key.entity_values)}
+def _keys_of(names: Names, view: str, key: EntityKey) -> dict[str, Value]:
+    keys = {names.key_column(view, name): value for name, value in zip(key.join_keys, key.entity_values)}
     return keys or {names.join_key(DUMMY_ENTITY_ID): Value(string_val="")}
 
 

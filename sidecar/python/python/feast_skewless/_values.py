@@ -33,8 +33,12 @@ def _float_of_int(value: int) -> float:
     return float(value)
 
 
-def _seconds(value: int) -> int:
-    return value * 1_000_000
+#: Feast's mark of a timestamp that is none, pandas' NaT.
+_NO_TIME = -(2**63)
+
+
+def _seconds(value: int) -> int | None:
+    return None if value == _NO_TIME else value * 1_000_000
 
 
 def _same(value: Any) -> Any:
@@ -69,6 +73,11 @@ def _column_of(of: str) -> tuple[pyarrow.DataType, dict[str, Callable[[Any], Any
 def holds(of: str, feast: ValueType) -> bool:
     """Whether a column of this type takes values of Feast's type."""
     return kind_of(feast) in _column_of(of)[1]
+
+
+def storable(feast: ValueType) -> bool:
+    """Whether a column of any type takes values of Feast's type."""
+    return any(kind_of(feast) in kinds for _, kinds in _COLUMNS.values())
 
 
 def column(name: str, of: str, values: Sequence[Value | None], numbers: Sequence[int]) -> pyarrow.Array:

@@ -44,7 +44,7 @@ _Type = descriptor_pb2.FieldDescriptorProto
 def _messages() -> dict[str, Any]:
     """The few messages of proto/skewless/v1/admin.proto that are needed, by name; fields that aren't read are left out."""
     fields: dict[str, list[tuple[str, int, int, str | None]]] = {
-        "ApplyRequest": [],
+        "ApplyRequest": [("dry_run", 1, _Type.TYPE_BOOL, None)],
         "Diagnostic": [
             ("warning", 1, _Type.TYPE_BOOL, None),
             ("file", 2, _Type.TYPE_STRING, None),
@@ -114,15 +114,16 @@ class Wire:
         except grpc.RpcError as error:
             raise of_grpc(error, self.address) from None
 
-    def reload(self) -> list[str]:
-        """Has the sidecar read its definitions again; gives what is wrong with them, in which case nothing changed."""
+    def reload(self, dry_run: bool = False) -> list[str]:
+        """Has the sidecar read its definitions again, or (`dry_run`) check them only; gives what is wrong with them, in which case
+        nothing changed."""
         call = self._channel()[0].unary_unary(
             _APPLY,
             request_serializer=_ADMIN["ApplyRequest"].SerializeToString,
             response_deserializer=_ADMIN["ApplyResponse"].FromString,
         )
         try:
-            answer = call(_ADMIN["ApplyRequest"](), timeout=self._timeout_s)
+            answer = call(_ADMIN["ApplyRequest"](dry_run=dry_run), timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise of_grpc(error, self.address) from None
         wrong = [of for of in answer.diagnostics if not of.warning]

@@ -16,6 +16,7 @@ use super::key::{self, EntityKey};
 use super::murmur::murmur3_32;
 use super::refusal::Reason;
 use super::rows::{FeastRow, Wanted};
+use super::source_count::SourceCount;
 use super::{Copier, Totals};
 use crate::exit::{Failure, Next, Outcome};
 use crate::output::complain;
@@ -76,9 +77,9 @@ impl Redis {
         &mut self,
         layouts: &Layouts,
         copiers: &mut [Copier<'_, '_>],
-    ) -> Outcome<Others> {
+    ) -> Outcome<(Others, SourceCount)> {
         self.mind_clusters()?;
-        let total: u64 = self.ask(|connection| redis::cmd("DBSIZE").query(connection))?;
+        let total = self.keys()?;
         let mut others = Others::default();
         let (mut cursor, mut done) = (0_u64, 0_u64);
         loop {
@@ -104,7 +105,24 @@ impl Redis {
             }
         }
         copiers.iter_mut().try_for_each(Copier::flush)?;
-        Ok(others)
+        // Those that are over are counted until Redis finds them, and not scanned.
+        let (after, may_be_over) = (self.keys()?, self.expiring()?);
+        let least = after.saturating_sub(may_be_over);
+        let of = format!("keys of the Redis at {}", self.shown);
+        let count = SourceCount { of, before: total, after, read: done, least, most: u64::MAX };
+        Ok((others, count))
+    }
+
+    /// As many keys as there are, of whatever kind.
+    fn keys(&mut self) -> Outcome<u64> {
+        self.ask(|connection| redis::cmd("DBSIZE").query(connection))
+    }
+
+    /// As many keys as will be over some day.
+    fn expiring(&mut self) -> Outcome<u64> {
+        let info: String =
+            self.ask(|connection| redis::cmd("INFO").arg("keyspace").query(connection))?;
+        Ok(expiring(&info))
     }
 
     fn hashes(&mut self, keys: &[&Vec<u8>]) -> Outcome<Vec<Hash>> {
@@ -225,6 +243,12 @@ impl Layouts {
         }
         Ok(())
     }
+}
+
+/// What Redis says of its databases, `db0:keys=5,expires=2,avg_ttl=9` a line, as the sum of those that expire.
+fn expiring(info: &str) -> u64 {
+    let words = info.lines().flat_map(|line| line.split(','));
+    words.filter_map(|word| word.strip_prefix("expires=")?.trim().parse::<u64>().ok()).sum()
 }
 
 /// The name of a feature's field: the hash, least significant byte first.

@@ -20,6 +20,8 @@ const BYTES_MAX: usize = 4 << 20;
 const TEXTS_MAX: usize = 100_000;
 
 const SECOND_US: i64 = 1_000_000;
+/// Feast's mark of a timestamp that is none, pandas' NaT.
+const NO_TIME: i64 = i64::MIN;
 
 /// A view to copy, with what Feast calls it.
 pub(super) struct Wanted<'c> {
@@ -235,6 +237,7 @@ fn append(val: &Val, column: &mut Column) -> Result<(), (Reason, String)> {
             | Val::DecimalVal(text),
         ) => column.push_utf8(text),
         (Type::Binary, Val::BytesVal(bytes)) => column.push_binary(bytes),
+        (Type::Timestamp, Val::UnixTimestampVal(NO_TIME)) => column.push_null(),
         (Type::Timestamp, Val::UnixTimestampVal(seconds)) => {
             let us = seconds.checked_mul(SECOND_US).filter(|us| check_time(*us).is_ok());
             let came =
@@ -257,7 +260,14 @@ fn append(val: &Val, column: &mut Column) -> Result<(), (Reason, String)> {
             let wide: Vec<f64> = list.val.iter().map(|value| f64::from(*value)).collect();
             column.push_list_f64(&wide);
         }
-        (Type::ListUtf8, Val::StringListVal(list)) => column.push_list_utf8(&list.val),
+        (
+            Type::ListUtf8,
+            Val::StringListVal(list)
+            | Val::JsonListVal(list)
+            | Val::UuidListVal(list)
+            | Val::TimeUuidListVal(list)
+            | Val::DecimalListVal(list),
+        ) => column.push_list_utf8(&list.val),
         (_, other) => return Err((Reason::ValueType, kind(other).to_owned())),
     }
     // As the server does with what it is sent: there is one NaN.

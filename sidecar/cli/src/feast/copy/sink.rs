@@ -132,7 +132,7 @@ impl Sidecar {
         let sent = self.runtime.block_on(self.client.ingest(message(view, rows)));
         let answer = match sent {
             Ok(answer) => answer.into_inner(),
-            Err(status) if status.code() == tonic::Code::InvalidArgument => {
+            Err(status) if of_the_rows(&status) => {
                 return Ok(Attempt::Bad(status.message().to_owned()));
             }
             Err(status) => return Err(refused(&self.address, &status)),
@@ -144,6 +144,16 @@ impl Sidecar {
             pending: answer.pending.into(),
             refused: Vec::new(),
         }))
+    }
+}
+
+/// Whether a refusal is about what was sent, so that it would be refused again; not about what the sidecar has to do beside.
+/// Sidecars before this version said RESOURCE_EXHAUSTED of both; only the first names what was expected.
+fn of_the_rows(status: &tonic::Status) -> bool {
+    match status.code() {
+        tonic::Code::InvalidArgument => true,
+        tonic::Code::ResourceExhausted => status.message().starts_with("expected "),
+        _ => false,
     }
 }
 

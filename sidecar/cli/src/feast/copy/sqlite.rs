@@ -18,6 +18,7 @@ use super::Copier;
 use super::key;
 use super::refusal::Reason;
 use super::rows::{FeastRow, ROWS_MAX, Wanted};
+use super::source_count::SourceCount;
 use crate::exit::{Failure, Next, Outcome};
 
 /// How long to wait while Feast writes.
@@ -73,15 +74,19 @@ impl Sqlite {
         })
     }
 
-    /// Copies a view's rows; `false` if it has no table.
-    pub(super) fn copy(&self, wanted: &Wanted<'_>, copier: &mut Copier<'_, '_>) -> Outcome<bool> {
+    /// Copies a view's rows, and counts them; `None` if it has no table.
+    pub(super) fn copy(
+        &self,
+        wanted: &Wanted<'_>,
+        copier: &mut Copier<'_, '_>,
+    ) -> Outcome<Option<SourceCount>> {
         let table = format!("{}_{}", self.project, wanted.feast);
         let there = self.advised(|| {
             let find = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1";
             self.db.query_row(find, (&table,), |_| Ok(())).optional()
         })?;
         if there.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let total = self.advised(|| self.count(&table))?;
         // Keys that are no bytes stand before all others, and are no keys.
@@ -111,7 +116,9 @@ impl Sqlite {
             after = last;
         }
         copier.flush()?;
-        Ok(true)
+        let after = self.advised(|| self.count(&table))?;
+        let of = format!("rows of Feast's view `{}`", wanted.feast);
+        Ok(Some(SourceCount::exact(of, total, after, copier.totals.read)))
     }
 
     fn count(&self, table: &str) -> rusqlite::Result<u64> {

@@ -7,8 +7,9 @@ use skewless_batch::Type;
 
 use super::definitions::{Column, Transform};
 
-/// Where the author's guide is, from the root of Skewless's sources.
+/// Where the author's guides are, from the root of Skewless's sources.
 const GUIDE: &str = "docs/plugins.md";
+const LANGUAGES: &str = "docs/languages.md";
 
 /// Words of Rust that are names only as `r#word`; all words that it keeps, of any edition.
 const KEYWORDS: [&str; 49] = [
@@ -154,6 +155,9 @@ fn readme(transform: &Transform) -> String {
          all columns of its sources. Take `Option` away where a missing value makes all results missing.\n\
          3. Put rows that Feast computed into `golden.jsonl`, so that `cargo test` compares with them.\n\
          4. Build it, in the feature repo: `skewless plugin build plugins/{name}`, then `skewless check`.\n\n\
+         **In another language** than Rust (C, Zig, Python, JavaScript; `{LANGUAGES}`): elsewhere, `skewless plugin new {name} --lang python` \
+         begins a plugin of this name. Remove `Cargo.toml` and `src` here, put the files of its `plugins/{name}` in their place, and let it \
+         take and give what the tables below say. A plugin in Python is a function of one row, too, and pandas and numpy don't work in it.\n\n\
          | input | type | bound to |\n|---|---|---|\n"
     );
     for input in &transform.inputs {
@@ -208,6 +212,12 @@ mod tests {
         // The file is named after the library, and definitions name it after the transform.
         assert!(files[0].1.contains("[lib]\nname = \"trips\"\n"), "{}", files[0].1);
         assert!(files[0].1.contains("path = \"/a \\\"b\\\"/sdk\""), "{}", files[0].1);
-        assert!(files[2].1.contains("| `type` | `utf8` | `v.type` |"), "{}", files[2].1);
+        for part in [
+            "| `type` | `utf8` | `v.type` |",
+            "`skewless plugin new trips --lang python`",
+            "`docs/languages.md`",
+        ] {
+            assert!(files[2].1.contains(part), "{part}\n{}", files[2].1);
+        }
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn yaml(definitions: &Definitions, head: &str) -> String {
     section(&mut out, "entities", &definitions.entities, entity);
     section(&mut out, "views", &definitions.views, view);
     section(&mut out, "requests", &definitions.requests, |out, column| {
-        line(out, &format!("  - {}", fields(column)));
+        // Any of Feast's may be null, and its functions cope with that.
+        line(out, &format!("  - {{{}, nullable: true}}", fields(column)));
     });
     section(&mut out, "transforms", &definitions.transforms, transform);
     section(&mut out, "services", &definitions.services, service);
@@ -59,7 +60,7 @@ fn view(out: &mut String, view: &View) {
     }
     line(out, "    features:");
     for feature in &view.features {
-        line(out, &format!("      - {}", fields(feature)));
+        line(out, &format!("      - {{{}}}", fields(feature)));
     }
     if let Some(source) = &view.source {
         line(out, "    source:");
@@ -104,11 +105,10 @@ fn begin(out: &mut String, name: &str, doc: &str) {
 }
 
 fn fields(column: &Column) -> String {
-    let mut fields = format!("{{name: {}, type: {}", word(&column.name), ty(column.ty));
+    let mut fields = format!("name: {}, type: {}", word(&column.name), ty(column.ty));
     if !column.doc.is_empty() {
         fields.push_str(&format!(", doc: {}", text(&column.doc)));
     }
-    fields.push('}');
     fields
 }
 

@@ -4,17 +4,19 @@
 //! Everything is taken by name, sorted, so that the same registry gives the same files.
 
 mod keys;
+mod known;
 mod services;
 mod sources;
 mod transforms;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use skewless_batch::Type;
 use skewless_proto::feast::core::{EntitySpecV2, FeatureSpecV2, Registry};
 
+use self::known::Known;
 use super::definitions::Definitions;
 use super::identifier::Given;
 use crate::feast::names_file::Names;
@@ -43,21 +45,27 @@ pub(super) struct Translated {
 
 /// Translates a project. Relative paths of its data begin at `root`, if that is known.
 pub(super) fn translate(registry: &Registry, project: &str, root: Option<&Path>) -> Translated {
+    let entities: BTreeMap<&str, &EntitySpecV2> = registry
+        .entities
+        .iter()
+        .flat_map(|entity| &entity.spec)
+        .filter(|spec| spec.project == project)
+        .map(|spec| (spec.name.as_str(), spec))
+        .collect();
+    let known = Known::of(registry, project, &entities);
     let mut translator = Translator {
         project,
         root,
-        entities: registry
-            .entities
-            .iter()
-            .flat_map(|entity| &entity.spec)
-            .filter(|spec| spec.project == project)
-            .map(|spec| (spec.name.as_str(), spec))
-            .collect(),
         heads: BTreeMap::new(),
         groups: BTreeMap::new(),
-        asked: Asked { given: Given::without([EVENT_TIMESTAMP]), ..Asked::default() },
-        entity_names: Given::without(["request", "entity"]),
-        head_names: Given::without(["request", "entity"]),
+        asked: Asked {
+            given: Given::without([EVENT_TIMESTAMP]).keeping(known.asked),
+            ..Asked::default()
+        },
+        entity_names: Given::without(["request", "entity"]).keeping(entities.keys().copied()),
+        head_names: Given::without(["request", "entity"]).keeping(known.heads),
+        roles: known.roles,
+        entities,
         out: Definitions::default(),
         names: Names { project: project.to_owned(), views: BTreeMap::new() },
         findings: Findings::default(),
@@ -83,6 +91,8 @@ struct Translator<'r> {
     asked: Asked,
     entity_names: Given,
     head_names: Given,
+    /// Every name that Feast has for a role.
+    roles: BTreeSet<&'r str>,
     out: Definitions,
     names: Names,
     findings: Findings,

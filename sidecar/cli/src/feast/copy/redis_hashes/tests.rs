@@ -73,6 +73,30 @@ fn rows_are_found_by_key_time_and_field() {
 }
 
 #[test]
+fn a_time_that_is_none_is_null() {
+    let at = field("orders", "at");
+    let view = view(Type::Int64, Type::Timestamp);
+    let wanted = wanted(&view, "orders", "customer_id", "at");
+    let mut batch = Batch::new(&view);
+    for (name, hash) in hashes() {
+        let Some(value) = hash.get(at.as_slice()) else { continue };
+        let mut others = Others::default();
+        let key = ours(&name, "Shop", &mut others).unwrap_or_else(|| panic!("{name:?}"));
+        let values = [Some(value.clone())];
+        let row = FeastRow { key: &key, values: &values, event_us: Some(1), created_us: None };
+        assert_eq!(batch.push(&wanted, &row), Ok(()));
+    }
+    let times: std::collections::BTreeMap<String, String> = (0..batch.len())
+        .map(|row| {
+            let of = |column: &skewless_batch::Column| format!("{:?}", column.value(row));
+            (of(&batch.rows.keys[0]), of(&batch.rows.features[0]))
+        })
+        .collect();
+    assert_eq!(times["Int64(1)"], "Timestamp(-1000000)", "{times:?}");
+    assert_eq!((times["Int64(-2)"].as_str(), times["Int64(5)"].as_str()), ("Null", "Null"));
+}
+
+#[test]
 fn keys_of_others_are_no_rows() {
     let mut others = Others::default();
     let (name, _) = &hashes()[0];
@@ -113,4 +137,10 @@ fn a_time_is_read_to_the_microsecond_or_not_at_all() {
     assert_eq!(us(-1, 999_999_999), Some(-1));
     assert_eq!((us(i64::MAX, 0), us(0, -1), us(0, 1_000_000_000)), (None, None, None));
     assert_eq!(event_us(b"\xff"), None);
+}
+
+#[test]
+fn keys_that_expire_are_counted_in_all_databases() {
+    let info = "# Keyspace\r\ndb0:keys=12,expires=3,avg_ttl=9\r\ndb1:keys=1,expires=1,avg_ttl=0,subexpiry=0\r\n";
+    assert_eq!((expiring(info), expiring("# Keyspace\r\n")), (4, 0));
 }

@@ -4,7 +4,11 @@ use skewless_batch::{Field, Value};
 use skewless_catalog::visibility::Rule;
 use skewless_catalog::{Fingerprint, KeyColumn, ViewId};
 
+use skewless_proto::feast::core::FeatureSpecV2;
+use skewless_proto::feast::types::value_type::Enum as ValueType;
+
 use super::*;
+use crate::feast::value_type::carried;
 
 /// A view of one int64 key and one feature.
 pub(in crate::feast::copy) fn view(key: Type, feature: Type) -> View {
@@ -60,12 +64,63 @@ fn a_value_is_taken_exactly() {
     }
 }
 
+/// A value of Feast's type.
+fn sample(ty: ValueType) -> Option<Val> {
+    let text = || "t".to_owned();
+    let texts = || pb::StringList { val: vec![text(), String::new()] };
+    Some(match ty {
+        ValueType::Bytes => Val::BytesVal(vec![0]),
+        ValueType::String => Val::StringVal(text()),
+        ValueType::Int32 => Val::Int32Val(-1),
+        ValueType::Int64 => Val::Int64Val(-1),
+        ValueType::Double => Val::DoubleVal(0.5),
+        ValueType::Float => Val::FloatVal(0.5),
+        ValueType::Bool => Val::BoolVal(true),
+        ValueType::UnixTimestamp => Val::UnixTimestampVal(-1),
+        ValueType::StringList => Val::StringListVal(texts()),
+        ValueType::Int32List => Val::Int32ListVal(pb::Int32List { val: vec![-1] }),
+        ValueType::Int64List => Val::Int64ListVal(pb::Int64List { val: vec![-1] }),
+        ValueType::DoubleList => Val::DoubleListVal(pb::DoubleList { val: vec![0.5] }),
+        ValueType::FloatList => Val::FloatListVal(pb::FloatList { val: vec![0.5] }),
+        ValueType::Json => Val::JsonVal(text()),
+        ValueType::JsonList => Val::JsonListVal(texts()),
+        ValueType::Uuid => Val::UuidVal(text()),
+        ValueType::TimeUuid => Val::TimeUuidVal(text()),
+        ValueType::UuidList => Val::UuidListVal(texts()),
+        ValueType::TimeUuidList => Val::TimeUuidListVal(texts()),
+        ValueType::Decimal => Val::DecimalVal(text()),
+        ValueType::DecimalList => Val::DecimalListVal(texts()),
+        _ => return None,
+    })
+}
+
+#[test]
+fn what_is_imported_is_what_is_copied() {
+    let types = (0..100).filter_map(|number| ValueType::try_from(number).ok());
+    let mut imported = 0;
+    for ty in types {
+        let column = FeatureSpecV2 { value_type: ty.into(), ..FeatureSpecV2::default() };
+        match (carried(&column), sample(ty)) {
+            (Ok(into), Some(val)) => {
+                imported += 1;
+                let came = taken(into.ty(), encoded(val));
+                assert!(came.as_ref().is_ok_and(|came| came != "Null"), "{ty:?}: {came:?}");
+            }
+            (Err(_), None) => {}
+            (carried, _) => panic!("{ty:?}: import and copy differ: {carried:?}"),
+        }
+    }
+    assert_eq!(imported, 21);
+}
+
 #[test]
 fn nothing_and_null_are_null_and_something_unknown_is_not() {
     let null = || Ok(format!("{:?}", Value::Null));
     assert_eq!(taken(Type::Int64, None), null());
     assert_eq!(taken(Type::Int64, Some(Vec::new())), null());
     assert_eq!(taken(Type::Int64, encoded(Val::NullVal(0))), null());
+    let no_time = encoded(Val::UnixTimestampVal(i64::MIN));
+    assert_eq!(taken(Type::Timestamp, no_time), null(), "NaT");
     // Field 99, which may be a kind of value of some later Feast.
     let reason =
         |bytes: &[u8]| taken(Type::Int64, Some(bytes.to_vec())).map_err(|refusal| refusal.reason);
@@ -88,6 +143,7 @@ fn a_value_that_is_not_held_exactly_is_refused_with_what_came() {
             "expected embedding[2], came 1 numbers",
         ),
         (Type::Timestamp, Val::UnixTimestampVal(i64::MAX), Reason::ValueFits, "out of range"),
+        (Type::Timestamp, Val::UnixTimestampVal(i64::MIN + 1), Reason::ValueFits, "out of range"),
         (Type::Bool, Val::MapVal(pb::Map::default()), Reason::ValueType, "isn't stored here"),
     ] {
         let refusal = taken(ty, encoded(val)).err().unwrap_or_else(|| panic!("{ty} was taken"));

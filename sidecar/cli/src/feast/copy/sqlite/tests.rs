@@ -46,7 +46,7 @@ fn pages_hold_whole_rows_and_end() {
         (after, pages) = (last, pages + 1);
     }
     assert_eq!(pages, 1);
-    assert_eq!(sqlite.count("Shop_orders").unwrap_or_default(), 4);
+    assert_eq!(sqlite.count("Shop_orders").unwrap_or_default(), 5);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn views_that_were_not_asked_for_are_counted() {
     let view = view(Type::Utf8, Type::Float64);
     let names = ViewNames { name: "weather".to_owned(), ..ViewNames::default() };
     let others = sqlite.others(&[Wanted::new(&view, &names)]).unwrap_or_default();
-    assert_eq!((others.get("orders"), others.get("weather")), (Some(&4), None));
+    assert_eq!((others.get("orders"), others.get("weather")), (Some(&5), None));
 }
 
 #[test]

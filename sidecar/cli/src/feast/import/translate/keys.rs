@@ -8,7 +8,7 @@ use skewless_catalog::key::KEY_COLUMNS_MAX;
 use skewless_proto::feast::core::FeatureSpecV2;
 
 use super::super::definitions::{Entity, Key, Role};
-use super::super::identifier::{Given, identifier};
+use super::super::identifier::Given;
 use super::views::Stored;
 use super::{EVENT_TIMESTAMP, Translator, by_name, doc};
 use crate::feast::value_type::carried_key;
@@ -38,8 +38,12 @@ impl Translator<'_> {
             let declared =
                 FeatureSpecV2 { value_type: spec.value_type, ..FeatureSpecV2::default() };
             let column = columns.get(key.as_str()).copied().unwrap_or(&declared);
-            let ty = carried_key(column).map_err(|name| {
-                format!("its join key `{key}` is of type {name}, which can be no key here")
+            let ty = carried_key(column).map_err(|name| match name.as_str() {
+                "INVALID" => format!(
+                    "its join key `{key}` has no type in the registry; declare it in the view's schema, or as the \
+                     entity's `value_type`, and apply again"
+                ),
+                name => format!("its join key `{key}` is of type {name}, which can be no key here"),
             })?;
             keys.push((key.clone(), ty));
         }
@@ -62,7 +66,8 @@ impl Translator<'_> {
         keys: &[(String, Type)],
         columns: Option<&[String]>,
     ) -> usize {
-        let mut given = Given::without([EVENT_TIMESTAMP]);
+        let known = keys.iter().map(|(key, _)| key.as_str());
+        let mut given = Given::without([EVENT_TIMESTAMP]).keeping(known);
         let names: Vec<String> = match columns {
             Some(columns) => columns.to_vec(),
             None => keys.iter().map(|(key, _)| given.give(key)).collect(),
@@ -81,10 +86,11 @@ impl Translator<'_> {
             [dummy] if dummy == DUMMY => "dummy".to_owned(),
             entities => entities.join("__"),
         };
-        let taken = self.entity_names.has(&identifier(&wanted));
-        let name = match taken {
-            false => self.entity_names.give(&wanted),
-            true => self.entity_names.give(&format!("{wanted}__{}", view.name)),
+        let taken = self.groups.keys().any(|(entities, _)| *entities == group.0);
+        let name = match (taken, group.0.as_slice()) {
+            (true, _) => self.entity_names.make(&format!("{wanted}__{}", view.name)),
+            (false, [entity]) if entity != DUMMY => self.entity_names.give(entity),
+            (false, _) => self.entity_names.make(&wanted),
         };
         if taken {
             let how = format!(
@@ -122,7 +128,7 @@ impl Translator<'_> {
         }
         let other_type = self.asked.join_keys.keys().any(|(key, _)| key == feast);
         let name = match other_type {
-            true => self.asked.given.give(&format!("{feast}_{}", known.1)),
+            true => self.asked.given.make(&format!("{feast}_{}", known.1)),
             false => self.asked.given.give(feast),
         };
         if other_type {
@@ -163,9 +169,12 @@ impl Translator<'_> {
         if let Some(known) = roles.iter().find(|role| role.join_keys == join_keys) {
             return Ok(Some(known.name.clone()));
         }
-        let mut given = Given::without(roles.iter().map(|role| role.name.as_str()));
-        let wanted = if alias.is_empty() { join_keys.join("__") } else { alias.to_owned() };
-        let name = given.give(&wanted);
+        let given = Given::without(roles.iter().map(|role| role.name.as_str()));
+        let mut given = given.keeping(self.roles.iter().copied());
+        let name = match alias {
+            "" => given.make(&join_keys.join("__")),
+            alias => given.give(alias),
+        };
         roles.push(Role { name: name.clone(), join_keys });
         Ok(Some(name))
     }

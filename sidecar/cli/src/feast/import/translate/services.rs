@@ -19,7 +19,7 @@ impl<'r> Translator<'r> {
         for projection in specs.iter().flat_map(|spec| &spec.features) {
             self.role_of(projection).ok();
         }
-        let mut given = Given::default();
+        let mut given = Given::default().keeping(specs.iter().map(|spec| spec.name.as_str()));
         for spec in specs {
             let name = given.give(&spec.name);
             self.renamed("service", &spec.name, &name);
@@ -52,7 +52,7 @@ impl<'r> Translator<'r> {
                         continue;
                     }
                 };
-                let called = alias.map(|alias| outputs.give(&format!("{alias}__{}", feature.name)));
+                let called = alias.map(|alias| outputs.make(&format!("{alias}__{}", feature.name)));
                 if !seen.insert(called.clone().unwrap_or_else(|| reference.clone())) {
                     self.left_out(format!("`{wanted}` of {shown}"), "the service has it already");
                     continue;

@@ -60,6 +60,8 @@ fn a_view_keeps_types_order_times_and_source() {
             ("singles", Type::ListFloat64),
             ("smalls", Type::ListInt64),
             ("json", Type::Utf8),
+            ("price", Type::Utf8),
+            ("parts", Type::ListUtf8),
         ]
     );
     let source = orders.source.as_ref().unwrap_or_else(|| panic!("{orders:?}"));
@@ -101,6 +103,8 @@ fn columns_that_are_mapped_become_keys_of_their_own() {
     );
     assert_eq!(weather.source.as_ref().map(|source| source.event_timestamp.as_str()), Some("time"));
     assert_eq!(names.views["weather"].keys["station"], "place_id");
+    assert_eq!(names.views["weather"].join_keys["place_id"], "place_id");
+    assert!(names.views["place_visits"].join_keys.is_empty());
     says(&findings.different, &["entity `Place` of view `weather`", "`place__weather`"]);
     let roles: Vec<(&str, &str)> =
         entity.roles.iter().map(|role| (role.name.as_str(), role.join_keys[0].as_str())).collect();
@@ -145,6 +149,7 @@ fn what_is_not_stored_here_is_left_out_by_name() {
     says(&findings.left_out, &["service `lost`", "nothing that it asks for"]);
     says(&findings.left_out, &["source of view `clicks`", "aggregations"]);
     says(&findings.different, &["view `clicks`", "a Kafka topic"]);
+    says(&findings.different, &["feature `price` of view `orders`", "a decimal is its text"]);
     says(&findings.different, &["feature `smalls` of view `orders`", "INT32_LIST is list<int64>"]);
     assert_eq!(view(&definitions, "clicks").ttl_us, Some(3_600_000_000));
 }
@@ -248,6 +253,36 @@ fn feast_entity(name: &str) -> Entity {
 }
 
 #[test]
+fn a_valid_name_stays_whatever_looks_like_it() {
+    let views = ["A-b", "a_b", "a_b_2"].map(|name| feast_view(name, "e", ValueType::Int64, 0));
+    let registry = Registry {
+        entities: vec![feast_entity("e")],
+        feature_views: views.to_vec(),
+        ..Registry::default()
+    };
+    let Translated { names, findings, .. } = translate(&registry, "p", None);
+    let names: Vec<(&str, &str)> =
+        names.views.iter().map(|(ours, of)| (ours.as_str(), of.name.as_str())).collect();
+    assert_eq!(names, [("a_b", "a_b"), ("a_b_2", "a_b_2"), ("a_b_3", "A-b")]);
+    assert_eq!(findings.renamed, ["view `A-b` is `a_b_3`"]);
+}
+
+#[test]
+fn entities_that_look_alike_are_two() {
+    let registry = Registry {
+        entities: vec![feast_entity("E"), feast_entity("e")],
+        feature_views: vec![
+            feast_view("a", "E", ValueType::Int64, 0),
+            feast_view("b", "e", ValueType::Int64, 0),
+        ],
+        ..Registry::default()
+    };
+    let Translated { definitions, .. } = translate(&registry, "p", None);
+    let names: Vec<&str> = definitions.entities.iter().map(|of| of.name.as_str()).collect();
+    assert_eq!(names, ["e_2", "e"]);
+}
+
+#[test]
 fn one_join_key_with_two_types_becomes_two() {
     let registry = Registry {
         entities: vec![feast_entity("e")],
@@ -256,6 +291,7 @@ fn one_join_key_with_two_types_becomes_two() {
             feast_view("b", "e", ValueType::String, 0),
             feast_view("c", "e", ValueType::UnixTimestamp, 0),
             feast_view("d", "gone", ValueType::Int64, 0),
+            feast_view("u", "e", ValueType::Invalid, 0),
         ],
         ..Registry::default()
     };
@@ -267,6 +303,7 @@ fn one_join_key_with_two_types_becomes_two() {
         .collect();
     assert_eq!(keys, [("e", "id"), ("e__b", "id_utf8")]);
     says(&findings.left_out, &["view `c`", "UNIX_TIMESTAMP"]);
+    says(&findings.left_out, &["view `u`", "`id` has no type", "`value_type`"]);
     says(&findings.left_out, &["view `d`", "`gone` is not in the registry"]);
 }
 

@@ -10,6 +10,7 @@ use skewless_proto::feast::core::{
 
 use super::super::definitions::{Column, Input, Transform};
 use super::super::identifier::Given;
+use super::known::values;
 use super::{EVENT_TIMESTAMP, Head, Translator, doc};
 use crate::feast::value_type::{Carried, carried};
 
@@ -31,8 +32,9 @@ impl<'r> Translator<'r> {
         if inputs.is_empty() {
             return self.left_out(shown, "nothing that it takes could be carried over");
         }
-        let (mut given, mut outputs) =
-            (Given::without(NO_NAMES.into_iter().chain([EVENT_TIMESTAMP])), Vec::new());
+        let given = Given::without(NO_NAMES.into_iter().chain([EVENT_TIMESTAMP]));
+        let mut given = given.keeping(spec.features.iter().map(|feature| feature.name.as_str()));
+        let mut outputs = Vec::new();
         for feature in &spec.features {
             let Some(ty) = self.carried(feature, "output", &shown) else { continue };
             let name = given.give(&feature.name);
@@ -85,7 +87,16 @@ impl<'r> Translator<'r> {
         let mut sources: Vec<&Source> =
             spec.sources.values().flat_map(|source| &source.source).collect();
         sources.sort_by(|a, b| place(a).cmp(&place(b)));
-        let (mut given, mut inputs) = (Given::without(NO_NAMES), Vec::new());
+        let columns = sources.iter().flat_map(|source| match source {
+            Source::FeatureView(view) => {
+                view.spec.as_ref().map_or(&[][..], |spec| spec.features.as_slice())
+            }
+            Source::FeatureViewProjection(projection) => projection.feature_columns.as_slice(),
+            Source::RequestDataSource(_) => &[],
+        });
+        let known = columns.map(|column| column.name.as_str()).chain(values(spec));
+        let mut given = Given::without(NO_NAMES).keeping(known);
+        let mut inputs = Vec::new();
         for source in sources {
             match source {
                 Source::FeatureView(view) => {
@@ -132,14 +143,13 @@ impl<'r> Translator<'r> {
                     continue;
                 }
             };
-            // Feast, too, tells features of the same name apart like this.
-            let wanted = match given.has(&feature.name) {
-                true => format!("{from}__{}", feature.name),
-                false => feature.name.clone(),
-            };
             let Ok(ty) = carried(feature) else { continue };
-            let column =
-                Column { name: given.give(&wanted), ty: ty.ty(), doc: doc(&feature.description) };
+            // Feast, too, tells features of the same name apart like this.
+            let name = match given.has(&feature.name) {
+                true => given.make(&format!("{from}__{}", feature.name)),
+                false => given.give(&feature.name),
+            };
+            let column = Column { name, ty: ty.ty(), doc: doc(&feature.description) };
             inputs.push(Input { column, reference });
         }
     }

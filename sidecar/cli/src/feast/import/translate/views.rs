@@ -102,6 +102,12 @@ impl<'r> Translator<'r> {
                 .filter(|feature| carried(feature).is_err())
                 .map(|feature| feature.name.clone())
                 .collect(),
+            join_keys: of
+                .keys
+                .iter()
+                .filter(|key| key.join_key != key.column)
+                .map(|key| (key.join_key.clone(), key.feast.clone()))
+                .collect(),
         };
         let head = Head {
             name: name.clone(),
@@ -154,7 +160,8 @@ impl<'r> Translator<'r> {
         name: &str,
     ) -> Vec<Column> {
         let keys = self.out.entities[entity].keys.iter().map(|key| key.column.as_str());
-        let mut given = Given::without(keys.chain([EVENT_TIMESTAMP]));
+        let known = features.iter().map(|(feature, _)| feature.name.as_str());
+        let mut given = Given::without(keys.chain([EVENT_TIMESTAMP])).keeping(known);
         let mut columns = Vec::new();
         for (feature, ty) in features {
             let own = given.give(&feature.name);
