@@ -62,7 +62,7 @@ fn plot(table: &Table) -> Plot {
     }
 }
 
-fn module<'a>(modules: &'a [PluginFile], name: &str) -> Result<&'a PluginFile> {
+pub(crate) fn module<'a>(modules: &'a [PluginFile], name: &str) -> Result<&'a PluginFile> {
     let found = modules.iter().find(|module| module.signature.name == name);
     found.with_context(|| format!("expected a plugin {name}"))
 }

@@ -50,6 +50,7 @@ mod overload;
 mod peers;
 mod plot;
 mod process;
+mod python;
 #[path = "../../sidecar/cli/src/bench/raw.rs"]
 mod raw;
 mod report;
@@ -82,7 +83,11 @@ fn main() -> Result<()> {
     let asked = Asked::parse(words.into_iter())?;
     for (name, measure) in PARTS {
         let wanted = match &asked.parts[..] {
-            [] => *name != "peers" || peers::are_there(),
+            [] => match *name {
+                "peers" => peers::are_there(),
+                "python" => python::is_there(),
+                _ => true,
+            },
             parts => parts.iter().any(|part| part == name),
         };
         if !wanted {
@@ -121,6 +126,7 @@ const PARTS: &[(&str, Measure)] = &[
     ("overload", overload::measure),
     ("tail", tail::measure),
     ("peers", peers::measure),
+    ("python", python::measure),
 ];
 
 /// How much is measured.

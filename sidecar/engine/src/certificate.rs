@@ -109,6 +109,7 @@ pub fn write(plugin: &Plugin, seed: u64, findings: &Findings) -> String {
         "seed": seed,
         "cases": findings.cases,
         "rows": findings.rows,
+        "rows_answerable": findings.rows_answerable,
         "rows_answered": findings.rows_answered,
         "rows_broke": findings.rows_broke,
         "checks": findings.checks.iter().map(check).collect::<Vec<_>>(),
@@ -179,11 +180,11 @@ fn lack(certificate: &JsonCertificate) -> Option<String> {
     {
         return Some(format!("with a check that is none: {}", bounded(&check.name)));
     }
-    let JsonCertificate { rows, rows_answered, .. } = certificate;
+    let JsonCertificate { rows_answerable, rows_answered, .. } = certificate;
     if checks.iter().all(|check| check.result == word(true))
-        && !answered_enough(*rows, *rows_answered)
+        && !answered_enough(*rows_answerable, *rows_answered)
     {
-        return Some(format!("of {rows} rows of which {rows_answered} gave a value"));
+        return Some(format!("of {rows_answerable} rows of which {rows_answered} gave a value"));
     }
     let short = certificate.result == word(true) && *cases < CASES_MIN;
     short.then(|| format!("of {cases} cases, which should be at least {CASES_MIN}"))
@@ -235,7 +236,7 @@ struct JsonCertificate {
     abi: u32,
     result: String,
     cases: u32,
-    rows: u64,
+    rows_answerable: u64,
     rows_answered: u64,
     memory_bytes_max: Option<usize>,
     checks: Vec<JsonCheck>,
@@ -261,7 +262,7 @@ mod tests {
         };
         let checks = Property::ALL.map(check).join(",");
         format!(
-            r#"{{"certificate":3,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","cases":16,"rows":100,"rows_answered":1,"checks":[{checks}]}}"#
+            r#"{{"certificate":3,"digest":"{digest}","abi":{abi},"engine":"0.1.0","result":"{result}","cases":16,"rows_answerable":100,"rows_answered":1,"checks":[{checks}]}}"#
         )
     }
 
@@ -331,7 +332,7 @@ mod tests {
             (whole.replace(&order, &order.repeat(2)), "with 2 checks of row_order instead of 1"),
             (whole.replace(end, &format!("{}{end}", check("luck"))), "check that is none: luck"),
             (
-                whole.replace(r#""rows":100"#, r#""rows":101"#),
+                whole.replace(r#""rows_answerable":100"#, r#""rows_answerable":101"#),
                 "of 101 rows of which 1 gave a value",
             ),
             (

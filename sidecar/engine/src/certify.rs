@@ -39,7 +39,7 @@ pub use values::{Values, columns};
 pub const CASES_MIN: u32 = 16;
 /// Most cases of one examination. A small plugin takes about 10 ms for one.
 pub const CASES_MAX: u32 = 100_000;
-/// One row in so many must give a value.
+/// One row in so many of those that might must give a value.
 pub const ANSWERED_ONE_IN: u64 = 100;
 /// Most threads; each has one instance.
 pub const THREADS_MAX: usize = 64;
@@ -149,7 +149,9 @@ pub struct Findings {
     pub cases: u32,
     /// Rows in them.
     pub rows: u64,
-    /// How many of those gave a value, rather than nothing but nulls or an error.
+    /// How many of those might give a value, as no input is null that may not be.
+    pub rows_answerable: u64,
+    /// How many of those gave one, rather than nothing but nulls or an error.
     pub rows_answered: u64,
     /// Rows that trapped alone or were refused as a batch: answers like others, but dear ones, and hard to read.
     pub rows_broke: u64,
@@ -251,7 +253,7 @@ impl Findings {
     /// some form, rows must be given.
     #[must_use]
     pub fn answered_enough(&self) -> bool {
-        answered_enough(self.rows, self.rows_answered)
+        answered_enough(self.rows_answerable, self.rows_answered)
     }
 
     /// The breaches.
@@ -260,8 +262,8 @@ impl Findings {
     }
 }
 
-pub(crate) fn answered_enough(rows: u64, answered: u64) -> bool {
-    answered.saturating_mul(ANSWERED_ONE_IN) >= rows
+pub(crate) fn answered_enough(answerable: u64, answered: u64) -> bool {
+    answered.saturating_mul(ANSWERED_ONE_IN) >= answerable
 }
 
 /// Examines a plugin; `progress` is told how many of the cases have been tried. Ends early when there is no use in going
@@ -318,6 +320,7 @@ impl<'a> Examination<'a> {
             checks: Property::ALL.map(check).to_vec(),
             cases: 0,
             rows: 0,
+            rows_answerable: 0,
             rows_answered: 0,
             rows_broke: 0,
             first_broke: None,
@@ -357,7 +360,9 @@ impl<'a> Examination<'a> {
         self.findings.cases += 1;
         self.findings.rows += rows.len as u64;
         let Some(alone) = self.alone(rows)? else { return Ok(()) };
-        self.findings.rows_answered += answered(&alone);
+        let (answerable, answered) = self.answers(rows, &alone);
+        self.findings.rows_answerable += answerable;
+        self.findings.rows_answered += answered;
         self.twice_alone(rows, &alone, random)?;
         for (property, script) in scripts(rows.len, random) {
             self.script(property, &script, rows, &alone)?;
@@ -422,6 +427,21 @@ impl<'a> Examination<'a> {
             let fault = self.fault_of_row(Property::NullColumns, rows, row, expected, came);
             self.check(Property::NullColumns).fault.get_or_insert(fault);
         }
+    }
+
+    /// How many rows might give a value, and how many of them did.
+    fn answers(&self, rows: &Rows, alone: &PluginOutput) -> (u64, u64) {
+        let fields = &self.subject.plugin.signature().inputs;
+        let null = |row: usize| {
+            let mut inputs = fields.iter().zip(&rows.columns);
+            inputs.any(|(field, column)| !field.nullable && column.is_null(row))
+        };
+        let answered = |row: &usize| {
+            alone.errors[*row].is_none() && alone.columns.iter().any(|column| !column.is_null(*row))
+        };
+        let answerable: Vec<usize> = (0..rows.len).filter(|row| !null(*row)).collect();
+        let answers = answerable.iter().copied().filter(answered).count();
+        (answerable.len() as u64, answers as u64)
     }
 
     /// Some rows alone in new instances once more.
@@ -648,14 +668,6 @@ fn shape(calls: &[Vec<u32>]) -> &'static str {
         [only] if only.len() > 1 => "a row's answer depends on the rows it is in a batch with",
         _ => "the same row gives two answers",
     }
-}
-
-/// How many rows gave a value.
-fn answered(alone: &PluginOutput) -> u64 {
-    let value = |row: &usize| {
-        alone.errors[*row].is_none() && alone.columns.iter().any(|column| !column.is_null(*row))
-    };
-    (0..alone.errors.len()).filter(value).count() as u64
 }
 
 /// A row's answer as a golden row has it.

@@ -129,7 +129,7 @@ impl Plugin {
     }
 
     /// What the engine's calls cost alone, of rows that are columns already: nanoseconds of each of some rounds. For
-    /// `bench.py`, which says what Python and Arrow add.
+    /// `tests/bench/python/wheel.py`, which says what Python and Arrow add.
     fn engine_ns(
         &self,
         py: Python<'_>,

@@ -11,7 +11,7 @@ use skewless_proto::v1::admin_service_server::AdminService;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::blocking::blocking;
+use crate::blocking::{background, blocking};
 use crate::guard::Passed;
 use crate::load;
 use crate::repo::RepoError;
@@ -42,7 +42,7 @@ impl AdminService for Admin {
     async fn apply(&self, request: Request<pb::ApplyRequest>) -> Answer<pb::ApplyResponse> {
         let sidecar = Arc::clone(&self.0);
         let (dry_run, permit) = (request.get_ref().dry_run, self.permit()?);
-        let applied = blocking(move || {
+        let applied = background(move || {
             let _until_done = permit;
             Ok(apply(&sidecar, dry_run))
         });

@@ -21,6 +21,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::blocking::giving_way;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feast::{self, FeastServing, GrpcFeatureServer};
@@ -488,8 +489,9 @@ impl Signals {
 
 async fn reload_on_signal(sidecar: &Arc<Sidecar>) {
     let theirs = Arc::clone(sidecar);
+    let reload = move || giving_way(|| theirs.reload(false));
     // What else can become of it, it says itself.
-    if let Err(error) = tokio::task::spawn_blocking(move || theirs.reload(false)).await {
+    if let Err(error) = tokio::task::spawn_blocking(reload).await {
         tracing::error!(%error, "reload panicked; serving what was served before");
     }
 }

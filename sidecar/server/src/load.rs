@@ -13,7 +13,7 @@ use skewless_store::{CommitMode, CommitReport, Loader, ViewHandle};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Streaming;
 
-use crate::blocking::blocking;
+use crate::blocking::background;
 use crate::rows::{Came, Known};
 use crate::sidecar::Sidecar;
 use crate::snapshot::Snapshot;
@@ -36,10 +36,10 @@ pub(crate) async fn load(
     let mut load = Load::begin(&sidecar, &first, permit)?;
     let mut next = Some(first);
     while let Some(request) = next {
-        load = blocking(move || load.push(&request)).await?;
+        load = background(move || load.push(&request)).await?;
         next = stream::next(&sidecar, &mut requests).await?;
     }
-    Ok(response(&blocking(move || load.commit()).await?))
+    Ok(response(&background(move || load.commit()).await?))
 }
 
 struct Load {

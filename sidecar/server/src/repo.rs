@@ -584,7 +584,7 @@ mod tests {
         };
         let checks = Property::ALL.map(check).join(",");
         format!(
-            r#"{{"certificate":3,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","cases":16,"rows":100,"rows_answered":100,"checks":[{checks}]}}"#
+            r#"{{"certificate":3,"digest":"{digest}","abi":1,"engine":"{ENGINE_VERSION}","result":"{result}","cases":16,"rows_answerable":100,"rows_answered":100,"checks":[{checks}]}}"#
         )
     }
 

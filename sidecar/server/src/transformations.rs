@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::snapshot::Snapshot;
 use crate::admission::Admission;
+use crate::blocking::giving_way;
 use crate::config::Config;
 use crate::http::{ProbeThread, Probed, Probes};
 use crate::life::{EVENT_INTERVAL, LAST_WAIT, Signals, StartError, idle};
@@ -205,7 +206,7 @@ pub fn run(config: Config, door: Door, batches: Box<dyn Batches>) -> Result<bool
 
     signals.until_end(async || {
         let server = Arc::clone(&server);
-        let reloaded = runtime.spawn_blocking(move || server.reload()).await;
+        let reloaded = runtime.spawn_blocking(move || giving_way(|| server.reload())).await;
         if let Err(error) = reloaded {
             tracing::error!(%error, "reload panicked; computing by what was there before");
         }

@@ -58,7 +58,7 @@ def apply(definitions):
         frame(ROWS).to_parquet(folder / "orders.parquet")
         store = FeatureStore(repo_path=str(folder))
         d = definitions
-        store.apply([d.customer, d.orders, d.orders_again, d.per_order, d.twice, d.at_write, d.everything, d.doubled])
+        store.apply([d.customer, d.orders, d.orders_again, d.flags, d.per_order, d.twice, d.at_write, d.everything, d.doubled])
         online, view = store._get_provider().online_store, store.get_feature_view("orders")
         data = []
         for customer, (count, spent, when) in ROWS.items():

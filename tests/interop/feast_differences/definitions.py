@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Float64, Int64
+from feast.types import Array, Bool, Float64, Int64
 from feast.value_type import ValueType
 
 customer = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.INT64)
@@ -14,6 +14,8 @@ pushed = PushSource(
 schema = [Field(name="customer_id", dtype=Int64), Field(name="count", dtype=Int64), Field(name="spent", dtype=Float64)]
 orders = FeatureView(name="orders", entities=[customer], schema=schema, source=pushed, ttl=timedelta(hours=1))
 orders_again = FeatureView(name="orders_again", entities=[customer], schema=schema, source=pushed)
+flags_schema = [Field(name="customer_id", dtype=Int64), Field(name="ticks", dtype=Array(Bool))]
+flags = FeatureView(name="flags", entities=[customer], schema=flags_schema, source=pushed)
 order = RequestSource(name="order", schema=[Field(name="amount", dtype=Float64)])
 
 

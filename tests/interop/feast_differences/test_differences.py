@@ -240,6 +240,14 @@ def test_a_write_of_a_column_that_the_view_does_not_have(theirs, ours):
     assert columns(ours.ask(["orders:count"], customer_id=[11]))["count"] == ([3], ["PRESENT"])
 
 
+def test_a_list_of_bools(theirs, ours):
+    rows = {"customer_id": [1], "ticks": [[True, False]], "event_timestamp": [NOW.isoformat()]}
+    for side, ticks in ((theirs, [True, False]), (ours, [1, 0])):
+        assert post(side.http, "/write-to-online-store", {"feature_view_name": "flags", "df": rows})[0] == 200
+        came = columns(side.ask(["flags:ticks"], customer_id=[1]))["ticks"]
+        assert json.dumps(came) == json.dumps(([ticks], ["PRESENT"]))
+
+
 def test_versions_of_a_view(apply, definitions, ours, tmp_path):
     from feast import FeatureView, Field
     from feast.types import Int64

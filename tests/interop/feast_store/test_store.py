@@ -297,6 +297,8 @@ def test_values_of_every_type_come_back_in_the_type_of_feast(feast_applied):
         "floats": (Array(Float32), listed("float_list_val", [0.5, 0.1])),
         "doubles": (Array(Float64), listed("double_list_val", [0.1])),
         "texts": (Array(String), listed("string_list_val", ["a", ""])),
+        "bools": (Array(Bool), listed("bool_list_val", [True, False])),
+        "times": (Array(UnixTimestamp), listed("unix_timestamp_list_val", [3, -1])),
         "none_of": (Array(Int32), listed("int32_list_val", [])),
     }
     schema = [Field(name="thing_id", dtype=Int64)] + [Field(name=name, dtype=dtype) for name, (dtype, _) in values.items()]

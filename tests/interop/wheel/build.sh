@@ -14,7 +14,14 @@ if [ ! -f "$home/whole" ]; then
     touch "$home/whole"
 fi
 
-# Of the profile and the dependencies that everything else here is built with: only the package itself is compiled.
+# SKEWLESS_WHEEL_PROFILE: `dev`, that of everything else here, so that only the package itself is compiled; or those of `./dev bench`,
+# `quick` and `release`.
+profile=${SKEWLESS_WHEEL_PROFILE:-dev}
+if [ "$profile" = quick ]; then
+    profile=dev
+    export SKEWLESS_COUNTED_BUILD=1 CARGO_PROFILE_DEV_OPT_LEVEL=3 CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false \
+        CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false CARGO_PROFILE_DEV_INCREMENTAL=false CARGO_PROFILE_DEV_CODEGEN_UNITS=1
+fi
 rm -rf "$wheels"
-(cd "$here/../../../sidecar/python" && CARGO=$here/cargo "$home/bin/maturin" build --quiet --profile dev --out "$wheels" >&2)
+(cd "$here/../../../sidecar/python" && CARGO=$here/cargo "$home/bin/maturin" build --quiet --profile "$profile" --out "$wheels" >&2)
 echo "$wheels"/skewless-*.whl

@@ -55,6 +55,13 @@ pub(crate) fn carried(column: &FeatureSpecV2) -> Result<Carried, String> {
             "FLOAT_LIST without a vector length is list<float64>; if all are of one length, `embedding[length]` is \
              smaller and faster",
         ),
+        (ValueType::BoolList, _) => {
+            Carried::Wider(Type::ListInt64, "BOOL_LIST is list<int64>, of 0 and 1")
+        }
+        (ValueType::UnixTimestampList, _) => Carried::Wider(
+            Type::ListInt64,
+            "UNIX_TIMESTAMP_LIST is list<int64>, seconds since 1970",
+        ),
         (ValueType::Int32List, _) => Carried::Wider(Type::ListInt64, "INT32_LIST is list<int64>"),
         (ValueType::Json, _) => Carried::Wider(Type::Utf8, "JSON is its text, utf8"),
         (ValueType::Uuid | ValueType::TimeUuid, _) => {
@@ -100,7 +107,7 @@ mod tests {
             (ValueType::Map, "MAP"),
             (ValueType::Struct, "STRUCT"),
             (ValueType::DecimalSet, "DECIMAL_SET"),
-            (ValueType::BoolList, "BOOL_LIST"),
+            (ValueType::BytesList, "BYTES_LIST"),
             (ValueType::Invalid, "INVALID"),
         ] {
             assert_eq!(carried(&column(ty, 0)), Err(name.to_owned()));

@@ -24,7 +24,7 @@ use crate::show;
 /// the row itself; it can't prove that nothing does.
 ///
 /// Golden rows are tried, too, and their values in other rows: a plugin that takes texts of some form, such as a date, answers
-/// no other. If less than one row in a hundred gives a value, nothing can be said of the plugin, and the certificate fails.
+/// no other. If less than one row in a hundred of those that might gives a value, nothing can be said of the plugin, and the certificate fails.
 ///
 /// Settings can make the limits stricter than their defaults, but not laxer, and calls take at least as many rows as by
 /// default (`engine.rows_max`). Memory is the exception: a plugin that needs more than 64 MiB is examined with as much as
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             format!(
                 "expected at least one row in {ANSWERED_ONE_IN} to give a value, so that something can be said of {plugin}, came {} of {}; {written} says so",
                 show::thousands(found.rows_answered),
-                show::thousands(found.rows)
+                show::thousands(found.rows_answerable)
             ),
             format!(
                 "give golden rows that it answers, in {} or with --golden FILE",

@@ -207,7 +207,7 @@ fn mistakes_have_their_codes_and_say_what_was_meant() {
         (
             request("adds", null),
             Code::InvalidArgument,
-            ["`amount` in row 0", "declare it with `nullable: true`"],
+            ["`amount` in row 0", "`nullable: true` under `requests`"],
         ),
         (
             request("adds", one()[..100].to_vec()),

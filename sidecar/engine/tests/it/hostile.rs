@@ -38,6 +38,7 @@ macro_rules! breaks {
 
 const GUESTS: &[(&str, Guest)] = &[
     ("adds", Answers("rows, random")),
+    ("answers_one_number", Answers("certify")),
     ("bad_signature", refused!(PluginError::Signature(_))),
     ("component_answers", Answers("state")),
     ("component_clears_its_answer", Answers("state")),
@@ -109,6 +110,7 @@ const GUESTS: &[(&str, Guest)] = &[
     ("reads_what_was_left", Answers("certify")),
     ("recurses_forever", breaks!(CallError::Stack { .. })),
     ("relaxed_simd", refused!(PluginError::Invalid(_))),
+    ("remembers_an_equal_row", Answers("certify")),
     ("reserve_at_the_end", breaks!(CallError::Reserve { .. })),
     ("reserve_misaligned", breaks!(CallError::Reserve { address: 65537, .. })),
     ("reserve_none", breaks!(CallError::NoRoom { .. })),

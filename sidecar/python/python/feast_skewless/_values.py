@@ -17,7 +17,8 @@ from ._errors import StoreValueError
 _INTS = ("int32_val", "int64_val")
 _FLOATS = ("float_val", "double_val")
 _TEXTS = ("string_val", "json_val", "uuid_val", "time_uuid_val", "decimal_val")
-_INT_LISTS = ("int32_list_val", "int64_list_val")
+#: Of times, seconds since 1970, as Feast has them.
+_INT_LISTS = ("int32_list_val", "int64_list_val", "unix_timestamp_list_val")
 _FLOAT_LISTS = ("float_list_val", "double_list_val")
 _TEXT_LISTS = ("string_list_val", "json_list_val", "uuid_list_val", "time_uuid_list_val", "decimal_list_val")
 _EMBEDDING = re.compile(r"embedding\[(\d+)\]")
@@ -25,6 +26,11 @@ _EMBEDDING = re.compile(r"embedding\[(\d+)\]")
 
 def _list(value: Any) -> list[Any]:
     return list(value.val)
+
+
+def _list_of_ints(value: Any) -> list[int]:
+    """There is no list of bools here: 0 and 1 stand for them."""
+    return [int(item) for item in value.val]
 
 
 def _float_of_int(value: int) -> float:
@@ -57,7 +63,10 @@ _COLUMNS: dict[str, tuple[pyarrow.DataType, dict[str, Callable[[Any], Any]]]] = 
     "utf8": (pyarrow.string(), dict.fromkeys(_TEXTS, _same)),
     "binary": (pyarrow.binary(), {"bytes_val": _same}),
     "timestamp": (_TIMES, {"unix_timestamp_val": _seconds}),
-    "list<int64>": (pyarrow.list_(pyarrow.int64()), dict.fromkeys(_INT_LISTS, _list)),
+    "list<int64>": (
+        pyarrow.list_(pyarrow.int64()),
+        {**dict.fromkeys(_INT_LISTS, _list), "bool_list_val": _list_of_ints},
+    ),
     "list<float64>": (pyarrow.list_(pyarrow.float64()), dict.fromkeys(_FLOAT_LISTS, _list)),
     "list<utf8>": (pyarrow.list_(pyarrow.string()), dict.fromkeys(_TEXT_LISTS, _list)),
 }
@@ -151,7 +160,7 @@ def cast(values: Any, feast: ValueType | None) -> None:
             made = getattr(value, want)
             # An empty list is a value, too.
             made.SetInParent()
-            made.val.extend(items)
+            made.val.extend(map(bool, items) if want == "bool_list_val" else items)
         else:
             try:
                 setattr(value, want, came)

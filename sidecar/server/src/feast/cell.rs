@@ -35,6 +35,7 @@ pub(super) enum Cell<'a> {
     /// Any value, written as text.
     Written(&'a str),
     Texts(&'a [String]),
+    Bools(&'a [bool]),
     Int32s(&'a [i32]),
     Ints(&'a [i64]),
     Floats(&'a [f32]),
@@ -124,6 +125,7 @@ impl Cell<'_> {
             Self::Seconds(_) => "a timestamp",
             Self::Written(text) => return format!("the text {:?}", shortened(text)),
             Self::Texts(_) => "a list of strings",
+            Self::Bools(_) => "a list of bools",
             Self::Int32s(_) | Self::Ints(_) => "a list of integers",
             Self::Floats(_) | Self::Doubles(_) => "a list of floats",
             Self::List(_) => "a list",
@@ -249,8 +251,17 @@ fn integers<'a>(cell: &'a Cell<'_>) -> Result<Cow<'a, [i64]>, String> {
     match cell {
         Cell::Ints(items) => Ok(Cow::Borrowed(items)),
         Cell::Int32s(items) => Ok(items.iter().map(|item| i64::from(*item)).collect()),
-        Cell::List(items) => items.iter().map(integer).map(in_list).collect(),
+        // There is no list of bools here: 0 and 1 stand for them.
+        Cell::Bools(items) => Ok(items.iter().map(|item| i64::from(*item)).collect()),
+        Cell::List(items) => items.iter().map(in_list_of_integers).map(in_list).collect(),
         _ => Err(cell.kind()),
+    }
+}
+
+fn in_list_of_integers(item: &Cell<'_>) -> Result<i64, String> {
+    match item {
+        Cell::Bool(value) => Ok(i64::from(*value)),
+        _ => integer(item),
     }
 }
 

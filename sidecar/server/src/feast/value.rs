@@ -36,7 +36,9 @@ pub(super) fn cell(value: &pb::Value) -> Cell<'_> {
             | Val::DecimalListVal(list),
         ) => Cell::Texts(&list.val),
         Some(Val::Int32ListVal(list)) => Cell::Int32s(&list.val),
-        Some(Val::Int64ListVal(list)) => Cell::Ints(&list.val),
+        // Times are seconds since 1970.
+        Some(Val::Int64ListVal(list) | Val::UnixTimestampListVal(list)) => Cell::Ints(&list.val),
+        Some(Val::BoolListVal(list)) => Cell::Bools(&list.val),
         Some(Val::DoubleListVal(list)) => Cell::Doubles(&list.val),
         Some(Val::FloatListVal(list)) => Cell::Floats(&list.val),
         Some(_) => Cell::Other("a kind of value that no column holds"),

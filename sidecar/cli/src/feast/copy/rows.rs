@@ -250,7 +250,13 @@ fn append(val: &Val, column: &mut Column) -> Result<(), (Reason, String)> {
             }
             column.push_embedding(&list.val);
         }
-        (Type::ListInt64, Val::Int64ListVal(list)) => column.push_list_i64(&list.val),
+        (Type::ListInt64, Val::Int64ListVal(list) | Val::UnixTimestampListVal(list)) => {
+            column.push_list_i64(&list.val);
+        }
+        (Type::ListInt64, Val::BoolListVal(list)) => {
+            let numbers: Vec<i64> = list.val.iter().map(|value| i64::from(*value)).collect();
+            column.push_list_i64(&numbers);
+        }
         (Type::ListInt64, Val::Int32ListVal(list)) => {
             let wide: Vec<i64> = list.val.iter().map(|value| i64::from(*value)).collect();
             column.push_list_i64(&wide);

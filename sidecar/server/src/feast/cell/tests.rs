@@ -55,6 +55,8 @@ fn a_value_is_taken_if_the_type_holds_it_exactly() {
         (Type::Int64, Cell::Int(i64::MIN), "Int64(-9223372036854775808)"),
         (Type::Embedding(2), Cell::Doubles(&[1.0, 0.5]), "Embedding([1.0, 0.5])"),
         (Type::ListInt64, Cell::Int32s(&[1, -2]), "ListInt64([1, -2])"),
+        (Type::ListInt64, Cell::Bools(&[true, false]), "ListInt64([1, 0])"),
+        (Type::ListInt64, list(&[Cell::Bool(true)]), "ListInt64([1])"),
         (Type::ListFloat64, list(&[Cell::Int(1), Cell::Float(0.5)]), "ListFloat64([1.0, 0.5])"),
         (Type::ListFloat64, list(&[]), "ListFloat64([])"),
         (Type::ListUtf8, list(&[quoted("a"), quoted("b")]), "ListUtf8([\"a\", \"b\"])"),
@@ -94,6 +96,7 @@ fn what_does_not_fit_is_refused_by_what_it_is() {
         (Type::Timestamp, Cell::Seconds(1 << 43), "year"),
         (Type::Embedding(3), Cell::Floats(&[1.0]), "1 elements"),
         (Type::ListInt64, Cell::Doubles(&[1.0]), "a list of floats"),
+        (Type::ListFloat64, Cell::Bools(&[true]), "a list of bools"),
         (Type::ListInt64, Cell::List(vec![Cell::Null]), "a list with null in it"),
         (Type::ListUtf8, Cell::Written("[]"), "the text \"[]\""),
     ];

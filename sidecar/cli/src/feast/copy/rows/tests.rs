@@ -82,6 +82,8 @@ fn sample(ty: ValueType) -> Option<Val> {
         ValueType::Int64List => Val::Int64ListVal(pb::Int64List { val: vec![-1] }),
         ValueType::DoubleList => Val::DoubleListVal(pb::DoubleList { val: vec![0.5] }),
         ValueType::FloatList => Val::FloatListVal(pb::FloatList { val: vec![0.5] }),
+        ValueType::BoolList => Val::BoolListVal(pb::BoolList { val: vec![true] }),
+        ValueType::UnixTimestampList => Val::UnixTimestampListVal(pb::Int64List { val: vec![-1] }),
         ValueType::Json => Val::JsonVal(text()),
         ValueType::JsonList => Val::JsonListVal(texts()),
         ValueType::Uuid => Val::UuidVal(text()),
@@ -110,7 +112,7 @@ fn what_is_imported_is_what_is_copied() {
             (carried, _) => panic!("{ty:?}: import and copy differ: {carried:?}"),
         }
     }
-    assert_eq!(imported, 21);
+    assert_eq!(imported, 23);
 }
 
 #[test]
