@@ -15,7 +15,8 @@ schema = [Field(name="customer_id", dtype=Int64), Field(name="count", dtype=Int6
 orders = FeatureView(name="orders", entities=[customer], schema=schema, source=pushed, ttl=timedelta(hours=1))
 orders_again = FeatureView(name="orders_again", entities=[customer], schema=schema, source=pushed)
 flags_schema = [Field(name="customer_id", dtype=Int64), Field(name="ticks", dtype=Array(Bool))]
-flags = FeatureView(name="flags", entities=[customer], schema=flags_schema, source=pushed)
+flags_file = FileSource(name="flags_file", path="orders.parquet", timestamp_field="event_timestamp")
+flags = FeatureView(name="flags", entities=[customer], schema=flags_schema, source=flags_file)
 order = RequestSource(name="order", schema=[Field(name="amount", dtype=Float64)])
 
 
