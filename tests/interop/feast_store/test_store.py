@@ -389,6 +389,8 @@ STORED = {
     "string_list_val": ["t"],
     "time_uuid_list_val": ["t"],
     "uuid_list_val": ["t"],
+    "bool_list_val": [True, False],
+    "unix_timestamp_list_val": [3, -1],
 }
 
 
