@@ -25,6 +25,14 @@ def command(*words, **named):
     return ran.stdout
 
 
+@pytest.fixture
+def listens_to_interrupts():
+    """A process that was begun in the background of a shell has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def great_circle():
     return skewless.Plugin(MADE / "great_circle.wasm")
