@@ -25,9 +25,9 @@ def command(*words, **named):
     return ran.stdout
 
 
-@pytest.fixture
-def listens_to_interrupts():
-    """A process that was begun in the background of a shell has Ctrl-C ignored."""
+@pytest.fixture(scope="session", autouse=True)
+def hears_interrupts():
+    """A process that was begun in the background of a shell ignores Ctrl-C, and so would those that it begins."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -242,7 +242,7 @@ def test_a_frame_that_breaks_off_is_an_error(great_circle, points):
         great_circle(pyarrow.RecordBatchReader.from_batches(points.schema, batches()))
 
 
-def test_ctrl_c_in_a_frame_is_ctrl_c(great_circle, points, repo, listens_to_interrupts):
+def test_ctrl_c_in_a_frame_is_ctrl_c(great_circle, points, repo):
     def batches():
         yield points.to_batches()[0]
         signal.raise_signal(signal.SIGINT)
