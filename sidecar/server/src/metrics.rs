@@ -97,6 +97,7 @@ pub(crate) struct Metrics {
     requests_in_flight: Gauge<i64, AtomicI64>,
     /// Bytes of answers that clients haven't taken.
     pub(crate) unsent_bytes: Gauge<i64, AtomicI64>,
+    pub(crate) body_bytes: Gauge<i64, AtomicI64>,
     /// Connections closed because their client took no answer.
     pub(crate) stuck: Counter,
     pub(crate) in_flight: Gauge<i64, AtomicI64>,
@@ -296,6 +297,9 @@ impl Metrics {
         registry.register("requests_in_flight_peak", help, in_flight_peak.clone());
         let help = "Bytes of answers that clients haven't taken yet";
         registry.register("unsent_bytes", help, unsent_bytes.clone());
+        let body_bytes = Gauge::<i64, AtomicI64>::default();
+        let help = "Bytes of Feast's HTTP calls that have come, until the calls end";
+        registry.register("feast_body_bytes", help, body_bytes.clone());
         let help = "Connections closed as their client took no answer (limits.send_ms_max)";
         registry.register("connections_stuck", help, stuck.clone());
         registry.register("in_flight", "Calls being worked on", in_flight.clone());
@@ -350,6 +354,7 @@ impl Metrics {
             in_flight_peak,
             requests_in_flight,
             unsent_bytes,
+            body_bytes,
             stuck,
             in_flight,
             connections,

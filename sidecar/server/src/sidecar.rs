@@ -169,7 +169,7 @@ impl Sidecar {
         let gates = Gates {
             readers: Readers::new(Arc::clone(&requests)),
             requests,
-            bodies: Arc::new(Bodies::new(&config.limits)),
+            bodies: Arc::new(Bodies::new(&config.limits, Arc::clone(&foundation.metrics))),
             in_flight: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             inspect: Arc::new(Semaphore::new(config.limits.in_flight_max)),
             ingest_streams: Arc::new(Semaphore::new(config.limits.ingest_streams_max)),

@@ -15,6 +15,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::http::Refused;
 use crate::config::Limits;
+use crate::metrics::Metrics;
 use crate::status::ServeError;
 
 /// How many times what a body may have is read of one that is refused, and dropped: a client that is still sending then
@@ -26,19 +27,16 @@ const TOGETHER: &str = "limits.requests_in_flight_max times limits.request_bytes
 /// The room for all bodies of a process that have begun to come and whose calls haven't ended: as many bytes as the
 /// requests in work may have, and at least one of the largest.
 pub(crate) struct Bodies {
-    bytes: AtomicUsize,
+    /// Its gauge is the count of bytes.
+    metrics: Arc<Metrics>,
     calls: AtomicUsize,
     max: usize,
 }
 
 impl Bodies {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let together = limits.requests_in_flight_max.saturating_mul(limits.request_bytes_max);
-        Self::of(together.max(limits.ingest_bytes_max))
-    }
-
-    fn of(max: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), calls: AtomicUsize::new(0), max }
+        Self { metrics, calls: AtomicUsize::new(0), max: together.max(limits.ingest_bytes_max) }
     }
 
     /// Whether no call's body comes or is held.
@@ -62,9 +60,9 @@ impl Held {
     /// Takes so many bytes more, unless there is no room for them.
     fn take(&mut self, bytes: usize) -> Result<(), ServeError> {
         self.bytes += bytes;
-        let before = self.bodies.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let together = self.bodies.metrics.body_bytes.inc_by(bytes as i64) + bytes as i64;
         let max = self.bodies.max;
-        if before.saturating_add(bytes) <= max {
+        if u64::try_from(together).is_ok_and(|together| together <= max as u64) {
             return Ok(());
         }
         Err(ServeError::Busy { what: "bytes of bodies", limit: TOGETHER, max })
@@ -73,7 +71,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.bodies.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bodies.metrics.body_bytes.dec_by(self.bytes as i64);
         self.bodies.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -167,14 +165,21 @@ mod tests {
                 ingest_bytes_max: ingest,
                 ..Limits::default()
             };
-            Bodies::new(&limits).max
+            Bodies::new(&limits, Arc::new(Metrics::new())).max
         };
         assert_eq!((of(2, 100, 50), of(2, 100, 300), of(usize::MAX, 2, 1)), (200, 300, usize::MAX));
     }
 
     #[test]
     fn what_a_body_took_is_free_when_it_is_gone_also_if_there_was_no_room_for_all_of_it() {
-        let bodies = Arc::new(Bodies::of(10));
+        let metrics = Arc::new(Metrics::new());
+        let limits = Limits {
+            requests_in_flight_max: 2,
+            request_bytes_max: 5,
+            ingest_bytes_max: 10,
+            ..Limits::default()
+        };
+        let bodies = Arc::new(Bodies::new(&limits, Arc::clone(&metrics)));
         let (mut first, mut second) = (Held::nothing(&bodies), Held::nothing(&bodies));
         first.take(6).unwrap();
         second.take(4).unwrap();
@@ -186,6 +191,6 @@ mod tests {
         assert!(!bodies.idle());
         drop(first);
         assert!(bodies.idle());
-        assert_eq!(bodies.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(metrics.body_bytes.get(), 0);
     }
 }
