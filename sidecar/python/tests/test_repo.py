@@ -83,6 +83,17 @@ def test_every_kind_of_spine_gives_what_the_command_gives(repo, backfilled, orde
     assert again.report == answer.report and again.to_arrow().equals(got)
 
 
+def test_a_polars_spine_may_have_columns_of_nothing_but_nulls(repo, orders):
+    spine = polars.from_arrow(orders.slice(0, 3))
+    expected = repo.historical_features(spine, service="order_risk")
+    got = repo.historical_features(spine.with_columns(note=polars.lit(None)), service="order_risk")
+    assert got.to_arrow()["note"].null_count == 3
+    for name in expected.columns:
+        assert got[name] == expected[name], name
+    with pytest.raises(skewless.InputError, match=r'column `odd`: .* came polars\' List\(Null\)\n.*frame.drop\("odd"\)'):
+        repo.historical_features(spine.with_columns(polars.Series("odd", [[]] * 3)), service="order_risk")
+
+
 def test_a_value_that_has_no_place_in_its_type_is_the_number(repo, orders):
     """Of a column that was carried through; the others of it stay what they are."""
     times = pyarrow.array([0, 2**62, None], pyarrow.timestamp("us", "UTC"))
