@@ -270,7 +270,8 @@ fn add_rows(rows: &Bound<'_, PyList>, batch: &RecordBatch) -> PyResult<()> {
 /// A value of a column that as a whole is none of ours, carried through from a spine: where a number or a time has no place
 /// in our type, the number itself, of times in microseconds; and as text what is of another type.
 fn carried<'py>(py: Python<'py>, array: &ArrayRef, row: usize) -> PyResult<Bound<'py, PyAny>> {
-    if array.is_null(row) {
+    // A column of nothing but nulls has no bitmap that says so.
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         return Ok(py.None().into_bound(py));
     }
     let whole = array.slice(row, 1);

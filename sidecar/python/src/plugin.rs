@@ -230,21 +230,33 @@ fn load(py: Python<'_>, wasm: &Arc<[u8]>) -> PyResult<Arc<Loaded>> {
     // The compiler can't be stopped. What it makes is kept, for who asks again.
     let file = Arc::clone(wasm);
     let loaded = left_if_interrupted(py, move || Process::current().load(&file))?;
-    loaded.map_err(|error| {
-        let message = error.to_string();
-        match error {
-            LoadError::Engine(_) => Failure::new(Kind::Host, message)
-                .next("see whether the address space is limited (ulimit -v); each process that runs plugins reserves some")
-                .into(),
-            LoadError::Plugin(error) => {
-                Failure::new(Kind::Plugin, message).next(advice(&error)).into()
-            }
-        }
+    loaded.map_err(|error| match error {
+        LoadError::Engine(error) => no_engine(error).into(),
+        LoadError::Plugin(error) => not_loaded(error).into(),
     })
 }
 
+/// What to tell where no plugin can be run.
+pub(crate) fn no_engine(error: EngineError) -> Failure {
+    Failure::new(Kind::Host, error).next(
+        "see whether the address space is limited (ulimit -v); each process that runs plugins reserves some, and more for \
+         those with an interpreter",
+    )
+}
+
+/// What to tell of a file that isn't loaded.
+pub(crate) fn not_loaded(error: PluginError) -> Failure {
+    match error {
+        PluginError::Host(error) => no_engine(error),
+        error => {
+            let next = advice(&error);
+            Failure::new(Kind::Plugin, error).next(next)
+        }
+    }
+}
+
 /// What to do about a file that isn't loaded.
-pub(crate) fn advice(error: &PluginError) -> &'static str {
+fn advice(error: &PluginError) -> &'static str {
     use PluginError as E;
     match error {
         E::NotWasm => "give a plugin's .wasm file; `skewless plugin build` makes one of its source",

@@ -22,6 +22,7 @@ use skewless_offline::{BACKFILL_TICK, backfill_limits, exchange};
 use tokio::runtime::Runtime;
 
 use crate::code::Code;
+use crate::ready::Engines;
 use crate::wanted::{Wanted, WantedField};
 
 /// Workers that wait for a call. More threads than this may call at once; then some make a worker and drop it.
@@ -41,7 +42,8 @@ const SERVING_TICK: Duration = Duration::from_millis(1);
 pub(crate) struct Process {
     id: u32,
     engine: Mutex<Option<Running>>,
-    plugins: Mutex<HashMap<Digest, Weak<Loaded>>>,
+    plugins: Mutex<HashMap<Digest, Arc<Slot>>>,
+    engines: Engines,
     workers: Mutex<Vec<Worker>>,
     /// The main thread's worker, and since when it works.
     watched: Mutex<Option<Worker>>,
@@ -57,6 +59,9 @@ struct Watch {
     /// The tick after the one at which the call began; 0 if there is none.
     since: AtomicU64,
 }
+
+/// A plugin that somebody has, or is compiling.
+type Slot = Mutex<Weak<Loaded>>;
 
 struct Running {
     engine: Engine,
@@ -109,6 +114,7 @@ impl Process {
             id,
             engine: Mutex::default(),
             plugins: Mutex::default(),
+            engines: Engines::default(),
             workers: Mutex::default(),
             watched: Mutex::default(),
             watch: Arc::default(),
@@ -166,9 +172,15 @@ impl Process {
     pub(crate) fn load(&'static self, wasm: &[u8]) -> Result<Arc<Loaded>, LoadError> {
         let engine = self.engine()?;
         let digest = engine.inspect(wasm)?.digest;
-        // Held while it compiles: who asks for the same waits for it instead of doing it again.
-        let mut plugins = locked(&self.plugins);
-        if let Some(loaded) = plugins.get(&digest).and_then(Weak::upgrade) {
+        let slot = {
+            let mut plugins = locked(&self.plugins);
+            let used = |slot: &Slot| slot.try_lock().is_ok_and(|of| of.strong_count() > 0);
+            plugins.retain(|_, slot| Arc::strong_count(slot) > 1 || used(slot));
+            Arc::clone(plugins.entry(digest).or_default())
+        };
+        // Held while it compiles: who asks for the same waits for it instead of doing it again, and nobody else does.
+        let mut known = locked(&slot);
+        if let Some(loaded) = known.upgrade() {
             return Ok(loaded);
         }
         let plugin = engine.load(wasm, Some(&self.code))?;
@@ -177,9 +189,13 @@ impl Process {
         let outputs = signature.outputs.iter().map(|of| exchange::field_for(&of.name, of.ty));
         let outputs = Arc::new(Schema::new(outputs.collect::<Vec<_>>()));
         let loaded = Arc::new(Loaded { process: self.id, plugin, inputs, outputs });
-        plugins.retain(|_, loaded| loaded.strong_count() > 0);
-        plugins.insert(digest, Arc::downgrade(&loaded));
+        *known = Arc::downgrade(&loaded);
         Ok(loaded)
+    }
+
+    /// The engines of services.
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
     }
 
     /// Where compiled plugins are kept.

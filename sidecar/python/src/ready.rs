@@ -8,13 +8,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use skewless_catalog::{Frame, FrameError, Plan};
-use skewless_engine::{Budget, Engine, Program, Ticker, Worker};
-use skewless_offline::exchange;
+use skewless_engine::{Budget, Engine, EngineConfig, EngineError, Program, Ticker, Worker};
+use skewless_offline::{BACKFILL_TICK, exchange};
 
 use crate::errors::{Failure, Kind};
 use crate::frames::{self, Batches};
@@ -28,25 +28,36 @@ const ROWS_MAX: usize = 8_192;
 /// Messages of failed rows that are kept; all are counted.
 const MESSAGES_MAX: usize = 1_000;
 
-/// Workers that wait for the next frame.
+/// Workers of an engine that wait for the next call, and frames of a service.
 const KEPT_MAX: usize = 4;
+
+/// An engine that all services of a process share whose configuration is the same: each reserves terabytes of address space,
+/// of which a process has 128. Its workers keep warm instances of several services' plugins, as a sidecar's do.
+pub(crate) struct Shared {
+    engine: Engine,
+    _ticker: Ticker,
+    workers: Mutex<Vec<Stoppable>>,
+}
+
+/// A worker, and what it is stopped by.
+pub(crate) struct Stoppable {
+    worker: Worker,
+    stop: Arc<AtomicBool>,
+}
+
+/// The engines of one process that services have.
+#[derive(Default)]
+pub(crate) struct Engines(Mutex<Vec<Weak<Shared>>>);
 
 /// One service, compiled for this process.
 pub(crate) struct Ready {
-    engine: Engine,
-    _ticker: Ticker,
+    shared: Arc<Shared>,
     program: Program,
     /// What it wants of a frame: keys, then request values.
     wanted: Vec<WantedField>,
     schema: SchemaRef,
-    kept: Mutex<Vec<Kept>>,
-}
-
-/// A worker with what it is stopped by, and a frame to fill.
-struct Kept {
-    worker: Worker,
-    stop: Arc<AtomicBool>,
-    frame: Frame,
+    /// Frames to fill.
+    frames: Mutex<Vec<Frame>>,
 }
 
 /// What a frame's rows gave.
@@ -58,8 +69,57 @@ pub(crate) struct Computed {
     pub(crate) messages: Messages,
 }
 
+impl Engines {
+    /// The engine of this configuration, ticking.
+    pub(crate) fn of(&self, config: EngineConfig) -> Result<Arc<Shared>, EngineError> {
+        let mut engines = locked(&self.0);
+        engines.retain(|engine| engine.strong_count() > 0);
+        let mut known = engines.iter().filter_map(Weak::upgrade);
+        if let Some(shared) = known.find(|shared| *shared.engine.config() == config) {
+            return Ok(shared);
+        }
+        let engine = Engine::new(config)?;
+        let ticker = Ticker::start(engine.clone(), BACKFILL_TICK)?;
+        let shared = Arc::new(Shared { engine, _ticker: ticker, workers: Mutex::default() });
+        engines.push(Arc::downgrade(&shared));
+        Ok(shared)
+    }
+}
+
+impl Shared {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A worker for one call, which its flag ends.
+    pub(crate) fn worker(&self) -> Stoppable {
+        let kept = locked(&self.workers).pop();
+        let taken = kept.unwrap_or_else(|| {
+            let stop = Arc::new(AtomicBool::new(false));
+            Stoppable { worker: Worker::stoppable(&self.engine, Arc::clone(&stop)), stop }
+        });
+        taken.stop.store(false, Ordering::Relaxed);
+        taken
+    }
+
+    /// Keeps a worker for the next call.
+    pub(crate) fn give_back(&self, worker: Stoppable) {
+        let mut workers = locked(&self.workers);
+        if workers.len() < KEPT_MAX {
+            workers.push(worker);
+        }
+    }
+}
+
+impl Stoppable {
+    /// What ends its calls.
+    pub(crate) fn stop(&self) -> &Arc<AtomicBool> {
+        &self.stop
+    }
+}
+
 impl Ready {
-    pub(crate) fn new(engine: Engine, ticker: Ticker, program: Program) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, program: Program) -> Self {
         let plan = program.plan();
         let wanted = |name: &str, ty, nullable| WantedField { name: name.to_owned(), ty, nullable };
         let keys = plan.keys.iter().map(|key| wanted(&key.name, key.ty, false));
@@ -67,40 +127,40 @@ impl Ready {
         let wanted = keys.chain(request).collect();
         let outputs = plan.outputs.iter().map(|of| exchange::field_for(&of.name, of.ty));
         let schema = Arc::new(Schema::new(outputs.collect::<Vec<_>>()));
-        Self { engine, _ticker: ticker, program, wanted, schema, kept: Mutex::default() }
+        Self { shared, program, wanted, schema, frames: Mutex::default() }
     }
 
-    /// The service's features of a frame's rows, null where a transform failed; until `stop` is set.
+    /// The engine, which has its workers.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The service's features of a frame's rows, null where a transform failed; until the worker is stopped.
     pub(crate) fn compute(
         &self,
         service: &str,
         frame: &Batches,
-        stop: &Arc<AtomicBool>,
+        with: &mut Stoppable,
     ) -> Result<Computed, Failure> {
         let owner = format!("service `{service}`");
         let wanted = Wanted { owner: &owner, noun: "column", fields: &self.wanted };
         let chosen = wanted.chosen(&frame.schema)?;
         let batches = Batches { schema: Arc::clone(&self.schema), batches: Vec::new() };
         let mut computed = Computed { batches, failed: 0, messages: Vec::new() };
-        let kept = locked(&self.kept).pop();
-        let mut kept = kept.unwrap_or_else(|| {
-            let stop = Arc::new(AtomicBool::new(false));
-            let worker = Worker::stoppable(&self.engine, Arc::clone(&stop));
-            Kept { worker, stop, frame: Frame::new(self.program.plan()) }
-        });
+        let kept = locked(&self.frames).pop();
+        let mut filled = kept.unwrap_or_else(|| Frame::new(self.program.plan()));
         let mut first = 0;
         for batch in &frame.batches {
             for start in (0..batch.num_rows()).step_by(ROWS_MAX) {
                 let part = batch.slice(start, ROWS_MAX.min(batch.num_rows() - start));
-                kept.stop.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
-                self.fill(&mut kept.frame, &chosen, &part, first)?;
-                self.run(&mut kept, first, &mut computed)?;
+                self.fill(&mut filled, &chosen, &part, first)?;
+                self.run(&mut with.worker, &mut filled, first, &mut computed)?;
                 first += part.num_rows();
             }
         }
-        let mut waiting = locked(&self.kept);
-        if waiting.len() < KEPT_MAX {
-            waiting.push(kept);
+        let mut frames = locked(&self.frames);
+        if frames.len() < KEPT_MAX {
+            frames.push(filled);
         }
         Ok(computed)
     }
@@ -128,9 +188,15 @@ impl Ready {
         frame.complete(plan).map_err(|error| incomplete(error, first))
     }
 
-    fn run(&self, kept: &mut Kept, first: usize, computed: &mut Computed) -> Result<(), Failure> {
-        let (plan, frame) = (self.program.plan(), &mut kept.frame);
-        let reports = kept.worker.execute(&self.program, frame, Budget::UNBOUNDED, &mut |_, _| {});
+    fn run(
+        &self,
+        worker: &mut Worker,
+        frame: &mut Frame,
+        first: usize,
+        computed: &mut Computed,
+    ) -> Result<(), Failure> {
+        let plan = self.program.plan();
+        let reports = worker.execute(&self.program, frame, Budget::UNBOUNDED, &mut |_, _| {});
         // Such rows might pass the next time: to give them as failed would be a lie.
         if reports.iter().any(|report| report.undecided.is_some()) {
             let message =

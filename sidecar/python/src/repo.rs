@@ -22,7 +22,7 @@ use skewless_server::{Config, Override};
 use crate::errors::{Failure, Kind};
 use crate::frames::{self, Batches};
 use crate::interrupt::until_interrupted;
-use crate::plugin::{Messages, advice};
+use crate::plugin::{Messages, no_engine, not_loaded};
 use crate::process::{Process, compiles_in_parallel};
 use crate::ready::{Computed, Readies, Ready};
 use crate::wanted::{Wanted, WantedField};
@@ -224,9 +224,12 @@ impl FeatureRepo {
                 self.ready.keep(service, Arc::new(made))
             }
         };
-        let work = || ready.compute(service, &frame, &stop);
-        let Computed { batches, failed, messages } =
-            until_interrupted(py, &stop, work, |_| Ok(()))??;
+        let mut worker = ready.shared().worker();
+        let stop = Arc::clone(worker.stop());
+        let work = || ready.compute(service, &frame, &mut worker);
+        let computed = until_interrupted(py, &stop, work, |_| Ok(()));
+        ready.shared().give_back(worker);
+        let Computed { batches, failed, messages } = computed??;
         Ok((batches, failed, messages))
     }
 
@@ -312,23 +315,27 @@ impl FeatureRepo {
             let message = format!("expected a service that reads no view, came `{service}`");
             return Err(Failure::new(Kind::Input, message).next("backfill it"));
         }
-        let (engine, ticker) = self.engine(COMPUTING_MAX)?;
+        let process = Process::current();
+        let shared = process.engines().of(self.limits(COMPUTING_MAX)).map_err(no_engine)?;
         // The folder may be another in each process, and be gone after it.
-        let program = self.program(&engine, &plan, Some(Process::current().code()))?;
-        Ok(Ready::new(engine, ticker, program))
+        let program = self.program(shared.engine(), &plan, Some(process.code()))?;
+        Ok(Ready::new(shared, program))
     }
 
     /// An engine that gives `workers` threads what a sidecar with this configuration would.
     fn engine(&self, workers: usize) -> Result<(Engine, Ticker), Failure> {
+        let made = Engine::new(self.limits(workers))
+            .and_then(|engine| Ok((engine.clone(), Ticker::start(engine, BACKFILL_TICK)?)));
+        made.map_err(no_engine)
+    }
+
+    fn limits(&self, workers: usize) -> EngineConfig {
         let serving_tick = Duration::from_micros(self.config.life.tick_us);
         let serving = EngineConfig {
             parallel_compilation: compiles_in_parallel(),
             ..self.config.engine.clone()
         };
-        let limits = backfill_limits(&serving, serving_tick, workers);
-        let made = Engine::new(limits)
-            .and_then(|engine| Ok((engine.clone(), Ticker::start(engine, BACKFILL_TICK)?)));
-        made.map_err(|error| Failure::new(Kind::Host, error))
+        backfill_limits(&serving, serving_tick, workers)
     }
 
     fn program(
@@ -340,11 +347,7 @@ impl FeatureRepo {
         let mut plugins: Vec<Plugin> = Vec::new();
         for digest in plan.digests() {
             let Some(wasm) = self.repo.plugins.get(&digest) else { continue };
-            let plugin = engine.load(wasm, cache);
-            plugins.push(plugin.map_err(|error| {
-                let next = advice(&error);
-                Failure::new(Kind::Plugin, error).next(next)
-            })?);
+            plugins.push(engine.load(wasm, cache).map_err(not_loaded)?);
         }
         let find = |digest: &_| plugins.iter().find(|plugin| plugin.digest() == digest).cloned();
         Program::bind(plan, &find).map_err(|error| Failure::new(Kind::Plugin, error))

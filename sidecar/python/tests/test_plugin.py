@@ -13,6 +13,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import numpy
@@ -142,6 +143,58 @@ def test_polars_columns_that_arrow_has_not_cost_no_other(great_circle, echo, poi
         great_circle(odd.with_columns(polars.Series("lat1", [object()] * len(frame), dtype=polars.Object)))
     with pytest.raises(skewless.InputError, match="did you mean `lat_1`"):
         great_circle(odd.rename({"lat1": "lat_1"}))
+
+
+def sections(wasm):
+    """Of a module: each section's kind and content."""
+    at = 8
+    while at < len(wasm):
+        kind, (length, at) = wasm[at], number(wasm, at + 1)
+        yield kind, wasm[at : at + length]
+        at += length
+
+
+def number(data, at):
+    """A number in LEB128, and where it ends."""
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+def leb128(value):
+    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + leb128(value >> 7)
+
+
+def section(kind, content):
+    return bytes([kind]) + leb128(len(content)) + content
+
+
+def with_more_code(wasm, times):
+    """The same module with each of its functions some times more, which nobody calls."""
+    made = wasm[:8]
+    for kind, content in sections(wasm):
+        if kind in (3, 10):
+            count, at = number(content, 0)
+            content = leb128(count * (times + 1)) + content[at:] * (times + 1)
+        made += section(kind, content)
+    return made
+
+
+def test_a_plugin_that_compiles_for_long_holds_up_no_other(odd, great_circle):
+    large = with_more_code(odd.wasm, 30)
+    loading = threading.Thread(target=skewless.Plugin, args=[large])
+    loading.start()
+    loaded = 0
+    while loading.is_alive():
+        # Each another file.
+        skewless.Plugin(great_circle.wasm + section(0, b"\x01a" + loaded.to_bytes(4, "little")))
+        loaded += loading.is_alive()
+    # What is loaded before the compiling begins is one or two; while it lasts, dozens.
+    assert loaded >= 8, loaded
 
 
 def test_an_answer_is_had_in_every_form(great_circle, points):
