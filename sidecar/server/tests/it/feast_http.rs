@@ -9,7 +9,7 @@ use skewless_server::config::Reach;
 use crate::*;
 
 /// A sidecar that answers Feast's HTTP calls.
-fn started(change: impl FnOnce(&mut Config)) -> Harness {
+pub(super) fn started(change: impl FnOnce(&mut Config)) -> Harness {
     Harness::with(|config| {
         config.listen.feast_http = Some(([127, 0, 0, 1], 0).into());
         change(config);
@@ -70,12 +70,12 @@ impl Client {
     }
 }
 
-fn post(harness: &Harness, path: &str, body: &Value) -> (u16, String) {
+pub(super) fn post(harness: &Harness, path: &str, body: &Value) -> (u16, String) {
     Client::of(harness).post(path, &body.to_string())
 }
 
 /// The class and message that Feast's SDK makes its exception of.
-fn error(body: &str) -> (String, String) {
+pub(super) fn error(body: &str) -> (String, String) {
     let Value::String(detail) = serde_json::from_str(body).unwrap() else {
         panic!("no string: {body}")
     };
@@ -484,6 +484,11 @@ fn a_body_has_a_size_a_type_and_a_time() {
     (0..5).for_each(|_| client.send(&[&b"400\r\n"[..], &[b' '; 1_024], b"\r\n"].concat()));
     let (status, _, answer) = client.answer();
     assert!(status == 413 && error(&answer).1.contains("limits.request_bytes_max"), "{answer}");
+
+    let mut client = Client::of(&harness);
+    client.send(b"POST /push HTTP/1.1\r\nhost: x\r\ncontent-type: application/x+json\r\ncontent-length: 2\r\n\r\n{}");
+    let (status, _, answer) = client.answer();
+    assert!(status == 422 && error(&answer).1.contains("push_source_name"), "{answer}");
 
     let mut client = Client::of(&harness);
     client.send(b"POST /push HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}");
