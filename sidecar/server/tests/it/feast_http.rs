@@ -210,7 +210,12 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
         (listed(json!(["weather:wnd"])), 404, "FeastObjectNotFoundException", "`weather.wind`?"),
         (listed(json!(["wind"])), 422, "FeastError", "view:feature"),
         (listed(json!([])), 422, "FeastError", "came neither"),
-        (ask(json!({"entities": {"faa": ["JFK"]}})), 422, "FeastError", "request column `hour`"),
+        (
+            ask(json!({"entities": {"faa": ["JFK"]}})),
+            404,
+            "RequestDataNotFoundInEntityRowsException",
+            "request column `hour`",
+        ),
         (
             ask(json!({"entities": {"faa": ["JFK"], "hour": ["1"]}})),
             422,

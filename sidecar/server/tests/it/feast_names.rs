@@ -151,8 +151,11 @@ fn a_feature_of_a_projection_is_called_as_in_feast_where_that_name_is_free() {
 #[test]
 fn a_view_without_entity_is_written_and_read_without_its_key() {
     let harness = imported();
-    for (key, rate) in [(Some("__dummy_id"), 1.25), (Some("dummy_id"), 1.5), (None, 1.75)] {
-        let mut df = json!({"rate": [rate], "event_timestamp": [TIME]});
+    for (second, key, rate) in
+        [(51, Some("__dummy_id"), 1.25), (52, Some("dummy_id"), 1.5), (53, None, 1.75)]
+    {
+        let time = format!("2025-12-31T23:59:{second}");
+        let mut df = json!({"rate": [rate], "event_timestamp": [time]});
         if let Some(key) = key {
             df[key] = json!([""]);
         }
