@@ -21,8 +21,8 @@ use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::Transformations;
 use super::snapshot::Computed;
+use super::{Names, Transformations};
 use crate::encode::PREFIX_BYTES;
 use crate::feast::{Undecoded, VERSION, decode};
 use crate::get_features::{Computing, caught};
@@ -158,7 +158,8 @@ fn answer(
     let view = came.on_demand_feature_view_name;
     refuse_project(server.project.as_deref(), &came.project)?;
     let snapshot = server.current.load_full();
-    let computed = snapshot.find(&view)?;
+    let names = Names { feast: &snapshot.feast, transform: snapshot.feast.head(&view) };
+    let computed = snapshot.find(names.transform)?;
     let Some(pb::value_type::Value::ArrowValue(batch)) =
         came.transformation_input.and_then(|input| input.value)
     else {
@@ -169,7 +170,7 @@ fn answer(
     let mut frame = computed.frames.take(|| Frame::new(plan));
     let mut worker = snapshot.workers.take(|| Worker::new(&server.foundation.engine));
     let mut call = || {
-        server.batches.read(plan, batch.clone(), &server.config, &mut frame)?;
+        server.batches.read(plan, names, batch.clone(), &server.config, &mut frame)?;
         complete(plan, &mut frame)?;
         let decoded = Instant::now();
         deadline.check("before transforms ran")?;
@@ -178,7 +179,7 @@ fn answer(
         Computing { program, metrics, breaks, config, deadline }.run(&mut frame, &mut worker)?;
         let run = Instant::now();
         deadline.check("while transforms ran")?;
-        let answer = encode(server.batches.write(&view, plan, &frame)?, config)?;
+        let answer = encode(server.batches.write(&view, plan, names, &frame)?, config)?;
         tell(plan, &frame, told);
         count(&computed, &frame, [start, decoded, run, Instant::now()]);
         Ok(answer)
