@@ -292,6 +292,13 @@ export function encode(rows, columns) {
 
 // Transforms.
 
+/** Refuses what is no text of the signature: it would be only when the file that was built is loaded. */
+function texts(named, where) {
+  for (const [name, came] of Object.entries(named)) {
+    if (typeof came !== "string") throw new TypeError(`${where}: expected text for ${name}, came ${text(came)}`);
+  }
+}
+
 /** Fields as they are declared: `{ km: "float64" }`, or `{ km: { type, nullable, doc, unit } }`. */
 function fields(declared, what) {
   return Object.entries(declared ?? {}).map(([name, said]) => {
@@ -300,6 +307,8 @@ function fields(declared, what) {
     const unknown = Object.keys(field).find((key) => !["type", "nullable", "doc", "unit"].includes(key));
     if (unknown) throw new TypeError(`${what} \`${name}\`: expected type, nullable, doc or unit, came \`${unknown}\``);
     const { nullable = false, doc = "", unit = "" } = field;
+    texts({ doc, unit }, `${what} \`${name}\``);
+    if (typeof nullable !== "boolean") throw new TypeError(`${what} \`${name}\`: expected true or false for nullable, came ${text(nullable)}`);
     try {
       return { name, type: typeOf(field.type), nullable, doc, unit };
     } catch (error) {
@@ -328,6 +337,7 @@ export class Transform {
     const more = Object.keys(unknown);
     if (more.length) throw new TypeError(`expected name, version, doc, inputs, outputs or columns, came \`${more[0]}\``);
     if (typeof name !== "string" || name === "") throw new TypeError("expected a `name` for the transform");
+    texts({ version, doc }, name);
     if (typeof call !== "function") throw new TypeError(`${name}: expected a function after the declaration`);
     this.name = name;
     this.version = version;

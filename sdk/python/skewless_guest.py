@@ -69,7 +69,14 @@ class Unit:
     """The unit of an input or an output, in its annotation: `Annotated[float, Unit("km")]`. For people."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = words("the name of a Unit", name)
+
+
+def words(what: str, came) -> str:
+    """A text of the signature: anything else would be refused only when the file that was built is loaded."""
+    if not isinstance(came, str):
+        raise TypeError(f"expected text for {what}, came {came!r}")
+    return came
 
 
 Int32 = typing.Annotated[int, Type("int32")]
@@ -466,6 +473,9 @@ def transform(function=None, *, name: str = "", version: str = "", output: str =
     `output` and `unit` are those of a result that is a single value. With `columns` the function takes a list a column, None
     for a null, and gives a list with an entry per row (or a NamedTuple of such), which may be a RowError.
     """
+
+    for what, came in [("name", name), ("version", version), ("output", output), ("unit", unit)]:
+        words(f"`{what}` of @transform", came)
 
     def made(function):
         it = Transform(function, name or function.__name__, version, output, columns)

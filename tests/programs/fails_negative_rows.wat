@@ -27,7 +27,9 @@
     (i32.store offset=124 (local.get $out) (i32.shr_u (i32.add (local.get $n) (i32.const 7)) (i32.const 3)))
     (i32.store offset=128 (local.get $out) (local.get $offsets))
     (i32.store offset=132 (local.get $out) (i32.shl (i32.add (local.get $n) (i32.const 1)) (i32.const 2)))
-    (loop $row
+    (if (i32.eqz (local.get $n)) ;; buffers of nothing are nowhere
+      (then (i32.store offset=96 (local.get $out) (i32.const 0)) (i32.store offset=120 (local.get $out) (i32.const 0))))
+    (block $none (br_if $none (i32.eqz (local.get $n))) (loop $row
       (f64.store offset=192 (i32.add (local.get $out) (i32.shl (local.get $i) (i32.const 3)))
         (f64.add (f64.load (i32.add (local.get $a) (i32.shl (local.get $i) (i32.const 3))))
                  (f64.load (i32.add (local.get $b) (i32.shl (local.get $i) (i32.const 3))))))
@@ -43,7 +45,7 @@
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (i32.store (i32.add (i32.add (local.get $out) (local.get $offsets)) (i32.shl (local.get $i) (i32.const 2)))
         (i32.shl (local.get $errors) (i32.const 3)))
-      (br_if $row (i32.lt_u (local.get $i) (local.get $n))))
+      (br_if $row (i32.lt_u (local.get $i) (local.get $n)))))
     (if (local.get $errors) (then
       (i32.store offset=144 (local.get $out) (local.get $text))
       (i32.store offset=148 (local.get $out) (i32.shl (local.get $errors) (i32.const 3)))))

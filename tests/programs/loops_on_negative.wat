@@ -40,7 +40,9 @@
     (i32.store offset=76 (local.get $out) (local.get $bytes))
     (i32.store offset=96 (local.get $out) (local.get $values))
     (i32.store offset=100 (local.get $out) (i32.shl (local.get $n) (i32.const 3)))
-    (loop $row
+    (if (i32.eqz (local.get $n)) ;; buffers of nothing are nowhere
+      (then (i32.store offset=72 (local.get $out) (i32.const 0)) (i32.store offset=96 (local.get $out) (i32.const 0))))
+    (block $none (br_if $none (i32.eqz (local.get $n))) (loop $row
       (if (i32.and (call $valid (local.get $in) (i32.add (local.get $in) (i32.const 64)) (local.get $i))
                    (call $valid (local.get $in) (i32.add (local.get $in) (i32.const 112)) (local.get $i)))
         (then
@@ -52,6 +54,6 @@
               (f64.load (i32.add (local.get $a) (i32.shl (local.get $i) (i32.const 3))))
               (f64.load (i32.add (local.get $b) (i32.shl (local.get $i) (i32.const 3)))))))
         (else (local.set $nulls (i32.add (local.get $nulls) (i32.const 1)))))
-      (br_if $row (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n))))
+      (br_if $row (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n)))))
     (i32.store offset=104 (local.get $out) (local.get $nulls))
     (i64.or (i64.shl (i64.extend_i32_u (local.get $out)) (i64.const 32)) (i64.extend_i32_u (local.get $total)))))

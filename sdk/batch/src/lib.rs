@@ -50,6 +50,8 @@ pub mod signature;
 mod ty;
 mod value;
 mod view;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod words;
 
 pub use canonical::{CANONICAL_NAN_F32, CANONICAL_NAN_F64, canonicalize_f32s, canonicalize_f64s};
 pub use column::{Column, Values};

@@ -116,6 +116,14 @@ pub enum BuildError {
         /// How many there are.
         found: usize,
     },
+    /// The signature isn't one.
+    #[error(
+        "the plugin declares what it takes and gives in a way that nothing could read: {reason}"
+    )]
+    Declared {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file is too large.
     #[error("the plugin has {bytes} bytes, more than the {max} that the engine takes")]
     TooLarge {

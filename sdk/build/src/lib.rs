@@ -62,7 +62,13 @@ pub struct BuildRequest {
     /// Cargo's folder for these builds. Not the one of the workspace, whose lock a build would wait for;
     /// [`default_target_dir`] makes one of it.
     pub target_dir: PathBuf,
+    /// What is wrong with a signature, as JSON; asked before anything is written.
+    pub signature: SignatureCheck,
 }
+
+/// Says what is wrong with the JSON of a signature. It is the caller's: whoever reads signatures of plugins that are built knows
+/// what one must be, and a second reading here would know it otherwise.
+pub type SignatureCheck = fn(&[u8]) -> Result<(), String>;
 
 /// What was built.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +123,8 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(&str)) -> Result<B
         Language::Python | Language::JavaScript => {
             let name = dir.file_name().unwrap_or_default();
             let path = request.out_dir.join(name).with_extension("wasm");
-            let (wasm, toolchain) = script::build(language, &dir, &path, progress)?;
+            let (wasm, toolchain) =
+                script::build(language, &dir, &path, request.signature, progress)?;
             put(path, &wasm, toolchain, progress)
         }
     }
@@ -154,6 +161,7 @@ fn written(
     let wasm = std::fs::read(compiled)
         .map_err(|source| BuildError::Io { path: compiled.to_owned(), source })?;
     let wasm = finish(&wasm, made_with, request.lane, MODULE_BYTES_MAX)?;
+    module::declared(&module::signature(&wasm)?, request.signature)?;
     let name = compiled.file_name().unwrap_or_default();
     put(request.out_dir.join(name), &wasm, toolchain, progress)
 }

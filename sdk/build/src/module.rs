@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
-use crate::{BuildError, SIGNATURE_SECTION};
+use crate::{BuildError, SIGNATURE_SECTION, SignatureCheck};
 
 /// Custom sections that must stay: the signature, and what makes a component of a module.
 fn stays(name: &str) -> bool {
@@ -71,6 +71,11 @@ pub(crate) fn check(wasm: &[u8], bytes_max: usize) -> Result<(), BuildError> {
         return Err(BuildError::Imports { names });
     }
     signature(wasm).map(|_| ())
+}
+
+/// Refuses a signature that nothing could read which is to run the plugin.
+pub(crate) fn declared(signature: &[u8], check: SignatureCheck) -> Result<(), BuildError> {
+    check(signature).map_err(|reason| BuildError::Declared { reason })
 }
 
 /// Imports at the top level: those of a module inside a component are met by the component.

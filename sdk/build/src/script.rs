@@ -16,7 +16,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::component::WORLD;
 use crate::producers::{self, Producers};
-use crate::{BuildError, Language, MODULE_BYTES_MAX, SIGNATURE_SECTION, VERSION, module};
+use crate::{
+    BuildError, Language, MODULE_BYTES_MAX, SIGNATURE_SECTION, SignatureCheck, VERSION, module,
+};
 
 /// The custom section with the digest of what a file was built of.
 const SOURCE_SECTION: &str = "skewless.source";
@@ -90,13 +92,14 @@ pub(crate) fn build(
     language: Language,
     folder: &Path,
     there: &Path,
+    check: SignatureCheck,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(Vec<u8>, String), BuildError> {
     let script = if language == Language::Python { &PYTHON } else { &JAVASCRIPT };
     let toolchain = format!("{} {}", script.tool.0, script.tool.1);
     let files = sources(folder, script)?;
     let source = digest(script, &files);
-    if let Some(wasm) = unchanged(there, &source) {
+    if let Some(wasm) = unchanged(there, &source, check) {
         progress("unchanged since it was built: kept");
         return Ok((wasm, toolchain));
     }
@@ -105,7 +108,7 @@ pub(crate) fn build(
     let made = tempfile::tempdir().and_then(|work| Ok((work.path().canonicalize()?, work)));
     let temporary = |source| BuildError::Io { path: std::env::temp_dir(), source };
     let (path, _removed_at_the_end) = made.map_err(temporary)?;
-    let (wasm, signature) = componentise(script, &tool, &files, &path, progress)?;
+    let (wasm, signature) = componentise(script, &tool, &files, &path, check, progress)?;
     let mut wasm = module::without(&wasm, |name| name == producers::SECTION)?;
     let made_with = Producers {
         language: script.language,
@@ -187,10 +190,12 @@ fn digest(script: &Script, files: &[Source]) -> Vec<u8> {
 }
 
 /// The file that is there, if it says that it was built of this.
-fn unchanged(there: &Path, source: &[u8]) -> Option<Vec<u8>> {
+fn unchanged(there: &Path, source: &[u8], check: SignatureCheck) -> Option<Vec<u8>> {
     let wasm = std::fs::read(there).ok()?;
     let same = module::section(&wasm, SOURCE_SECTION).ok()?? == source;
-    (same && module::check(&wasm, MODULE_BYTES_MAX).is_ok()).then_some(wasm)
+    let is_plugin = module::check(&wasm, MODULE_BYTES_MAX).is_ok()
+        && check(&module::signature(&wasm).ok()?).is_ok();
+    (same && is_plugin).then_some(wasm)
 }
 
 /// The interpreter, and the tool that it runs.
@@ -328,6 +333,7 @@ fn componentise(
     tool: &Tool,
     files: &[Source],
     work: &Path,
+    check: SignatureCheck,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(Vec<u8>, Vec<u8>), BuildError> {
     let io = |path: PathBuf| move |source| BuildError::Io { path, source };
@@ -353,6 +359,8 @@ fn componentise(
         succeeded(run(command.current_dir(work), &name)?, |output| BuildError::Module { output })?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let signature = said.trim_end().lines().last().unwrap_or_default().to_owned();
+    // The tool may take a minute.
+    module::declared(signature.as_bytes(), check)?;
     for (name, content) in script.added {
         write(app.join(name), content.as_bytes())?;
     }

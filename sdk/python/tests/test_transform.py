@@ -101,6 +101,13 @@ class Signatures(unittest.TestCase):
         ]:  # fmt: skip
             with self.assertRaisesRegex(TypeError, says):
                 transform(function)
+        for make, says in [
+            (lambda: Unit(5), "expected text for the name of a Unit, came 5"),
+            (lambda: transform(order.function, version=2), "expected text for `version` of @transform, came 2"),
+            (lambda: transform(order.function, unit=b"m"), "expected text for `unit` of @transform, came b'm'"),
+        ]:
+            with self.assertRaisesRegex(TypeError, says):
+                make()
         with self.assertRaisesRegex(TypeError, "embedding of 1 to 65536"):
             Embedding[0]
 

@@ -3,7 +3,8 @@
 //! One JSON object a line: `{"in": {"km": 1.609344}, "out": {"miles": 1.0}}`, or `"error": "..."` instead
 //! of `"out"` for a row that must fail with that message; nothing else. A name left out is null. Numbers are exact
 //! (Rust reads the shortest decimal that names a float back to the same bits); `"NaN"`, `"inf"`, `"-inf"` are
-//! floats too. Timestamps are microseconds, binaries lists of bytes. Lines that begin with `#` are comments.
+//! floats too. Timestamps are microseconds or as RFC 3339 has them (`"2013-07-04T12:00:00Z"`), binaries lists of bytes or
+//! `"0x00ff"`, as `skewless plugin run` takes and prints them. Lines that begin with `#` are comments.
 //! All rows run as one batch and then each alone.
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,7 +25,7 @@ macro_rules! golden {
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use serde_json::{Map, Value as Json};
-    use skewless_batch::{Column, ColumnView, Field, Type, Value};
+    use skewless_batch::{Column, ColumnView, Field, Type, Value, words};
 
     use crate::plugin::Plugin;
 
@@ -126,7 +127,8 @@ mod native {
                 match given.get(&field.name) {
                     None | Some(Json::Null) => column.push_null(),
                     Some(value) => push(column, value).unwrap_or_else(|| {
-                        panic!("{path}:{line}: `{}`: {value} is no {}", field.name, field.ty)
+                        let form = words::form(field.ty);
+                        panic!("{path}:{line}: `{}`: {value} is no {form}", field.name)
                     }),
                 }
             }
@@ -203,7 +205,7 @@ mod native {
     }
 
     fn push(column: &mut Column, value: &Json) -> Option<()> {
-        let list = || value.as_array().into_iter().flatten();
+        let list = || Some(value.as_array()?.iter());
         match column.ty() {
             Type::Bool => column.push_bool(value.as_bool()?),
             Type::Int32 => column.push_i32(i32::try_from(value.as_i64()?).ok()?),
@@ -211,26 +213,31 @@ mod native {
             Type::Float32 => column.push_f32(float(value)? as f32),
             Type::Float64 => column.push_f64(float(value)?),
             Type::Utf8 => column.push_utf8(value.as_str()?),
-            Type::Timestamp => column.push_timestamp(value.as_i64()?),
+            Type::Timestamp => {
+                let written = || words::timestamp(value.as_str()?);
+                column.push_timestamp(value.as_i64().or_else(written)?);
+            }
             Type::Binary => {
-                let bytes: Option<Vec<u8>> =
-                    list().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect();
+                let bytes: Option<Vec<u8>> = match value.as_str() {
+                    Some(text) => words::binary(text),
+                    None => list()?.map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
+                };
                 column.push_binary(&bytes?);
             }
             Type::Embedding(dim) => {
-                let values: Option<Vec<f32>> = list().map(|v| Some(float(v)? as f32)).collect();
+                let values: Option<Vec<f32>> = list()?.map(|v| Some(float(v)? as f32)).collect();
                 column.push_embedding(&values.filter(|values| values.len() == dim as usize)?);
             }
             Type::ListInt64 => {
-                let values: Option<Vec<i64>> = list().map(Json::as_i64).collect();
+                let values: Option<Vec<i64>> = list()?.map(Json::as_i64).collect();
                 column.push_list_i64(&values?);
             }
             Type::ListFloat64 => {
-                let values: Option<Vec<f64>> = list().map(float).collect();
+                let values: Option<Vec<f64>> = list()?.map(float).collect();
                 column.push_list_f64(&values?);
             }
             Type::ListUtf8 => {
-                let values: Option<Vec<&str>> = list().map(Json::as_str).collect();
+                let values: Option<Vec<&str>> = list()?.map(Json::as_str).collect();
                 column.push_list_utf8(values?);
             }
         }

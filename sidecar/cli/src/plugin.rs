@@ -102,6 +102,10 @@ fn advice(error: &PluginError) -> String {
         PluginError::Abi { expected, came } if came > expected => {
             "it was built for a newer Skewless: upgrade this one, or build the plugin with the SDK of this version".to_owned()
         }
+        PluginError::Host(_) => {
+            "see whether the address space is limited (ulimit -v), or give `--set engine.instances_max=N` with a smaller N; plugins \
+             with an interpreter have a pool of their own".to_owned()
+        }
         PluginError::Invalid(_) => {
             "give the whole file, as it was built; if it is whole, build it anew with `skewless plugin build`".to_owned()
         }

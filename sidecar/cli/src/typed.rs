@@ -14,7 +14,7 @@
 //! Null is `null` in JSON; on the command line whoever reads the words decides.
 
 use serde_json::Value as Json;
-use skewless_batch::{Column, Type};
+use skewless_batch::{Column, Type, words};
 
 /// Why a text is no value of its type.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ fn push_word(column: &mut Column, text: &str) -> Result<(), BadValue> {
             column.push_f64(in_range(ty, value, value.is_infinite(), text)?);
         }
         Type::Timestamp => column.push_timestamp(timestamp_us(text).ok_or(()).map_err(wrong)?),
-        Type::Binary => column.push_binary(&bytes(text).ok_or(()).map_err(wrong)?),
+        Type::Binary => column.push_binary(&words::binary(text).ok_or(()).map_err(wrong)?),
         _ => return Err(bad(ty, text)),
     }
     Ok(())
@@ -171,17 +171,6 @@ pub(crate) fn timestamp_us(text: &str) -> Option<i64> {
     let local: jiff::civil::DateTime = text.parse().ok()?;
     let instant = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(instant.timestamp().as_microsecond())
-}
-
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x")?;
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
-        return None;
-    }
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok())
-        .collect()
 }
 
 fn bad(ty: Type, came: &str) -> BadValue {
@@ -317,5 +306,23 @@ mod tests {
         assert_eq!(timestamp_us("1970-01-02"), Some(86_400_000_000));
         assert_eq!(timestamp_us("1970-01-01T00:00:01"), Some(1_000_000));
         assert_eq!(timestamp_us("1970-01-01T01:00:00+01:00"), Some(0));
+    }
+
+    /// What golden rows take is the same instant here.
+    #[test]
+    fn an_instant_of_a_golden_row_is_the_same() {
+        for text in [
+            "2013-07-04T12:00:00Z",
+            "2013-07-04t12:00:00z",
+            "2013-07-04 12:00:00",
+            "2013-07-04",
+            "2012-02-29T23:59:59.25+02:00",
+            "1900-03-01T00:00:00.000001-11:30",
+            "0001-01-01",
+            "9999-12-30T00:00:00Z",
+        ] {
+            let golden = words::timestamp(text);
+            assert!(golden.is_some() && golden == timestamp_us(text), "{text}: {golden:?}");
+        }
     }
 }

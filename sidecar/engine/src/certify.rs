@@ -12,6 +12,7 @@
 //! Limits: [`CASES_MAX`] cases, at most 10,000 rows and 4 MiB each; [`THREADS_MAX`] threads. The caller can end it.
 
 mod likened;
+mod no_rows;
 mod orders;
 mod random;
 mod script;
@@ -302,7 +303,9 @@ pub fn examine(
     if !examination.is_hopeless() {
         let (seed, bytes_max) = (request.seed, LONG_ROWS_BYTES_MAX);
         let (len, columns) = columns(fields, LONG_ROWS_MAX, Values::Everyday, seed, bytes_max);
-        examination.long(&Rows { len, columns })?;
+        let rows = Rows { len, columns };
+        examination.long(&rows)?;
+        return examination.end_with_no_rows(&rows);
     }
     Ok(examination.end())
 }

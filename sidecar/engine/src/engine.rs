@@ -126,7 +126,7 @@ impl Engine {
     ) -> Result<Plugin, PluginError> {
         let facts = self.inspect(wasm)?;
         let id = self.inner.plugins.fetch_add(1, Ordering::Relaxed);
-        let host = self.host(facts.lane).map_err(|e| PluginError::Compile(e.to_string()))?;
+        let host = self.host(facts.lane)?;
         let engine = &host.wasmtime;
         match facts.lane {
             Lane::Core => {

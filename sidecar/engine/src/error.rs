@@ -32,6 +32,9 @@ pub enum EngineError {
 /// Why a plugin isn't loaded. Nothing of it has run then.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PluginError {
+    /// The host can't run any plugin of its lane, whatever is in the file.
+    #[error(transparent)]
+    Host(#[from] EngineError),
     /// Over `module_bytes_max`.
     #[error("expected a plugin of at most {max} bytes (engine.module_bytes_max), came {came}")]
     TooLarge {

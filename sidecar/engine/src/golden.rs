@@ -8,7 +8,7 @@
 //! Limit: [`GOLDEN_ROWS_MAX`] rows.
 
 use serde_json::{Map, Number, Value as Json};
-use skewless_batch::{Column, ColumnView, Field, Signature, Type, Value};
+use skewless_batch::{Column, ColumnView, Field, Signature, Type, Value, words};
 use skewless_catalog::names::nearest;
 
 use crate::error::{CallError, bounded};
@@ -250,8 +250,9 @@ fn push_side(
     for (field, column) in fields.iter().zip(columns) {
         match given.and_then(|given| given.get(&field.name)) {
             None | Some(Json::Null) => column.push_null(),
-            Some(value) => push(column, value)
-                .ok_or_else(|| format!("`{}`: {value} is no {}", field.name, field.ty))?,
+            Some(value) => push(column, value).ok_or_else(|| {
+                format!("`{}`: {value} is no {}", field.name, words::form(field.ty))
+            })?,
         }
     }
     Ok(())
@@ -264,7 +265,7 @@ fn ending(error: Option<&str>) -> String {
 
 /// Appends a value; `None` if it is none of the column's type.
 fn push(column: &mut Column, value: &Json) -> Option<()> {
-    let list = || value.as_array().into_iter().flatten();
+    let list = || Some(value.as_array()?.iter());
     match column.ty() {
         Type::Bool => column.push_bool(value.as_bool()?),
         Type::Int32 => column.push_i32(i32::try_from(value.as_i64()?).ok()?),
@@ -272,26 +273,31 @@ fn push(column: &mut Column, value: &Json) -> Option<()> {
         Type::Float32 => column.push_f32(float(value)? as f32),
         Type::Float64 => column.push_f64(float(value)?),
         Type::Utf8 => column.push_utf8(value.as_str()?),
-        Type::Timestamp => column.push_timestamp(value.as_i64()?),
+        Type::Timestamp => {
+            let written = || words::timestamp(value.as_str()?);
+            column.push_timestamp(value.as_i64().or_else(written)?);
+        }
         Type::Binary => {
-            let bytes: Option<Vec<u8>> =
-                list().map(|byte| u8::try_from(byte.as_u64()?).ok()).collect();
+            let bytes: Option<Vec<u8>> = match value.as_str() {
+                Some(text) => words::binary(text),
+                None => list()?.map(|byte| u8::try_from(byte.as_u64()?).ok()).collect(),
+            };
             column.push_binary(&bytes?);
         }
         Type::Embedding(dim) => {
-            let values: Option<Vec<f32>> = list().map(|v| Some(float(v)? as f32)).collect();
+            let values: Option<Vec<f32>> = list()?.map(|v| Some(float(v)? as f32)).collect();
             column.push_embedding(&values.filter(|values| values.len() == dim as usize)?);
         }
         Type::ListInt64 => {
-            let values: Option<Vec<i64>> = list().map(Json::as_i64).collect();
+            let values: Option<Vec<i64>> = list()?.map(Json::as_i64).collect();
             column.push_list_i64(&values?);
         }
         Type::ListFloat64 => {
-            let values: Option<Vec<f64>> = list().map(float).collect();
+            let values: Option<Vec<f64>> = list()?.map(float).collect();
             column.push_list_f64(&values?);
         }
         Type::ListUtf8 => {
-            let values: Option<Vec<&str>> = list().map(Json::as_str).collect();
+            let values: Option<Vec<&str>> = list()?.map(Json::as_str).collect();
             column.push_list_utf8(values?);
         }
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use skewless_batch::abi::ABI_VERSION;
 use skewless_batch::{COLUMNS_MAX, Field, Signature, Type};
 
+use crate::config::EngineConfig;
 use crate::error::{PluginError, bounded};
 
 /// The signature in a section's bytes.
@@ -45,6 +46,11 @@ pub(crate) fn parse(bytes: &[u8], bytes_max: usize) -> Result<Signature, PluginE
         return Err(wrong("no outputs, expected at least one".to_owned()));
     }
     Ok(signature)
+}
+
+/// What is wrong with the JSON of a signature, by the limits of an engine that isn't configured; for who builds plugins.
+pub fn check(json: &[u8]) -> Result<(), PluginError> {
+    parse(json, EngineConfig::default().signature_bytes_max).map(|_| ())
 }
 
 /// The signature as the JSON of the section, for tools that make or show plugins.

@@ -170,6 +170,18 @@ impl Worker {
         Ok(output)
     }
 
+    /// One call without rows, which none of the others makes: for tests, as a host may make it.
+    pub fn run_no_rows(
+        &mut self,
+        plugin: &Plugin,
+        policy: InstancePolicy,
+    ) -> Result<(), CallError> {
+        let inputs = plugin.signature().inputs.iter().map(|field| Column::new(field.ty));
+        let columns: Vec<Column> = inputs.collect();
+        let ticks = self.engine.config().deadline_ticks;
+        self.call(plugin, policy, ticks, 0, Inputs::Columns(&columns), |_, _| ()).map(|_| ())
+    }
+
     /// As [`Worker::run_plugin`], under a policy of choice: for tests and comparisons.
     pub fn run_plugin_as(
         &mut self,

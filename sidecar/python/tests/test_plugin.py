@@ -82,6 +82,7 @@ def test_every_type_goes_there_and_back(echo, tmp_path):
     assert repr(echo(table.slice(1)).to_dicts()) == repr(got[1:])
     rows = [{name: row[name] for name in names} for row in given]
     assert repr(echo.rows(rows)) == repr(got)
+    assert repr(echo.rows(rows[0])) == repr(got[:1])
     # And the same of the command, in JSON's words.
     pyarrow.parquet.write_table(table, tmp_path / "all.parquet")
     said = [json.loads(line) for line in command("plugin", "run", MADE / "echo.wasm", tmp_path / "all.parquet").splitlines()]
@@ -110,6 +111,38 @@ def test_every_kind_of_frame_gives_the_same(great_circle, points):
     for frame in frames:
         got = great_circle(frame).to_arrow()
         assert got.combine_chunks().equals(expected.slice(0, got.num_rows).combine_chunks()), type(frame)
+
+
+def test_polars_columns_that_arrow_has_not_cost_no_other(great_circle, echo, points):
+    """polars hands nothing but nulls over as Arrow's interface hasn't it."""
+    frame = polars.from_arrow(points)
+    expected = great_circle(points).to_arrow().combine_chunks()
+    nothing = [None] * len(frame)
+    odd = frame.with_columns(
+        polars.Series("note", nothing),
+        polars.Series("lists", [[]] * len(frame)),
+        polars.Series("pairs", [{"a": None}] * len(frame)),
+        polars.Series("wide", [2**100] * len(frame), dtype=polars.Int128),
+        polars.Series("^lat.*$", nothing),
+    )
+    assert great_circle(odd).to_arrow().combine_chunks().equals(expected)
+    assert great_circle(polars.concat([odd[:7], odd[7:]], rechunk=False)).to_arrow().combine_chunks().equals(expected)
+
+    null = great_circle(odd.with_columns(polars.Series("lat1", nothing)))
+    assert len(null) == len(frame) and null.to_arrow()["km"].null_count == len(frame)
+    assert len(great_circle(polars.DataFrame({name: [None, None] for name in frame.columns}))) == 2
+    inputs = [field.name for field in echo.signature.inputs]
+    assert echo(polars.DataFrame({name: [None, None] for name in inputs})).to_dicts() == [
+        dict.fromkeys(field.name for field in echo.signature.outputs)
+    ] * 2
+
+    with pytest.raises(skewless.InputError, match=r"column `lat1`: .* came polars' Int128\n.*polars.col\(\"lat1\"\)") as error:
+        great_circle(odd.with_columns(polars.Series("lat1", [1] * len(frame), dtype=polars.Int128)))
+    assert "drop" not in error.value.next_step
+    with pytest.raises(skewless.InputError, match="column `lat1`: .* came polars' Object"):
+        great_circle(odd.with_columns(polars.Series("lat1", [object()] * len(frame), dtype=polars.Object)))
+    with pytest.raises(skewless.InputError, match="did you mean `lat_1`"):
+        great_circle(odd.rename({"lat1": "lat_1"}))
 
 
 def test_an_answer_is_had_in_every_form(great_circle, points):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pandas
 import polars
@@ -83,6 +84,17 @@ def test_every_kind_of_spine_gives_what_the_command_gives(repo, backfilled, orde
     assert again.report == answer.report and again.to_arrow().equals(got)
 
 
+def test_a_polars_spine_may_have_columns_of_nothing_but_nulls(repo, orders):
+    spine = polars.from_arrow(orders.slice(0, 3))
+    expected = repo.historical_features(spine, service="order_risk")
+    got = repo.historical_features(spine.with_columns(note=polars.lit(None)), service="order_risk")
+    assert got.to_arrow()["note"].null_count == 3
+    for name in expected.columns:
+        assert got[name] == expected[name], name
+    with pytest.raises(skewless.InputError, match=r'column `odd`: .* came polars\' List\(Null\)\n.*frame.drop\("odd"\)'):
+        repo.historical_features(spine.with_columns(polars.Series("odd", [[]] * 3)), service="order_risk")
+
+
 def test_a_value_that_has_no_place_in_its_type_is_the_number(repo, orders):
     """Of a column that was carried through; the others of it stay what they are."""
     times = pyarrow.array([0, 2**62, None], pyarrow.timestamp("us", "UTC"))
@@ -127,6 +139,7 @@ def test_a_preview_answers_rows(repo, orders):
     first = orders.slice(at, 1).to_pylist()[0]
     row = {name: first[name] for name in ("customer_id", "amount", "event_timestamp")}
     answer = repo.preview("order_risk", [row])
+    assert repo.preview("order_risk", row).to_dicts() == answer.to_dicts()
     expected = everything.to_dicts()[at]
     shown = answer.to_dicts()[0]
     assert {name: shown[name] for name in expected if name in shown} == {n: v for n, v in expected.items() if n in shown}
@@ -263,6 +276,17 @@ def test_a_service_without_views_is_computed_as_it_is_backfilled(tmp_path):
     assert came.failures[0] == (0, "odd: expected a number of 0 or more, came -1.0")
     assert [row for row, _ in came.failures] == sorted(row for row, _ in came.failures)
     assert pickle.loads(pickle.dumps(packed)).transform(rows).to_arrow().equals(came.to_arrow())
+
+
+def test_a_service_that_was_shipped_leaves_no_folder_behind(tmp_path, monkeypatch):
+    """A worker of Spark may be killed, and cleans nothing up."""
+    packed = PackedService.of(looping(tmp_path), "odd")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    shipped = pickle.loads(pickle.dumps(packed))
+    assert list(scratch.iterdir()) == []
+    assert shipped.transform(pyarrow.table({"x": [1.0]}))["odd.twice"] == [2.0]
 
 
 def test_progress_is_told(repo, orders):

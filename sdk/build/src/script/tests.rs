@@ -79,7 +79,8 @@ fn every_file_and_its_place_count_for_the_digest() {
 fn a_file_built_of_the_same_source_is_kept_and_another_is_not() {
     let dir = folder(&[]);
     let there = dir.path().join("a.wasm");
-    assert_eq!(unchanged(&there, b"source"), None, "there is none");
+    let any = |_: &[u8]| Ok(());
+    assert_eq!(unchanged(&there, b"source", any), None, "there is none");
     let write = |sections: &[(&str, &[u8])]| {
         let mut wasm = b"\0asm\x01\0\0\0".to_vec();
         sections.iter().for_each(|(name, content)| module::append(&mut wasm, name, content));
@@ -88,12 +89,15 @@ fn a_file_built_of_the_same_source_is_kept_and_another_is_not() {
     };
     let signature = (SIGNATURE_SECTION, b"{}".as_slice());
     let wasm = write(&[signature, (SOURCE_SECTION, b"source")]);
-    assert_eq!(unchanged(&there, b"source"), Some(wasm));
-    assert_eq!(unchanged(&there, b"another"), None);
+    assert_eq!(unchanged(&there, b"source", any), Some(wasm));
+    assert_eq!(unchanged(&there, b"another", any), None);
     write(&[(SOURCE_SECTION, b"source")]);
-    assert_eq!(unchanged(&there, b"source"), None, "it is no plugin");
+    assert_eq!(unchanged(&there, b"source", any), None, "it is no plugin");
     write(&[signature]);
-    assert_eq!(unchanged(&there, b"source"), None, "it says no source");
+    assert_eq!(unchanged(&there, b"source", any), None, "it says no source");
+    write(&[signature, (SOURCE_SECTION, b"source")]);
+    let refuses = |_: &[u8]| Err("no name".to_owned());
+    assert_eq!(unchanged(&there, b"source", refuses), None, "nothing reads its signature");
 }
 
 #[test]
@@ -125,4 +129,26 @@ fn an_old_node_is_told_from_a_new_one() {
     }
     let told = BuildError::OldNode { min: NODE_MIN, came: "v18.20.4".to_owned() }.to_string();
     assert!(told.contains("expected Node.js 20 or later") && told.contains("v18.20.4"), "{told}");
+}
+
+/// The tool, which isn't even here, would take its time.
+#[test]
+fn a_signature_that_nothing_could_read_is_refused_before_the_tool_runs() {
+    let file = |name: &str, content: &str| (name.to_owned(), content.as_bytes().to_vec());
+    let plugin = "from skewless_guest import transform\n\n@transform\ndef halves(x: float) -> float:\n    return x / 2\n";
+    let files = [
+        file("plugin.py", plugin),
+        file("skewless_guest.py", include_str!("../../../python/skewless_guest.py")),
+    ];
+    let work = tempfile::tempdir().expect("a folder");
+    let tool = Tool::Python { python: "python3".into() };
+    let said = |check| {
+        let made = componentise(&PYTHON, &tool, &files, work.path(), check, &mut |_| {});
+        made.map(|_| ()).expect_err("no tool")
+    };
+    let refused = said(|json| Err(String::from_utf8_lossy(json).into_owned()));
+    let BuildError::Declared { reason } = &refused else { panic!("{refused}") };
+    assert!(reason.contains(r#""name":"halves""#), "{reason}");
+    let readable = said(|_| Ok(()));
+    assert!(matches!(readable, BuildError::Tool { .. }), "{readable}");
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use skewless_build::{BuildError, BuildRequest, Built, Lane, build};
+use skewless_build::{BuildError, BuildRequest, Built, Lane, SignatureCheck, build};
 
 /// A folder of one test, kept for the next run with what its builds can use again; until the test ends no
 /// other process uses it.
@@ -55,11 +55,21 @@ fn plugin(dir: &Path, source: &str) -> PathBuf {
 const HALVES: &str = "//! Halves.\n\n/// Half of it.\n#[skewless::transform]\npub fn halves(x: f64) -> f64 {\n    x / 2.0\n}\n";
 
 fn run(krate: &Path, target: &Path, lane: Lane) -> Result<Built, BuildError> {
+    run_if(krate, target, lane, |_| Ok(()))
+}
+
+fn run_if(
+    krate: &Path,
+    target: &Path,
+    lane: Lane,
+    signature: SignatureCheck,
+) -> Result<Built, BuildError> {
     let request = BuildRequest {
         crate_dir: krate.to_owned(),
         lane,
         out_dir: krate.join("out"),
         target_dir: target.to_owned(),
+        signature,
     };
     build(&request, &mut |_| {})
 }
@@ -119,6 +129,15 @@ fn what_is_no_plugin_is_refused_with_a_reason() {
     let without = run(&krate, &target, Lane::Core).expect_err("no signature");
     assert!(matches!(without, BuildError::Signature { found: 0 }), "{without}");
     assert!(!krate.join("out/halves.wasm").exists());
+
+    let krate = plugin(dir, HALVES);
+    for lane in [Lane::Core, Lane::Component] {
+        let says = |json: &[u8]| Err(String::from_utf8_lossy(json).into_owned());
+        let unreadable = run_if(&krate, &target, lane, says).expect_err("a bad signature");
+        let BuildError::Declared { reason } = &unreadable else { panic!("{unreadable}") };
+        assert!(reason.contains(r#""name":"halves""#), "{reason}");
+        assert!(!krate.join("out/halves.wasm").exists(), "{lane:?}");
+    }
 
     let krate = plugin(dir, "//! A mistake.\npub fn halves() -> u8 { \"a\" }\n");
     let wrong = run(&krate, &target, Lane::Core).expect_err("a mistake");

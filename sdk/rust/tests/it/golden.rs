@@ -122,3 +122,81 @@ fn a_line_is_read_as_the_engine_reads_it() {
         assert_eq!(said(line).err(), says, "{line}");
     }
 }
+
+/// A value of every type, as it came.
+#[derive(skewless::Outputs)]
+struct Every {
+    yes: Option<bool>,
+    small: Option<i32>,
+    large: Option<i64>,
+    single: Option<f32>,
+    double: Option<f64>,
+    text: Option<String>,
+    bytes: Option<Vec<u8>>,
+    at: Option<skewless::Timestamp>,
+    pair: Option<[f32; 2]>,
+    wholes: Option<Vec<i64>>,
+    numbers: Option<Vec<f64>>,
+    words: Option<Vec<String>>,
+}
+
+mod every {
+    #[skewless::transform]
+    #[expect(clippy::too_many_arguments, reason = "one of each type")]
+    fn gives_back(
+        yes: Option<bool>,
+        small: Option<i32>,
+        large: Option<i64>,
+        single: Option<f32>,
+        double: Option<f64>,
+        text: Option<&str>,
+        bytes: Option<&[u8]>,
+        at: Option<skewless::Timestamp>,
+        pair: Option<[f32; 2]>,
+        wholes: Option<Vec<i64>>,
+        numbers: Option<Vec<f64>>,
+        words: Option<Vec<&str>>,
+    ) -> super::Every {
+        super::Every {
+            yes,
+            small,
+            large,
+            single,
+            double,
+            text: text.map(str::to_owned),
+            bytes: bytes.map(<[u8]>::to_vec),
+            at,
+            pair,
+            wholes,
+            numbers,
+            words: words.map(|words| words.into_iter().map(str::to_owned).collect()),
+        }
+    }
+}
+
+/// What is none of a type was once an empty list on both sides, and tested nothing. The engine's test has the same lines.
+#[test]
+fn a_value_is_read_in_its_forms_and_what_is_none_is_refused_in_every_type() {
+    let said = |line: String| {
+        catch_unwind(|| skewless::golden::check(&every::PLUGIN, &line, "golden.jsonl"))
+            .map_err(|panic| *panic.downcast::<String>().expect("a formatted message"))
+    };
+    for vector in include_str!("../../../vectors/golden_types.jsonl").lines() {
+        let vector: serde_json::Value = serde_json::from_str(vector).expect("JSON");
+        let (name, one, other) = (&vector["name"], &vector["same"][0], &vector["same"][1]);
+        if !other.is_null() {
+            let line = format!("{{\"in\": {{{name}: {one}}}, \"out\": {{{name}: {other}}}}}");
+            assert_eq!(said(line), Ok(()), "{vector}");
+            continue;
+        }
+        for line in [
+            format!("{{\"in\": {{{name}: {one}}}, \"out\": {{}}}}"),
+            format!("{{\"in\": {{}}, \"out\": {{{name}: {one}}}}}"),
+        ] {
+            let refused = said(line).expect_err("no value of the type");
+            let name = name.as_str().expect("a name");
+            let expected = format!("golden.jsonl:1: `{name}`: {one} is no ");
+            assert!(refused.starts_with(&expected), "{vector}: {refused}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use skewless_build::{
     BuildError, BuildRequest, Built, Lane, Language, Native, build, default_target_dir,
 };
+use skewless_engine::signature;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::say;
@@ -50,8 +51,14 @@ pub(crate) fn into(crate_dir: &Path, out_dir: &Path, lane: Lane) -> Outcome<Buil
         lane,
         out_dir: out_dir.to_owned(),
         target_dir: target_dir(crate_dir),
+        signature: readable,
     };
     told(crate_dir, |progress| build(&request, progress))
+}
+
+/// What every command would say of a file with this signature, and the sidecar.
+fn readable(json: &[u8]) -> Result<(), String> {
+    signature::check(json).map_err(|error| error.to_string())
 }
 
 /// Builds a crate as a program of this machine that measures itself.
@@ -98,7 +105,7 @@ fn next(error: &BuildError, crate_dir: &Path) -> Option<String> {
         | BuildError::Tool { .. }
         | BuildError::NoZig
         | BuildError::CoreLaneOnly { .. } => None,
-        BuildError::Zig { .. } | BuildError::Module { .. } => {
+        BuildError::Zig { .. } | BuildError::Module { .. } | BuildError::Declared { .. } => {
             Some(format!("mend the source in {}", crate_dir.display()))
         }
         // Cargo knows nothing of plugins in other languages.
@@ -127,6 +134,27 @@ fn crate_instead_of(folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_refused_in_the_words_of_who_loads_it() {
+        let signature = |unit: &str| {
+            format!(
+                r#"{{"abi":1,"name":"a","inputs":[{{"name":"km","type":"float64","unit":{unit}}}],"outputs":[{{"name":"b","type":"int64"}}]}}"#
+            )
+        };
+        assert_eq!(readable(signature(r#""km""#).as_bytes()), Ok(()));
+        for (unit, reason) in
+            [("5", "invalid type: integer `5`"), (r#""k\u0007""#, "the unit of input `km`")]
+        {
+            let said = readable(signature(unit).as_bytes()).expect_err(unit);
+            assert!(
+                said.starts_with("expected a signature, came") && said.contains(reason),
+                "{said}"
+            );
+        }
+        let error = BuildError::Declared { reason: String::new() };
+        assert_eq!(next(&error, Path::new("a")).as_deref(), Some("mend the source in a"));
+    }
 
     #[test]
     fn cargo_is_advised_only_where_there_may_be_one() {

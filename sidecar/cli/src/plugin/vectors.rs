@@ -135,6 +135,9 @@ fn same(
     let views: Vec<ColumnView<'_>> = inputs.iter().map(Column::view).collect();
     let first = usize::from(plugin.facts().lane == Lane::Component);
     for policy in POLICIES.into_iter().skip(first) {
+        if rows == 0 {
+            worker.run_no_rows(plugin, policy).map_err(|error| format!("{error} ({policy:?})"))?;
+        }
         let came = worker
             .run_plugin_as(plugin, policy, rows, &views)
             .map_err(|error| error.to_string())?;

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use skewless_batch::{Column, Type};
+
 use crate::{command, done, refused, skewless};
 
 /// The README's steps in a plugin of Rust, but for the sidecar: `tests/interop/guests.sh` asks one.
@@ -150,6 +152,73 @@ fn test_vectors_come_back_as_they_went_in() {
     std::fs::write(folder.path().join("adds.wasm"), adds).unwrap();
     let complaint = refused(&test("adds.wasm", vectors), 1);
     assert!(complaint.contains("expected a plugin that gives back what it takes"), "{complaint}");
+}
+
+/// A suite that finds nothing would pass everything: guests that give back a float64, each with one flaw.
+#[test]
+fn test_vectors_find_a_lost_sign_a_lost_null_and_a_trap_without_rows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let adds = std::fs::read_to_string(root.join("tests/programs/adds.wat")).unwrap();
+    let changed = |text: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "no {from}");
+        text.replacen(from, to, 1)
+    };
+    let sum = "(f64.add (local.get $a) (local.get $b))";
+    let other =
+        "(call $valid (local.get $in) (i32.add (local.get $in) (i32.const 112)) (local.get $i))";
+    let gives_back = changed(&adds, r#"\"sum\""#, r#"\"a\""#);
+    let gives_back = changed(&gives_back, sum, "(local.get $a)");
+    let gives_back = changed(&gives_back, other, "(i32.const 1)");
+    let first =
+        "(call $valid (local.get $in) (i32.add (local.get $in) (i32.const 64)) (local.get $i))";
+    let rows = "(local.set $n (i32.load offset=8 (local.get $in)))";
+    let flaws = [
+        ("whole", gives_back.clone(), None),
+        (
+            "sign",
+            changed(&gives_back, "f64) (local.get $a))", "f64) (f64.abs (local.get $a)))"),
+            Some(
+                "float64.hex to come back as it is, came otherwise: a of row 2 came as 0.0, expected -0.0",
+            ),
+        ),
+        (
+            "null",
+            changed(&gives_back, first, "(i32.const 1)"),
+            Some(
+                "float64.hex to come back as it is, came otherwise: a of row 1 came as 0.0, expected null",
+            ),
+        ),
+        (
+            "trap",
+            changed(
+                &gives_back,
+                rows,
+                &format!("{rows} (if (i32.eqz (local.get $n)) (then unreachable))"),
+            ),
+            Some("no_rows.hex to come back as it is, came otherwise: plugin trapped"),
+        ),
+    ];
+    let vectors = folder.path().join("vectors");
+    std::fs::create_dir(&vectors).unwrap();
+    let float64 = root.join("sdk/vectors/valid/float64.hex");
+    std::fs::copy(float64, vectors.join("float64.hex")).unwrap();
+    let bytes = skewless_batch::encode_vec(0, &[Column::new(Type::Float64).view()]);
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(vectors.join("no_rows.hex"), digits).unwrap();
+    for (name, text, expected) in flaws {
+        std::fs::write(folder.path().join("a.wasm"), wat::parse_str(text).unwrap()).unwrap();
+        let words = ["plugin", "test", "a.wasm", "--cases", "0", "--vectors", "vectors"];
+        let words = [&words[..], &["--set", "engine.deadline_ticks=5000"]].concat();
+        let output = skewless(folder.path(), &words);
+        match expected {
+            None => assert!(done(&output).contains("vectors          pass"), "{name}"),
+            Some(expected) => {
+                let complaint = refused(&output, 1);
+                assert!(complaint.contains(expected), "{name}: {complaint}");
+            }
+        }
+    }
 }
 
 /// Every file below a folder, by its path in it.

@@ -362,3 +362,30 @@ fn an_interrupted_examination_leaves_nothing_behind() {
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["adds.wasm"]);
 }
+
+/// Components have a pool of instances of their own, which is reserved when the first is loaded: what is in the file is not to blame.
+#[test]
+fn address_space_that_is_used_up_is_no_fault_of_the_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
+    let run = |name: &str| {
+        let wasm = wat::parse_file(programs.join(format!("{name}.wat"))).unwrap();
+        std::fs::write(folder.path().join("a.wasm"), wasm).unwrap();
+        std::fs::write(folder.path().join("rows.jsonl"), "{\"a\": 1, \"b\": 2}").unwrap();
+        // Room for one pool of so many instances, not for two.
+        let line = r#"ulimit -v 50000000 && exec "$0" plugin run a.wasm rows.jsonl --set engine.instances_max=8"#;
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", line, env!("CARGO_BIN_EXE_skewless")]).current_dir(folder.path());
+        shell.output().unwrap()
+    };
+    assert_eq!(done(&run("adds")), "{\"sum\":3.0}\n");
+    let complaint = refused(&run("component_answers"), 1);
+    assert!(
+        complaint.contains("expected a host that can reserve the instance pool"),
+        "{complaint}"
+    );
+    assert!(
+        complaint.contains("(ulimit -v)") && !complaint.contains("build it anew"),
+        "{complaint}"
+    );
+}

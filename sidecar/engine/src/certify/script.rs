@@ -167,6 +167,31 @@ impl Subject<'_> {
         }
     }
 
+    /// The first call without rows that isn't answered: of a new worker, and once more after a call of the first of these
+    /// rows; what was called until then, and what came. Nobody who serves makes such a call, but it is one of the contract.
+    pub(super) fn no_rows(
+        &self,
+        policy: InstancePolicy,
+        rows: &Rows,
+    ) -> Result<Option<(Vec<usize>, CallError)>, CertifyError> {
+        let mut worker = self.worker();
+        let (none, one) = (rows.pick(&[]), rows.pick(&[0]));
+        let mut called = Vec::new();
+        for (len, columns) in [(0, &none), (1, &one), (0, &none)] {
+            called.push(len);
+            let mut tries = 0;
+            loop {
+                match self.call(&mut worker, policy, len, columns) {
+                    Err(CallError::Deadline { .. }) if tries < LATE_TRIES => tries += 1,
+                    Err(error) if !error.may_split() => return Err(error.into()),
+                    Err(error) if len == 0 => return Ok(Some((called, error))),
+                    _ => break,
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Rows in one call; those that break together in halves, as everywhere. Also says whether a row alone was late.
     fn together(
         &self,
@@ -176,7 +201,7 @@ impl Subject<'_> {
         columns: &[Column],
     ) -> Result<(PluginOutput, bool), CertifyError> {
         if rows == 0 {
-            // Nobody who serves makes such a call, but it is one of the contract, and may leave something behind.
+            // It may leave something behind. Whether it is answered is looked for apart ([`Self::no_rows`]).
             return match self.call(worker, policy, 0, columns) {
                 Err(error) if !error.may_split() => Err(error.into()),
                 answered => {

@@ -2,7 +2,7 @@
 //!
 //! Limits: [`CASE_BYTES_MAX`] of a case's values, [`LONG_BYTES_MAX`] of one of them.
 
-use skewless_batch::{Column, Field, Type};
+use skewless_batch::{Column, Field, Type, Value};
 
 use super::random::Random;
 use super::script::Rows;
@@ -120,6 +120,9 @@ const TIMES: [i64; 9] = [
     1_330_473_600_000_000,
 ];
 
+/// Microseconds of a hundred years, half of them before 1970.
+const YEARS_US: u64 = 100 * 31_557_600_000_000;
+
 /// Zeros, ends, the smallest of each kind, and NaNs: quiet, negative, with a payload, signalling.
 const F64_BITS: [u64; 18] = [
     0x0000_0000_0000_0000,
@@ -221,11 +224,30 @@ impl Source<'_> {
         }
         match column.ty() {
             Type::Bool => column.push_bool(self.random.one_in(2)),
-            Type::Int32 if self.random.one_in(4) => column.push_i32(self.random.bits() as i32),
-            Type::Int32 => column.push_i32(self.random.pick(&I32S)),
-            Type::Int64 if self.random.one_in(4) => column.push_i64(self.random.bits() as i64),
-            Type::Int64 => column.push_i64(self.random.pick(&I64S)),
-            Type::Timestamp => column.push_timestamp(self.random.pick(&TIMES)),
+            Type::Int32 => {
+                let value = match self.random.below(4) {
+                    0 => self.whole(32) as i32,
+                    1 | 2 => self.one_bit_off(column, 32) as i32,
+                    _ => self.random.pick(&I32S),
+                };
+                column.push_i32(value);
+            }
+            Type::Int64 => {
+                let value = match self.random.below(4) {
+                    0 => self.whole(64),
+                    1 | 2 => self.one_bit_off(column, 64),
+                    _ => self.random.pick(&I64S),
+                };
+                column.push_i64(value);
+            }
+            Type::Timestamp => {
+                let value = match self.random.below(4) {
+                    0 => (self.random.bits() % YEARS_US) as i64 - YEARS_US as i64 / 2,
+                    1 => self.one_bit_off(column, 64),
+                    _ => self.random.pick(&TIMES),
+                };
+                column.push_timestamp(value);
+            }
             Type::Float32 => column.push_f32(self.float32()),
             Type::Float64 => column.push_f64(self.float64()),
             Type::Utf8 => {
@@ -260,6 +282,26 @@ impl Source<'_> {
                 column.push_list_utf8(&texts);
             }
         }
+    }
+
+    /// A whole number of so many bits or fewer, each as likely.
+    fn whole(&mut self, bits: usize) -> i64 {
+        let any = (self.random.bits() as i64) >> (64 - bits);
+        any >> self.random.below(bits)
+    }
+
+    /// An earlier value of the column but for one of its bits: what keeps answers by a part of a number takes one for the
+    /// other.
+    fn one_bit_off(&mut self, column: &Column, bits: usize) -> i64 {
+        let earlier = match column.len() {
+            0 => 0,
+            len => match column.value(self.random.below(len)) {
+                Value::Int32(value) => i64::from(value),
+                Value::Int64(value) | Value::Timestamp(value) => value,
+                _ => 0,
+            },
+        };
+        earlier ^ 1_i64 << self.random.below(bits)
     }
 
     fn float64(&mut self) -> f64 {
@@ -347,6 +389,12 @@ mod tests {
         assert!(floats(f64::is_nan) && floats(f64::is_infinite) && floats(f64::is_subnormal));
         assert!(floats(|value| value == 0.0 && value.is_sign_negative()));
         assert!(seen(&|columns| columns[2].view().i64s().any(|value| value == i64::MIN)));
+        let days = |at: usize, days: std::ops::Range<i64>| {
+            seen(&|columns| columns[at].view().i64s().any(|value| days.contains(&value)))
+        };
+        assert!(days(2, 10_000..100_000) && days(2, -1 << 40..-1 << 36));
+        let year = |year: i64| (year - 1_970) * 31_557_600_000_000;
+        assert!(days(7, year(1_930)..year(1_940)) && days(7, year(1_999)..year(2_010)));
         assert!(seen(&|columns| columns[5].values_bytes().len() >= LONG_BYTES_MAX / 2));
         let all_null = |column: &Column| column.len() > 1 && column.null_count() == column.len();
         assert!(seen(&|columns| columns.iter().any(all_null)));

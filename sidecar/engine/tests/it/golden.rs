@@ -1,5 +1,7 @@
 //! Golden rows: read as the SDK reads them, and run through the engine.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 use skewless_batch::{Field, Signature, Type};
 use skewless_engine::Worker;
@@ -76,6 +78,51 @@ fn rows_run_together_and_alone_and_each_difference_is_told_once() {
     assert_eq!(found[0], told(0, false, "sum came as 4.0, expected 3.0"));
     let found = check("fails_negative_rows");
     assert_eq!(found.iter().map(|one| one.row).collect::<Vec<_>>(), [1, 3]);
+}
+
+/// A field of every type. The other reader's test has the same lines.
+#[test]
+fn a_value_is_read_in_its_forms_and_what_is_none_is_refused_in_every_type() {
+    let types = [
+        ("yes", Type::Bool),
+        ("small", Type::Int32),
+        ("large", Type::Int64),
+        ("single", Type::Float32),
+        ("double", Type::Float64),
+        ("text", Type::Utf8),
+        ("bytes", Type::Binary),
+        ("at", Type::Timestamp),
+        ("pair", Type::Embedding(2)),
+        ("wholes", Type::ListInt64),
+        ("numbers", Type::ListFloat64),
+        ("words", Type::ListUtf8),
+    ];
+    let fields: Vec<Field> = types.iter().map(|(name, ty)| Field::new(*name, *ty, true)).collect();
+    let signature = Signature { inputs: fields.clone(), outputs: fields, ..Signature::default() };
+    let mut refused = BTreeSet::new();
+    for vector in include_str!("../../../../sdk/vectors/golden_types.jsonl").lines() {
+        let vector: Json = serde_json::from_str(vector).unwrap();
+        let (name, one, other) =
+            (vector["name"].as_str().unwrap(), &vector["same"][0], &vector["same"][1]);
+        for side in ["in", "out"] {
+            let line = |value: &Json| {
+                let mut row = json!({"in": {}, "out": {}});
+                row[side][name] = value.clone();
+                row.to_string()
+            };
+            let read = |value| Golden::read(&line(value), &signature).map(|golden| golden.inputs);
+            if !other.is_null() {
+                let shown = |value| golden::row(&signature.inputs, &read(value).unwrap(), 0, 1_000);
+                assert_eq!(shown(one).to_string(), shown(other).to_string(), "{vector}");
+                continue;
+            }
+            let found = mistakes(&line(one), &signature);
+            let expected = format!("`{name}`: {one} is no ");
+            assert!(found.len() == 1 && found[0].1.starts_with(&expected), "{vector}: {found:?}");
+            refused.insert(name.to_owned());
+        }
+    }
+    assert_eq!(refused.len(), types.len(), "a line of each type is refused");
 }
 
 /// What is printed of a row can be put into a golden file.

@@ -38,6 +38,7 @@ macro_rules! breaks {
 
 const GUESTS: &[(&str, Guest)] = &[
     ("adds", Answers("rows, random")),
+    ("answers_from_a_table", Answers("certify")),
     ("answers_one_number", Answers("certify")),
     ("bad_signature", refused!(PluginError::Signature(_))),
     ("component_answers", Answers("state")),
@@ -125,6 +126,7 @@ const GUESTS: &[(&str, Guest)] = &[
     ("traps", breaks!(CallError::Trap(_))),
     ("traps_in_start", breaks!(CallError::Trap(_))),
     ("traps_on_negative", Answers("rows, random")),
+    ("traps_on_no_rows", Answers("certify")),
     ("two_memories", refused!(PluginError::Invalid(_))),
     ("two_signatures", refused!(PluginError::ManySignatures { came: 2 })),
     ("unknown_abi", refused!(PluginError::Abi { expected: 1, came: 2 })),

@@ -159,7 +159,8 @@ def _library(name: str, what: str) -> Any:
 
 
 def _arrow(frame: Any, wanted: Container[str] | None = None) -> Any:
-    """A frame as Arrow gives it: a pandas one without its index, everything else as it is.
+    """A frame as Arrow gives it: a pandas one without its index, a polars one with nulls that Arrow's interface takes,
+    everything else as it is.
 
     Of what isn't `wanted` there is the name, so that a misspelt one is found, and nothing but nulls; all is wanted if that
     isn't said.
@@ -171,7 +172,52 @@ def _arrow(frame: Any, wanted: Container[str] | None = None) -> Any:
         raise InputError(
             f"expected a frame, came a polars {type(frame).__name__}", next_step="compute it: frame.collect()"
         )
+    if library == "polars" and hasattr(frame, "collect_schema"):
+        return _from_polars(frame, wanted)
     return frame
+
+
+def _from_polars(frame: Any, wanted: Container[str] | None) -> Any:
+    """polars hands some types over as Arrow's interface hasn't them, among them that of a column of nothing but nulls; and one
+    such column would cost all others."""
+    types = {name: str(dtype) for name, dtype in frame.collect_schema().items()}
+    kept = [name for name, of in types.items() if of != "Null" and (wanted is None or name in wanted)]
+    polars = _library("polars", "a polars frame")
+    # Not by `select`, which takes names for patterns.
+    part = polars.DataFrame([frame.get_column(name) for name in kept])
+    try:
+        _skewless.Batches(part.head(0))
+        strange = [name for name in kept if types[name] == "Object"]
+    except InputError:
+        strange = [name for name in kept if not _is_exported(part.get_column(name).head(0).to_frame())]
+        if not strange:
+            raise
+    if strange:
+        name = strange[0]
+        drop = f', or drop it: frame.drop("{name}")' if wanted is None else ""
+        raise InputError(
+            f"column `{name}`: expected values that Arrow has, came polars' {types[name]}",
+            next_step=f'make them others: frame.with_columns(polars.col("{name}").cast(...)){drop}',
+        )
+    if len(kept) == len(types):
+        return frame
+    nothing = [name for name in types if types[name] == "Null" and (wanted is None or name in wanted)]
+    if not nothing:
+        # Of what nobody reads there is the name.
+        nulls = {name: polars.Series(name, [None], dtype=polars.Boolean).new_from_index(0, len(frame)) for name in types}
+        return polars.DataFrame([part.get_column(name) if name in kept else nulls[name] for name in types])
+    pyarrow = _library("pyarrow", f"a polars column of nothing but nulls (`{nothing[0]}`), unless it is cast to a type,")
+    table, nulls = pyarrow.table(part) if kept else None, pyarrow.nulls(len(frame))
+    columns = [table.column(name) if table is not None and name in kept else nulls for name in types]
+    return pyarrow.Table.from_arrays(columns, names=list(types))
+
+
+def _is_exported(frame: Any) -> bool:
+    try:
+        _skewless.Batches(frame)
+    except InputError:
+        return False
+    return True
 
 
 def _from_pandas(frame: Any, wanted: Container[str] | None) -> Any:
