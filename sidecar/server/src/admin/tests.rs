@@ -45,7 +45,10 @@ fn a_flush_whose_client_waits_no_longer_is_told_so() {
         let busy = Busy::begin();
         let flush = pb::FlushRequest {};
         assert_eq!(ask(&guard, "AdminService/Flush", "1n", &flush).await, Code::DeadlineExceeded);
+        let again = ask(&guard, "AdminService/Flush", "60S", &flush).await;
+        assert_eq!(again, Code::ResourceExhausted, "it goes on");
         busy.end().await;
+        all_free(&sidecar.gates.admin, 1).await;
         assert_eq!(ask(&guard, "AdminService/Flush", "60S", &flush).await, Code::Ok);
     });
 }
