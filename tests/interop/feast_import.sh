@@ -130,6 +130,15 @@ skewless serve --tcp '' --http '' --unix sidecar.sock >../serve.log 2>&1 &
 started+=($!)
 until_there $! grep -q sidecar.sock ../serve.log
 copy_and_compare ../feast_redis/feature_repo "redis://127.0.0.1:$port/0"
+# A row of a key as Feast wrote it before version 3: counted and refused.
+"$env/bin/python" -c "
+import redis
+key = b'\\x02\\0\\0\\0driver_id' + b'\\x04\\0\\0\\0' + b'\\x08\\0\\0\\0' + (1001).to_bytes(8, 'little') + b'feast_local'
+redis.Redis(port=$port).hset(key, mapping={'_ts:driver_hourly_stats': b''})"
+if skewless feast copy --from "redis://127.0.0.1:$port/0" --at unix:sidecar.sock >old.txt 2>&1; then die "an old key was passed over: $(cat old.txt)"; fi
+grep -q '^driver_hourly_stats: .* 1 refused' old.txt || die "an old key isn't counted: $(cat old.txt)"
+grep -q 'serialization version 2 or older' old.txt || die "why an old key is refused isn't told: $(cat old.txt)"
+skewless feast copy --skip-bad-rows --from "redis://127.0.0.1:$port/0" --at unix:sidecar.sock >/dev/null
 kill "${started[-1]}"
 wait "${started[-1]}" 2>/dev/null || true
 

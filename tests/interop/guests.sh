@@ -61,22 +61,43 @@ version() {
     esac
 }
 
-ask_a_sidecar() { # serves the repo of this folder, asks, and ends it
-    skewless load >load.txt
-    skewless serve --unix "$work/$1.sock" --tcp '' --http '' >serve.txt 2>&1 &
-    sidecar=$!
-    local tries=0
-    until skewless get delivery shop_id=1 --request lat=53.551086 --request lon=9.993682 --at "unix:$work/$1.sock" >got.txt 2>&1; do
-        tries=$((tries + 1))
-        { [ $tries -lt 300 ] && kill -0 "$sidecar"; } || die "$1: no answer of the sidecar: $(cat serve.txt got.txt)"
-        sleep 0.2
+follow_the_readme() { # each command of the README that came with the plugin, as it stands there, in its order
+    local lang=$1 command
+    # Where its sidecar listens and its commands ask, so that another one on this machine is left alone.
+    export SKEWLESS_AT=unix:$work/$lang.sock
+    export SKEWLESS__LISTEN__UNIX=$work/$lang.sock SKEWLESS__LISTEN__TCP='' SKEWLESS__LISTEN__HTTP=''
+    sed -n 's/^    //p' README.md >commands.txt
+    for command in build test certify check load serve get backfill; do
+        grep -q "^skewless \(plugin \)\?$command" commands.txt || die "$lang: the README has no $command"
     done
-    grep -q "$served" got.txt || die "$1: expected $served km, came $(cat got.txt)"
-    skewless get delivery shop_id=1 --request lat=91 --request lon=2 --at "unix:$work/$1.sock" >failed.txt 2>&1 || true
-    grep -q 'expected lat2 from -90 to 90' failed.txt || die "$1: expected the row's own error, came $(cat failed.txt)"
+    while read -r command; do
+        if [ "$command" = 'skewless serve' ]; then
+            serve_the_repo "$lang"
+            continue
+        fi
+        echo "\$ $command" >>readme.txt
+        bash -c "$command" </dev/null >>readme.txt 2>&1 || echo "ended with $?" >>readme.txt
+    done <commands.txt
     kill "$sidecar"
     wait "$sidecar" || true
     sidecar=
+    [ "$(grep -c '^ended with' readme.txt)" -le 1 ] || die "$lang: $(cat readme.txt)"
+    local expected
+    for expected in "$served" NOT_FOUND 'expected lat2 from -90 to 90'; do
+        grep -q -- "$expected" readme.txt || die "$lang: expected $expected in what the README's commands say, came $(cat readme.txt)"
+    done
+    [ -s training.parquet ] || die "$lang: the README's backfill wrote nothing: $(cat readme.txt)"
+}
+
+serve_the_repo() { # as somebody's other terminal does
+    skewless serve >serve.txt 2>&1 &
+    sidecar=$!
+    local tries=0
+    until skewless get delivery shop_id=1 --request lat=0 --request lon=0 >ready.txt 2>&1; do
+        tries=$((tries + 1))
+        { [ $tries -lt 300 ] && kill -0 "$sidecar"; } || die "$1: no answer of the sidecar: $(cat serve.txt ready.txt)"
+        sleep 0.2
+    done
 }
 
 rows() { # the shops' and other points, as `plugin diff` takes them
@@ -154,10 +175,7 @@ guest() { # one language from the beginning to a table's row
     echo '{"lat1":0,"lon1":0,"lat2":0,"lon2":90}' | skewless plugin run "plugins/$name.wasm" >run.txt
     local compile_ms=$(($(now_ms) - begun))
     grep -q '10007.55722101796' run.txt || die "$lang: $(cat run.txt)"
-    skewless plugin certify "plugins/$name.wasm" --cases 16 >certify.txt || die "$lang: $(cat certify.txt)"
-    skewless check >/dev/null
-    skewless backfill delivery --spine data/orders.parquet --out training.parquet >/dev/null
-    ask_a_sidecar "$name"
+    follow_the_readme "$lang"
     figures=$(skewless plugin bench "plugins/$name.wasm" --time "${SKEWLESS_BENCH_MS:-100}" --json | ns_a_row)
     same=
     local rust=$work/guest_rust/$name/plugins/$name.wasm

@@ -83,6 +83,7 @@ def test_every_type_goes_there_and_back(echo, tmp_path):
     assert repr(echo(table.slice(1)).to_dicts()) == repr(got[1:])
     rows = [{name: row[name] for name in names} for row in given]
     assert repr(echo.rows(rows)) == repr(got)
+    assert repr(echo.rows(rows[0])) == repr(got[:1])
     # And the same of the command, in JSON's words.
     pyarrow.parquet.write_table(table, tmp_path / "all.parquet")
     said = [json.loads(line) for line in command("plugin", "run", MADE / "echo.wasm", tmp_path / "all.parquet").splitlines()]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pandas
 import polars
@@ -138,6 +139,7 @@ def test_a_preview_answers_rows(repo, orders):
     first = orders.slice(at, 1).to_pylist()[0]
     row = {name: first[name] for name in ("customer_id", "amount", "event_timestamp")}
     answer = repo.preview("order_risk", [row])
+    assert repo.preview("order_risk", row).to_dicts() == answer.to_dicts()
     expected = everything.to_dicts()[at]
     shown = answer.to_dicts()[0]
     assert {name: shown[name] for name in expected if name in shown} == {n: v for n, v in expected.items() if n in shown}
@@ -307,6 +309,17 @@ except KeyboardInterrupt:
         finally:
             job.kill()
     assert said == "[2.0]\n", wrong
+
+
+def test_a_service_that_was_shipped_leaves_no_folder_behind(tmp_path, monkeypatch):
+    """A worker of Spark may be killed, and cleans nothing up."""
+    packed = PackedService.of(looping(tmp_path), "odd")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    shipped = pickle.loads(pickle.dumps(packed))
+    assert list(scratch.iterdir()) == []
+    assert shipped.transform(pyarrow.table({"x": [1.0]}))["odd.twice"] == [2.0]
 
 
 def test_progress_is_told(repo, orders):

@@ -29,6 +29,7 @@ use crate::breaks::Breaks;
 use crate::config::Config;
 use crate::encode::{self, Framed, Layout, Rest, Sizes, Wanted};
 use crate::guard::Deadline;
+use crate::http2;
 use crate::metrics::ServiceMetrics;
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Scratch, Served, Snapshot};
@@ -47,17 +48,21 @@ pub(crate) fn answer(
 ) -> Result<Framed, ServeError> {
     caught(|| {
         let pinned = Pinned::now(sidecar, |snapshot| plan_of(sidecar, snapshot, request))?;
-        pinned.answer(sidecar, request, deadline, |done| {
-            let wanted = Wanted {
-                columns: !request.omit_columns,
-                float32_rows: request.row_major_float32,
-                event_times: request.event_times,
-            };
-            let Done { layout, plan, frame, rest, sizes } = done;
-            let bytes_max = sidecar.config.limits.response_bytes_max;
-            encode::encode(layout, plan, frame, wanted, rest, sizes, bytes_max)
-        })
+        pinned.framed(sidecar, request, deadline)
     })
+}
+
+/// The same on the task of a connection, which a call leaves before it takes long.
+pub(crate) async fn answer_here(
+    sidecar: &Sidecar,
+    request: &pb::GetFeaturesRequest,
+    deadline: Deadline,
+) -> Result<Framed, ServeError> {
+    let pinned = caught(|| Pinned::now(sidecar, |snapshot| plan_of(sidecar, snapshot, request)))?;
+    if !pinned.short(sidecar, request) {
+        http2::leave().await;
+    }
+    caught(|| pinned.framed(sidecar, request, deadline))
 }
 
 /// Does what answers a request; a panic in it becomes the answer.
@@ -96,6 +101,32 @@ impl Pinned {
         Ok(Self { snapshot, served, now_us, start })
     }
 
+    /// Whether the call is expected to be so short that it runs in place.
+    fn short(&self, sidecar: &Sidecar, request: &pb::GetFeaturesRequest) -> bool {
+        let crowded = sidecar.gates.requests.crowded();
+        self.served.cost.in_place(rows_claimed(request), crowded)
+            && !sidecar.store.must_wait(self.now_us)
+    }
+
+    /// Computes the answer in the form of GetFeatures.
+    fn framed(
+        self,
+        sidecar: &Sidecar,
+        request: &pb::GetFeaturesRequest,
+        deadline: Deadline,
+    ) -> Result<Framed, ServeError> {
+        self.answer(sidecar, request, deadline, |done| {
+            let wanted = Wanted {
+                columns: !request.omit_columns,
+                float32_rows: request.row_major_float32,
+                event_times: request.event_times,
+            };
+            let Done { layout, plan, frame, rest, sizes } = done;
+            let bytes_max = sidecar.config.limits.response_bytes_max;
+            encode::encode(layout, plan, frame, wanted, rest, sizes, bytes_max)
+        })
+    }
+
     /// Computes the answer, and writes it with `encode`. Of the request only what isn't about the plan or the answer's
     /// form is looked at: its columns and whether it wants timings.
     pub(crate) fn answer<T>(
@@ -105,6 +136,7 @@ impl Pinned {
         deadline: Deadline,
         encode: impl FnOnce(Done<'_>) -> Result<T, ServeError>,
     ) -> Result<T, ServeError> {
+        let in_place = self.short(sidecar, request);
         let Self { snapshot, served, now_us, start } = self;
         let mut frame = served.frames.take(|| Frame::new(served.plan()));
         let mut scratch = snapshot.workers.take(|| Scratch {
@@ -122,9 +154,7 @@ impl Pinned {
             now_us,
             start,
         };
-        let rows = call.rows_claimed();
-        let crowded = sidecar.gates.requests.crowded();
-        let in_place = served.cost.in_place(rows, crowded) && !sidecar.store.must_wait(now_us);
+        let rows = rows_claimed(request);
         let answer = if in_place {
             call.run(&mut frame, &mut scratch, encode)
         } else {
@@ -176,6 +206,12 @@ fn plan_of(
     }
 }
 
+/// How many rows the first column claims to have; only to guess how long the call will take.
+fn rows_claimed(request: &pb::GetFeaturesRequest) -> usize {
+    let first = request.keys.first().or(request.request.first());
+    first.map_or(1, |column| wire::rows_of(column).unwrap_or(1))
+}
+
 struct Call<'a> {
     sidecar: &'a Sidecar,
     snapshot: &'a Snapshot,
@@ -187,12 +223,6 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// How many rows the first column claims to have; only to guess how long the call will take.
-    fn rows_claimed(&self) -> usize {
-        let first = self.request.keys.first().or(self.request.request.first());
-        first.map_or(1, |column| wire::rows_of(column).unwrap_or(1))
-    }
-
     fn run<T>(
         &mut self,
         frame: &mut Frame,

@@ -11,10 +11,8 @@
 //! by method and status, and keeps track of answers until they are sent (`outbox.rs`). GetFeatures is answered right
 //! behind it (`unary.rs`), also in Feast's form (`feast/grpc.rs`), all else by what the library routes to.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,14 +20,14 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::Layer;
 
-use crate::admission::{Begun, Place};
+use crate::admission::{self, Place};
 use crate::config::{Limits, Reach};
 use crate::feast;
+use crate::http2::{Answered, Begun, Calls};
 use crate::metrics::Metrics;
 use crate::outbox::{Answer, Outbox, Ticket};
-use crate::rpc::{ADMIN_BYTES_MAX, BoxFuture};
+use crate::rpc::ADMIN_BYTES_MAX;
 use crate::sidecar::Sidecar;
 use crate::status::{ServeError, mend};
 use crate::unary;
@@ -49,9 +47,13 @@ impl Deadline {
 
     /// The client's, cut to the longest allowed; or the default.
     pub(crate) fn of(limits: &Limits, headers: &http::HeaderMap, arrived: Instant) -> Self {
-        let asked = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-        let wait = asked.unwrap_or(Duration::from_millis(limits.deadline_ms));
+        let wait = asked(headers).unwrap_or(Duration::from_millis(limits.deadline_ms));
         Self::from(arrived, wait.min(Duration::from_millis(limits.deadline_ms_max)))
+    }
+
+    /// The client's, if it has one.
+    fn asked(headers: &http::HeaderMap, arrived: Instant) -> Option<Self> {
+        asked(headers).map(|wait| Self::from(arrived, wait))
     }
 
     fn from(arrived: Instant, wait: Duration) -> Self {
@@ -172,51 +174,29 @@ impl Method {
     }
 }
 
-/// Puts the guard before a listener's services.
-#[derive(Clone)]
-pub(crate) struct GuardLayer {
-    pub(crate) sidecar: Arc<Sidecar>,
-    /// Whether only this machine can reach the listener.
-    pub(crate) local: bool,
-}
-
-impl Layer<Routes> for GuardLayer {
-    type Service = Guard;
-
-    fn layer(&self, inner: Routes) -> Guard {
-        Guard { inner, layer: self.clone() }
-    }
-}
-
 /// The guard before one listener's services.
 #[derive(Clone)]
 pub(crate) struct Guard {
-    inner: Routes,
-    layer: GuardLayer,
+    pub(crate) sidecar: Arc<Sidecar>,
+    /// Whether only this machine can reach the listener.
+    pub(crate) local: bool,
+    /// All services but what is answered right here.
+    pub(crate) services: Routes,
 }
 
-type Answered = BoxFuture<Result<http::Response<Answer>, Infallible>>;
-
-impl Service<http::Request<Body>> for Guard {
-    type Response = http::Response<Answer>;
-    type Error = Infallible;
-    type Future = Answered;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.inner, context)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Answered {
+impl Calls for Guard {
+    fn begin(&self, request: http::Request<Body>) -> Begun {
         let method = Method::of(request.uri().path());
-        if let Err(error) = self.layer.admit(method) {
-            return refused(&self.layer.sidecar, method, error);
-        }
-        match method.service {
-            Kind::Features => self.get_features(method, request),
-            Kind::Feast => self.get_online_features(method, request),
-            _ if method.bounded => self.bounded(method, request),
-            _ => self.unbounded(method, request),
-        }
+        let answer = match self.admit(method) {
+            Err(error) => refused(&self.sidecar, method, error),
+            Ok(()) => match method.service {
+                Kind::Features => self.get_features(method, request),
+                Kind::Feast => self.get_online_features(method, request),
+                _ if method.bounded => self.bounded(method, request),
+                _ => self.unbounded(method, request),
+            },
+        };
+        Begun { answer, computes: method.service == Kind::Features }
     }
 }
 
@@ -231,7 +211,7 @@ impl Guard {
     /// Answers Feast's GetOnlineFeatures in the same way.
     fn get_online_features(&self, method: Method, request: http::Request<Body>) -> Answered {
         self.admitted(method, request, |sidecar, request, deadline| async move {
-            let answer = |message| feast::get_online_features(&sidecar, message, deadline);
+            let answer = |message| ready(feast::get_online_features(&sidecar, message, deadline));
             let Sidecar { config, metrics, gates, .. } = &*sidecar;
             let (limits, requests) = (&config.limits, &gates.requests);
             unary::one_message(limits, metrics, requests, request, deadline, answer).await
@@ -248,7 +228,7 @@ impl Guard {
     where
         A: Future<Output = Result<http::Response<Answer>, Status>> + Send + 'static,
     {
-        let sidecar = Arc::clone(&self.layer.sidecar);
+        let sidecar = Arc::clone(&self.sidecar);
         let arrived = Instant::now();
         let place = match sidecar.gates.requests.arrive(arrived) {
             Ok(place) => place,
@@ -269,9 +249,9 @@ impl Guard {
     }
 
     /// Has another service's call answered within its deadline and the limit on calls at once.
-    fn bounded(&mut self, method: Method, mut request: http::Request<Body>) -> Answered {
-        let sidecar = Arc::clone(&self.layer.sidecar);
-        let permit = match self.layer.permit(method) {
+    fn bounded(&self, method: Method, mut request: http::Request<Body>) -> Answered {
+        let sidecar = Arc::clone(&self.sidecar);
+        let permit = match self.permit(method) {
             Ok(permit) => permit,
             Err(full) => return refused(&sidecar, method, full),
         };
@@ -279,7 +259,7 @@ impl Guard {
         let deadline = Deadline::of(limits, request.headers(), Instant::now());
         let outbox = request.extensions().get::<Arc<Outbox>>().cloned();
         request.extensions_mut().insert(Passed { place: Some(Arc::clone(&permit)) });
-        let answer = self.inner.call(request);
+        let answer = self.services.clone().call(request);
         Box::pin(async move {
             let seat = Seat::Other { _permit: permit };
             let answer = match work(&sidecar.metrics, seat, deadline, answer).await {
@@ -297,12 +277,22 @@ impl Guard {
         })
     }
 
-    /// Has a call answered that takes as long as it takes.
-    fn unbounded(&mut self, method: Method, request: http::Request<Body>) -> Answered {
-        let sidecar = Arc::clone(&self.layer.sidecar);
-        let answer = self.inner.call(request);
+    /// Has a call answered that takes as long as it takes, or as its client lets it.
+    fn unbounded(&self, method: Method, request: http::Request<Body>) -> Answered {
+        let sidecar = Arc::clone(&self.sidecar);
+        let deadline = Deadline::asked(request.headers(), Instant::now());
+        let answer = self.services.clone().call(request);
         Box::pin(async move {
-            let answer = mended(&sidecar, method, answer.await?);
+            let answer = match deadline {
+                None => answer.await?,
+                Some(deadline) => match tokio::time::timeout_at(deadline.at.into(), answer).await {
+                    Ok(answer) => answer?,
+                    Err(_) => {
+                        Status::from(deadline.passed("while the call was worked on")).into_http()
+                    }
+                },
+            };
+            let answer = mended(&sidecar, method, answer);
             if method.service != Kind::Other {
                 sidecar.metrics.call(method.name, code_of(&answer));
             }
@@ -315,7 +305,7 @@ impl Guard {
 fn refused(sidecar: &Sidecar, method: Method, error: ServeError) -> Answered {
     sidecar.metrics.call(method.name, error.code());
     let answer = Status::from(error).into_http().map(Answer::Free);
-    Box::pin(std::future::ready(Ok(answer)))
+    Box::pin(ready(Ok(answer)))
 }
 
 /// Waits until the call may be begun and answers it, or says why not. What it holds is free again at its end, however
@@ -362,11 +352,11 @@ pub(crate) async fn received<T>(
 struct InWork<'a> {
     metrics: &'a Metrics,
     /// Of a GetFeatures call.
-    begun: Option<Begun>,
+    begun: Option<admission::Begun>,
 }
 
 impl<'a> InWork<'a> {
-    fn begin(metrics: &'a Metrics, begun: Option<Begun>) -> Self {
+    fn begin(metrics: &'a Metrics, begun: Option<admission::Begun>) -> Self {
         metrics.work_begins(begun.is_some());
         Self { metrics, begun }
     }
@@ -379,7 +369,7 @@ impl Drop for InWork<'_> {
     }
 }
 
-impl GuardLayer {
+impl Guard {
     /// The right to be worked on, within the limits on other services' calls at once.
     fn permit(&self, method: Method) -> Result<Arc<OwnedSemaphorePermit>, ServeError> {
         let gates = &self.sidecar.gates;
@@ -417,6 +407,11 @@ impl GuardLayer {
         }
         Ok(())
     }
+}
+
+/// How long a client says that it waits.
+fn asked(headers: &http::HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?))
 }
 
 /// Reads a `grpc-timeout`: at most 8 digits and a unit (H M S m u n), by gRPC's PROTOCOL-HTTP2.

@@ -25,6 +25,7 @@ mod feast;
 mod get_features;
 mod guard;
 mod http;
+mod http2;
 mod ingest;
 mod life;
 mod listen;

@@ -26,8 +26,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::feast::{self, FeastServing, GrpcFeatureServer};
 use crate::get_features;
-use crate::guard::{Deadline, GuardLayer};
+use crate::guard::{Deadline, Guard};
 use crate::http::{ProbeThread, Probed, Probes};
+use crate::http2;
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
 use crate::repo::RepoError;
@@ -259,15 +260,8 @@ fn serve(
         let readers = sidecar.gates.readers.clone();
         let connections = listen::accept(socket, limits, metrics, readers, stop.clone());
         let connections = connections.map_err(StartError::Threads)?;
-        let guard = GuardLayer { sidecar: Arc::clone(sidecar), local };
-        let server = listen::http2(&sidecar.config).layer(guard).add_routes(routes.clone());
-        serving.push(runtime.spawn(async move {
-            let served =
-                server.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "a listener ended");
-            }
-        }));
+        let guard = Guard { sidecar: Arc::clone(sidecar), local, services: routes.clone() };
+        serving.push(runtime.spawn(http2::serve(sidecar.config.clone(), guard, connections, stop)));
     }
     if let Some(socket) = feast_http {
         let (local, stop) = (socket.local(), sidecar.draining.clone());

@@ -1,5 +1,5 @@
-//! Sockets: binding them, accepting connections up to a limit, and the HTTP/2 settings of each; not what is
-//! answered on them, nor when they are left unread (`reading.rs`).
+//! Sockets: binding them, and accepting connections up to a limit; not what is answered on them, nor when they are left
+//! unread (`reading.rs`).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,10 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::config::{Config, Limits};
+use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::reading::{Readers, Reading};
@@ -247,19 +246,6 @@ impl Listener {
             Self::Unix(listener) => Ok(Io::Unix(listener.accept().await?.0)),
         }
     }
-}
-
-/// A gRPC server with every limit of HTTP/2 set: the library leaves streams and resets unlimited.
-pub(crate) fn http2(config: &Config) -> Server {
-    let limits = &config.limits;
-    Server::builder()
-        .max_concurrent_streams(limits.streams_per_connection_max)
-        .http2_max_header_list_size(limits.header_bytes_max)
-        .http2_max_local_error_reset_streams(Some(limits.local_reset_streams_max))
-        .http2_max_pending_accept_reset_streams(Some(limits.pending_reset_streams_max))
-        .http2_keepalive_interval(Some(Duration::from_millis(config.life.keepalive_ms)))
-        .http2_keepalive_timeout(Some(Duration::from_millis(config.life.keepalive_timeout_ms)))
-        .http2_adaptive_window(Some(false))
 }
 
 impl AsyncRead for Connection {

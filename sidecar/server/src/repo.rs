@@ -3,12 +3,12 @@
 //! Definitions are the `*.yaml` and `*.yml` files directly in the folder. A plugin is named by a path inside
 //! the folder, or as `sha256:<hex>` of a file in its `plugins/` folder. Nothing outside the folder is read:
 //! absolute paths and `..` are refused. A plugin's certificate is the file beside it that is named after it. The same
-//! reading serves the sidecar, the commands and backfills. What an import of Feast's definitions left out stands beside them
-//! ([`left_out`]).
+//! reading serves the sidecar, the commands and backfills. Feast's names of imported definitions stand beside them
+//! ([`feast_names`]).
 //!
 //! Limits: [`RepoLimits`], the engine's `module_bytes_max`, and those of [`source`].
 
-pub mod left_out;
+pub mod feast_names;
 pub mod source;
 
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ use skewless_engine::certificate::{
 };
 use skewless_engine::{Certificate, EngineConfig, PluginError, inspect};
 
-use self::left_out::LeftOut;
+use self::feast_names::FeastNames;
 
 /// A checked feature repo.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ pub struct Repo {
     pub plugins: BTreeMap<Digest, Arc<[u8]>>,
     /// The definition files as they were read.
     pub files: Vec<SourceFile>,
-    /// What an import of Feast's definitions left out of the views.
-    pub left_out: Arc<LeftOut>,
+    /// Feast's names, of definitions that were imported.
+    pub feast: Arc<FeastNames>,
 }
 
 /// Limits on reading.
@@ -141,8 +141,8 @@ pub fn read(dir: &Path, limits: RepoLimits, engine: &EngineConfig) -> Result<Rep
             plugins.insert(info.digest, bytes);
         }
     }
-    let left_out = Arc::new(LeftOut::read(dir)?);
-    Ok(Repo { dir: dir.to_owned(), catalog: Arc::new(catalog), plugins, files, left_out })
+    let feast = Arc::new(FeastNames::read(dir)?);
+    Ok(Repo { dir: dir.to_owned(), catalog: Arc::new(catalog), plugins, files, feast })
 }
 
 /// The definition files of a folder, by name.

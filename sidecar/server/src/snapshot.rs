@@ -17,7 +17,7 @@ use crate::cost::Cost;
 use crate::encode::{Layout, Sizes};
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
-use crate::repo::left_out::LeftOut;
+use crate::repo::feast_names::FeastNames;
 use crate::repo::{self, Repo};
 use crate::status::ServeError;
 use crate::warm::{self, Room};
@@ -28,8 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) number: u64,
     /// The definitions.
     pub(crate) catalog: Arc<Catalog>,
-    /// What an import of Feast's definitions left out of the views.
-    pub(crate) left_out: Arc<LeftOut>,
+    /// Feast's names, of definitions that were imported.
+    pub(crate) feast: Arc<FeastNames>,
     /// The views bound to their rows.
     pub(crate) views: ViewSet,
     /// The loaded plugins.
@@ -140,11 +140,19 @@ pub(crate) struct Parts<'a> {
 /// Everything of a snapshot that doesn't touch the store: plugins compiled and started once, plans bound to them.
 pub(crate) struct Prepared {
     catalog: Arc<Catalog>,
-    left_out: Arc<LeftOut>,
+    feast: Arc<FeastNames>,
     plugins: BTreeMap<Digest, Plugin>,
     /// Of the catalog's services, in their order.
     programs: Vec<Program>,
     workers: Vec<Worker>,
+}
+
+/// Of that, what computes without a store.
+pub(crate) struct Computing {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) feast: Arc<FeastNames>,
+    pub(crate) plugins: BTreeMap<Digest, Plugin>,
+    pub(crate) workers: Vec<Worker>,
 }
 
 /// Compiles and starts every plugin and binds every plan to them. Changes nothing that is being served.
@@ -172,8 +180,8 @@ pub(crate) fn prepare(
     });
     let programs = programs.collect::<Result<_, _>>()?;
     let workers = warm::workers(&repo.catalog, &plugins, parts, room)?;
-    let (catalog, left_out) = (Arc::clone(&repo.catalog), Arc::clone(&repo.left_out));
-    Ok(Prepared { catalog, left_out, plugins, programs, workers })
+    let (catalog, feast) = (Arc::clone(&repo.catalog), Arc::clone(&repo.feast));
+    Ok(Prepared { catalog, feast, plugins, programs, workers })
 }
 
 /// Refuses definitions that have no service.
@@ -238,9 +246,10 @@ fn without_rows(store: &Store, views: &ViewSet) -> Result<(), StoreError> {
 }
 
 impl Prepared {
-    /// What computes without a store: definitions, plugins, and workers in which each was started.
-    pub(crate) fn into_computing(self) -> (Arc<Catalog>, BTreeMap<Digest, Plugin>, Vec<Worker>) {
-        (self.catalog, self.plugins, self.workers)
+    /// What computes without a store: definitions, Feast's names of them, plugins, and workers in which each was started.
+    pub(crate) fn into_computing(self) -> Computing {
+        let Self { catalog, feast, plugins, workers, .. } = self;
+        Computing { catalog, feast, plugins, workers }
     }
 
     /// Binds it to the store. All that can fail for the definitions' sake was tried before.
@@ -274,7 +283,7 @@ impl Prepared {
         Ok(Snapshot {
             number,
             catalog: self.catalog,
-            left_out: self.left_out,
+            feast: self.feast,
             views,
             plugins: self.plugins,
             loaded_us,

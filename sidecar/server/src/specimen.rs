@@ -18,11 +18,11 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::service::Routes;
-use tower::{Layer, ServiceExt};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::guard::{Guard, GuardLayer};
+use crate::guard::Guard;
+use crate::http2::Calls;
 use crate::metrics::Metrics;
 use crate::rpc::{AdminRpc, IngestRpc, Mounted};
 use crate::sidecar::Sidecar;
@@ -70,7 +70,7 @@ pub(crate) fn sidecar(config: Config) -> Arc<Sidecar> {
 pub(crate) fn guard(sidecar: &Arc<Sidecar>) -> Guard {
     let admin = Mounted(AdminRpc::new(Arc::clone(sidecar)));
     let routes = Routes::new(admin).add_service(Mounted(IngestRpc(Arc::clone(sidecar))));
-    GuardLayer { sidecar: Arc::clone(sidecar), local: true }.layer(routes)
+    Guard { sidecar: Arc::clone(sidecar), local: true, services: routes }
 }
 
 /// A column with one key.
@@ -88,7 +88,7 @@ pub(crate) async fn ask(
     message: &impl Message,
 ) -> Code {
     let request = request(method, timeout, message);
-    let answer = guard.clone().oneshot(request).await.unwrap();
+    let answer = guard.begin(request).answer.await.unwrap();
     let code = answer.headers().get("grpc-status");
     code.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
@@ -98,7 +98,7 @@ pub(crate) async fn ask_and_give_up(guard: &Guard, method: &str, message: &impl 
     let request = request(method, "60S", message);
     tokio::select! {
         biased;
-        _ = guard.clone().oneshot(request) => panic!("{method} was answered"),
+        _ = guard.begin(request).answer => panic!("{method} was answered"),
         () = std::future::ready(()) => {}
     }
 }

@@ -36,6 +36,24 @@ pub enum ServeError {
     /// A field of the request is missing, unknown or contradicts another.
     #[error("{0}")]
     Field(String),
+    /// Two columns of an answer to Feast's client have one name.
+    #[error(
+        "expected features of different names, came `{name}` twice (`{output}` is one of them); ask with full_feature_names"
+    )]
+    Twice {
+        /// The name.
+        name: String,
+        /// The second of them, by our name.
+        output: String,
+    },
+    /// A request of Feast's client lacks a value that a transform needs.
+    #[error("expected request column `{name}` of type {ty} in entities, came none")]
+    NoRequestColumn {
+        /// The column.
+        name: String,
+        /// Its type.
+        ty: skewless_batch::Type,
+    },
     /// The float32 block was asked for, but a feature is no number.
     #[error("expected numbers for row_major_float32, came feature {feature}")]
     NotANumber {
@@ -176,6 +194,8 @@ impl ServeError {
             | Self::Wire(_)
             | Self::Frame(_)
             | Self::Field(_)
+            | Self::Twice { .. }
+            | Self::NoRequestColumn { .. }
             | Self::NotANumber { .. } => Code::InvalidArgument,
             Self::OverLimit { .. } | Self::Busy { .. } | Self::Overload { .. } => {
                 Code::ResourceExhausted

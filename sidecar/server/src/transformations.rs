@@ -37,6 +37,7 @@ use crate::http::{ProbeThread, Probed, Probes};
 use crate::life::{EVENT_INTERVAL, LAST_WAIT, Signals, StartError, idle};
 use crate::listen::{self, Bound};
 use crate::metrics::Metrics;
+use crate::repo::feast_names::FeastNames;
 use crate::sidecar::{Foundation, ReloadError, read_repo, warn_of};
 use crate::status::ServeError;
 use crate::warm::Room;
@@ -48,13 +49,29 @@ pub trait Batches: Send + Sync + 'static {
     fn read(
         &self,
         plan: &Plan,
+        names: Names<'_>,
         batch: Bytes,
         config: &Config,
         frame: &mut Frame,
     ) -> Result<(), ServeError>;
 
     /// The plan's outputs as a batch, each called as Feast calls a feature of this view.
-    fn write(&self, view: &str, plan: &Plan, frame: &Frame) -> Result<Vec<u8>, ServeError>;
+    fn write(
+        &self,
+        view: &str,
+        plan: &Plan,
+        names: Names<'_>,
+        frame: &Frame,
+    ) -> Result<Vec<u8>, ServeError>;
+}
+
+/// What Feast calls the columns of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// All names.
+    pub feast: &'a FeastNames,
+    /// The transform that is computed, by our name.
+    pub transform: &'a str,
 }
 
 /// Where a server answers, and for whom.

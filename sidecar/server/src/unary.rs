@@ -8,7 +8,7 @@
 //! Cost: a message that came in one frame isn't copied, others once; the answer leaves in the buffer that it was written
 //! into. However long a prefix says its message is, at most `limits.request_bytes_max` are reserved for it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -45,22 +45,25 @@ pub(crate) async fn answer(
     deadline: Deadline,
 ) -> Result<http::Response<Answer>, Status> {
     let Sidecar { config, metrics, gates, .. } = sidecar;
-    one_message(&config.limits, metrics, &gates.requests, request, deadline, |message| {
+    let answer = |message| async move {
         let request = decode(sidecar, message)?;
-        Ok(get_features::answer(sidecar, &request, deadline)?.into_bytes())
-    })
-    .await
+        Ok(get_features::answer_here(sidecar, &request, deadline).await?.into_bytes())
+    };
+    one_message(&config.limits, metrics, &gates.requests, request, deadline, answer).await
 }
 
 /// Receives one message and sends what is made of it: gRPC's prefix and a message.
-pub(crate) async fn one_message(
+pub(crate) async fn one_message<A>(
     limits: &Limits,
     metrics: &Arc<Metrics>,
     requests: &Admission,
     request: http::Request<Body>,
     deadline: Deadline,
-    answer: impl FnOnce(Bytes) -> Result<Vec<u8>, ServeError>,
-) -> Result<http::Response<Answer>, Status> {
+    answer: impl FnOnce(Bytes) -> A,
+) -> Result<http::Response<Answer>, Status>
+where
+    A: Future<Output = Result<Vec<u8>, ServeError>>,
+{
     let (head, body) = request.into_parts();
     refuse_compressed(&head.headers)?;
     let max = limits.request_bytes_max;
@@ -68,7 +71,7 @@ pub(crate) async fn one_message(
         .await?
         .map_err(|status| mend(status.code(), status.message(), LIMIT, max).unwrap_or(status))?;
     let turn = requests.turn(deadline).await?;
-    let answer = answer(message)?;
+    let answer = answer(message).await?;
     drop(turn);
     let outbox = head.extensions.get::<Arc<Outbox>>();
     let ticket = Ticket::ready(outbox, metrics, answer.len());

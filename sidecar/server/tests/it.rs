@@ -12,6 +12,7 @@ mod it {
     mod empty;
     mod feast;
     mod feast_http;
+    mod feast_names;
     mod framing;
     mod happy;
     mod http;

@@ -16,6 +16,24 @@ NOW = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=5)
 ROWS = {1: (2, 30.0, NOW), 2: (0, 5.0, NOW), 3: (None, 1.0, NOW), 4: (7, 70.0, NOW - timedelta(hours=2))}
 
 
+#: As `skewless feast import` writes it: of a view with a feature that it has no type for, of one without entity, of names that it
+#: changes, and of services with a view under another name.
+NAMES = {
+    "project": "differences",
+    "views": {
+        "mapped": {"name": "mapped", "keys": {"customer_id": "customer_id"}, "features": {"count": "count"}, "left_out": ["left_out"]},
+        "rates": {"name": "rates", "keys": {"dummy_id": "__dummy_id"}, "features": {"rate": "rate"}},
+        "visitstats": {"name": "visitStats", "keys": {"customer_id": "customer_id"}, "features": {"perday": "perDay"}},
+    },
+    "join_keys": {"customer_id": "customer_id", "dummy_id": "__dummy_id"},
+    "services": {
+        "at_home": {"name": "at_home", "features": {"home__count": "home:count"}},
+        "both_names": {"name": "both_names", "features": {"orders.count": "orders:count", "home__count": "home:count"}},
+        "visits_1": {"name": "Visits 1", "features": {"visitstats.perday": "visitStats:perDay"}},
+    },
+}
+
+
 def frame(rows):
     """Rows as Feast takes them, and a file of history."""
     return pd.DataFrame(
@@ -58,7 +76,7 @@ def apply(definitions):
         frame(ROWS).to_parquet(folder / "orders.parquet")
         store = FeatureStore(repo_path=str(folder))
         d = definitions
-        store.apply([d.customer, d.orders, d.orders_again, d.flags, d.per_order, d.twice, d.at_write, d.everything, d.doubled])
+        store.apply(d.everything_applied)
         online, view = store._get_provider().online_store, store.get_feature_view("orders")
         data = []
         for customer, (count, spent, when) in ROWS.items():
@@ -89,8 +107,7 @@ def ours():
     from both import post
 
     frame(ROWS).to_parquet(WORK / "repo" / "orders.parquet")
-    # As `skewless feast import` writes it of a view with a feature that it has no type for.
-    (WORK / "repo" / "feast.json").write_text(json.dumps({"views": {"orders": {"left_out": ["left_out"]}}}))
+    (WORK / "repo" / "feast.json").write_text(json.dumps(NAMES))
     side = Ours(WORK / "repo")
     assert post(side.http, "/write-to-online-store", {"feature_view_name": "orders", "df": df(ROWS)})[0] == 200
     yield side

@@ -18,6 +18,7 @@ from conftest import NOW, WORK, df, frame
 from feast.protos.feast.serving.GrpcServer_pb2 import PushRequest
 from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 
 
@@ -120,6 +121,18 @@ def test_a_correction_of_the_same_time(apply, ours, tmp_path):
     assert columns(ours.ask([f"{view}:count"], customer_id=[8]))["count"][0] == [2]
 
 
+def test_a_view_and_the_same_view_under_another_name(theirs, ours):
+    ask = lambda side, service, full=False: post(  # noqa: E731
+        side.http, "/get-online-features", {"feature_service": service, "entities": {"customer_id": [1]}, "full_feature_names": full}
+    )
+    assert [ask(theirs, "both_names", full)[0] for full in (False, True)] == [500, 500]
+    assert columns(ask(ours, "both_names")) == {name: ([of], ["PRESENT"]) for name, of in (("customer_id", 1), ("count", 2), ("home__count", 2))}
+    assert set(columns(ask(ours, "both_names", True))) == {"customer_id", "orders__count", "home__count"}
+    for side in (theirs, ours):
+        assert set(columns(ask(side, "at_home"))) == {"customer_id", "count"}
+        assert set(columns(ask(side, "at_home", True))) == {"customer_id", "home__count"}
+
+
 def test_columns_that_nobody_knows(theirs, ours):
     asked = {"customer_id": [1], "customer_idd": [2]}
     assert columns(theirs.ask(["orders:count"], **asked))["count"][0] == [2]
@@ -150,6 +163,11 @@ def test_the_status_of_a_callers_mistake_over_grpc(theirs, ours):
             with pytest.raises(grpc.RpcError) as refused:
                 GrpcFeatureServerStub(side.channel()).GetOnlineFeatures(request)
             assert refused.value.code().name == want, refused.value.details()
+    push = PushRequest(stream_feature_view="nothing", to="online", typed_features={"customer_id": Value(int64_val=9)})
+    for side, want in ((theirs, "INVALID_ARGUMENT"), (ours, "NOT_FOUND")):
+        with pytest.raises(grpc.RpcError) as refused:
+            GrpcFeatureServerStub(side.channel()).Push(push)
+        assert refused.value.code().name == want, refused.value.details()
 
 
 def test_the_status_of_a_callers_mistake_over_http(theirs, ours):
@@ -157,6 +175,8 @@ def test_the_status_of_a_callers_mistake_over_http(theirs, ours):
         ("/get-online-features", {"features": ["orders:nothing"], "entities": {"customer_id": [1]}}, 500, 404),
         ("/get-online-features", {"features": ["orders:count"], "entities": {"amount": [1]}}, 500, 422),
         ("/get-online-features", {"features": ["orders:count"], "entities": {"customer_id": ["x"]}}, 500, 422),
+        ("/get-online-features", {"features": ["orders:count"], "entities": {"customer_id": [1] * 20_000}}, 200, 413),
+        ("/get-online-features", b"{", 422, 422),
     ]
     for path, body, of_theirs, of_ours in mistakes:
         assert (post(theirs.http, path, body)[0], post(ours.http, path, body)[0]) == (of_theirs, of_ours), body
@@ -166,6 +186,7 @@ def test_the_status_of_a_callers_mistake_over_http(theirs, ours):
         ("/get-online-features", {"features": ["nothing:count"], "entities": key}, 404, "FeatureViewNotFoundException"),
         ("/write-to-online-store", {"feature_view_name": "nothing", "df": row}, 404, "FeastObjectNotFoundException"),
         ("/push", {"push_source_name": "nothing", "df": row, "to": "online"}, 422, "PushSourceNotFoundException"),
+        ("/get-online-features", {"feature_service": "doubled", "entities": key}, 404, "RequestDataNotFoundInEntityRowsException"),
     ]
     for path, body, status, of_class in same:
         for side in (theirs, ours):
@@ -173,6 +194,10 @@ def test_the_status_of_a_callers_mistake_over_http(theirs, ours):
             detail = json.loads(said)
             assert set(detail) == {"module", "class", "message"}
             assert (came, detail["class"]) == (status, of_class), f"{side}: {said}"
+    body = {"features": ["orders:count", "orders_again:count"], "entities": key}
+    for side, status in ((theirs, 500), (ours, 422)):
+        came, said = post(side.http, "/get-online-features", body)
+        assert (came, json.loads(said)["class"]) == (status, "FeatureNameCollisionError"), said
 
 
 def test_a_key_of_text(theirs, ours):
@@ -183,11 +208,39 @@ def test_a_key_of_text(theirs, ours):
     assert status == 422 and "column `customer_id`, row 0" in said, said
 
 
+def write(side, view="orders", **df):
+    return post(side.http, "/write-to-online-store", {"feature_view_name": view, "df": df})
+
+
+def test_a_float_for_an_integer_that_is_written(theirs, ours):
+    row = {"customer_id": [12], "spent": [1.0], "event_timestamp": [NOW.isoformat()]}
+    assert (write(theirs, count=[1.5], **row)[0], write(theirs, view="orders_again", count=[2.0], **row)[0]) == (200, 200)
+    assert columns(theirs.ask(["orders:count"], customer_id=[12]))["count"][0] == [1], "cut"
+    status, said = write(ours, count=[1.5], **row)
+    assert status == 422 and "column `count`, row 0: expected int64, came 1.5" in said, said
+    assert write(ours, view="orders_again", count=[2.0], **row)[0] == 200
+    for side in (theirs, ours):
+        assert columns(side.ask(["orders_again:count"], customer_id=[12]))["count"][0] == [2]
+
+
+def test_a_column_of_rows_that_is_no_list(theirs, ours):
+    row = {"customer_id": [13], "count": [3], "event_timestamp": [NOW.isoformat()]}
+    by_number = {name: {"0": values[0]} for name, values in row.items()}
+    for df in ({**row, "spent": 4.5}, {**by_number, "spent": {"0": 4.5}}):
+        assert write(theirs, **df)[0] == 200
+        status, said = write(ours, **df)
+        assert status == 422 and "a column, which is a list of values" in said, said
+    assert columns(theirs.ask(["orders:spent"], customer_id=[13]))["spent"][0] == [4.5]
+
+
 def test_a_null_request_value(theirs, ours):
     asked = {"customer_id": [1], "amount": [None]}
     assert theirs.ask("doubled", **asked)[0] == 500
     status, said = ours.ask("doubled", **asked)
     assert status == 422 and "`amount` in row 0, came null" in said and "nullable: true" in said, said
+    for side, statuses in ((theirs, ["PRESENT", "PRESENT"]), (ours, ["NULL_VALUE", "PRESENT"])):
+        came = columns(side.ask(["twice_or_null:double"], amount_or_null=[None, 1.0]))
+        assert came["double"] == ([None, 2.0], statuses)
 
 
 def test_a_push(theirs, ours):
@@ -233,19 +286,29 @@ def test_a_write_that_lacks_a_feature(theirs, ours):
 
 
 def test_a_write_of_a_column_that_the_view_does_not_have(theirs, ours):
-    rows = df({11: (3, 9.0, NOW)})
-    for column, of_ours in (("left_out", 200), ("cuont", 422)):
-        body = {"feature_view_name": "orders", "df": {**rows, column: ['{"a": 1}']}}
-        assert (post(theirs.http, "/write-to-online-store", body)[0], post(ours.http, "/write-to-online-store", body)[0]) == (200, of_ours)
-    assert columns(ours.ask(["orders:count"], customer_id=[11]))["count"] == ([3], ["PRESENT"])
+    row = {"customer_id": [11], "count": [3], "left_out": [{"a": "b"}], "event_timestamp": [NOW.isoformat()]}
+    for side in (theirs, ours):
+        assert write(side, view="mapped", **row)[0] == 200
+        assert columns(side.ask(["mapped:count"], customer_id=[11]))["count"] == ([3], ["PRESENT"])
+    assert columns(theirs.ask(["mapped:left_out"], customer_id=[11]))["left_out"][0] == [{"a": "b"}]
+    assert ours.ask(["mapped:left_out"], customer_id=[11])[0] == 404
+    assert (write(theirs, view="mapped", cuont=[3], **row)[0], write(ours, view="mapped", cuont=[3], **row)[0]) == (200, 422)
 
 
-def test_a_list_of_bools(theirs, ours):
-    rows = {"customer_id": [1], "ticks": [[True, False]], "event_timestamp": [NOW.isoformat()]}
-    for side, ticks in ((theirs, [True, False]), (ours, [1, 0])):
-        assert post(side.http, "/write-to-online-store", {"feature_view_name": "flags", "df": rows})[0] == 200
-        came = columns(side.ask(["flags:ticks"], customer_id=[1]))["ticks"]
-        assert json.dumps(came) == json.dumps(([ticks], ["PRESENT"]))
+def test_lists_of_bools_and_of_times(theirs, ours):
+    rows = {"customer_id": [1], "ticks": [[True, False]], "moments": [[3, 1795904109]], "event_timestamp": [NOW.isoformat()]}
+    request = grpc_request(["flags:ticks", "flags:moments"], customer_id=[Value(int64_val=1)])
+    for side, ticks, kinds in (
+        (theirs, [True, False], ["bool_list_val", "unix_timestamp_list_val"]),
+        (ours, [1, 0], ["int64_list_val", "int64_list_val"]),
+    ):
+        assert write(side, view="flags", **rows)[0] == 200
+        came = columns(side.ask(["flags:ticks", "flags:moments"], customer_id=[1]))
+        assert json.dumps(came["ticks"]) == json.dumps(([ticks], ["PRESENT"]))
+        assert came["moments"] == ([[3, 1795904109]], ["PRESENT"])
+        answer = GrpcFeatureServerStub(side.channel()).GetOnlineFeatures(request)
+        of = dict(zip(answer.metadata.feature_names.val, answer.results))
+        assert [of[name].values[0].WhichOneof("val") for name in ("ticks", "moments")] == kinds
 
 
 def test_versions_of_a_view(apply, definitions, ours, tmp_path):
@@ -276,3 +339,29 @@ def test_a_service_beside_features(theirs, ours):
     for side in (theirs, ours):
         assert set(columns(post(side.http, "/get-online-features", body))) >= {"count", "double"}
         assert "spent" not in columns(post(side.http, "/get-online-features", body))
+
+
+def test_a_view_without_entity(store, theirs, ours):
+    key = EntityKey(join_keys=["__dummy_id"], entity_values=[Value(string_val="")])
+    row = (key, {"rate": Value(double_val=1.25)}, NOW, None)
+    online = store._get_provider().online_store
+    online.online_write_batch(store.config, store.get_feature_view("rates"), [row], None)
+    assert write(ours, view="rates", __dummy_id=[""], rate=[1.25], event_timestamp=[NOW.isoformat()])[0] == 200
+    for side in (theirs, ours):
+        came = columns(side.ask(["rates:rate"], customer_id=[1, 2]))
+        assert came["rate"] == ([1.25, 1.25], ["PRESENT"] * 2)
+        assert not any("dummy" in name for name in came)
+
+
+def test_names_that_are_not_valid_here(theirs, ours):
+    for side in (theirs, ours):
+        assert write(side, view="visitStats", customer_id=[1], perDay=[0.5], event_timestamp=[NOW.isoformat()])[0] == 200
+        assert columns(side.ask(["visitStats:perDay"], customer_id=[1]))["perDay"][0] == [0.5]
+        assert columns(side.ask("Visits 1", customer_id=[1]))["perDay"][0] == [0.5]
+
+
+def test_a_key_of_text_and_a_time_that_is_none_in_a_write(theirs, ours):
+    row = {"customer_id": ["14"], "count": [3], "spent": [1.0], "event_timestamp": [NOW.isoformat()], "created": ["NaT"]}
+    for side in (theirs, ours):
+        assert write(side, **row)[0] == 200
+        assert columns(side.ask(["orders:count"], customer_id=[14]))["count"][0] == [3]

@@ -15,8 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import WORK
-from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource
 from feast.errors import FeastError
+from feast.feature_view import DUMMY_ENTITY
+from feast.labeling.label_view import LabelView
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.serving.GrpcServer_pb2 import WriteToOnlineStoreRequest
 from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
@@ -41,13 +44,16 @@ from feast.types import (
 from feast.value_type import ValueType
 from feast_skewless import (
     DefinitionsDiffer,
+    StoreError,
     StoreRefused,
     StoreUnreachable,
     StoreUnsupported,
     StoreValueError,
 )
+from sidecar import Sidecar, feature_store
 from skewless import SkewlessWarning
 
+SDK = Path(__file__).parents[3] / "sdk" / "rust"
 NOW = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(minutes=5)
 PRESENT, NULL, ABSENT, STALE = (
     FieldStatus.PRESENT,
@@ -366,6 +372,49 @@ def test_a_time_that_is_none_is_null(feast_applied):
     assert online(store).online_read(store.config, view, [key(thing_id=3)]) == [(NOW, {"at": Value()})]
 
 
+def test_a_time_of_knowing_that_is_none_is_now_and_one_of_the_event_is_refused(feast_shop):
+    store = feast_shop()
+    df = pd.concat([orders(7001, 1, 1.0, created=pd.NaT), orders(7002, 2, 2.0)])
+    assert df["created"].isna().tolist() == [True, False]
+    store.write_to_online_store("customer_orders", df=df)
+    came = store.get_online_features(
+        features=["customer_orders:orders"], entity_rows=[{"customer_id": 7001}, {"customer_id": 7002}]
+    )
+    assert came.to_dict()["orders"] == [1, 2]
+    view = store.get_feature_view("customer_orders")
+    rows = [(key(customer_id=7003), {"orders": Value(int64_val=1)}, when, None) for when in (NOW, pd.NaT)]
+    with pytest.raises(StoreValueError, match="row 1 .counted from 0.: expected the time of its event, came NaT"):
+        online(store).online_write_batch(store.config, view, rows, None)
+    assert online(store).online_read(store.config, view, [key(customer_id=7003)]) == [(None, None)], "not one was sent"
+
+
+def test_labels_are_left_out_if_they_are_to_be(feast_applied):
+    store = feast_applied(unstored="leave_out")
+    thing = Entity(name="thing", join_keys=["thing_id"], value_type=ValueType.INT64)
+    schema = [Field(name="thing_id", dtype=Int64), Field(name="value", dtype=Int64)]
+    file = FileSource(name="labels_file", path="labels.parquet", timestamp_field="event_timestamp")
+    labels = LabelView(
+        name="labels",
+        entities=[thing],
+        schema=[Field(name="thing_id", dtype=Int64), Field(name="good", dtype=Int64), Field(name="labeler", dtype=String)],
+        source=PushSource(name="labels_pushed", batch_source=file),
+        labeler_field="labeler",
+    )
+    store.apply([thing, view_of("facts", schema, [thing]), labels])
+    row = {"thing_id": [1], "good": [1], "labeler": ["me"], "event_timestamp": [NOW]}
+    store.push("labels_pushed", pd.DataFrame(row))
+    online(store).online_write_batch(
+        store.config, store.get_feature_view("facts"), [(key(thing_id=1), {"value": Value(int64_val=5)}, NOW, None)], None
+    )
+    for features in (["labels:good"], ["facts:value", "labels:good"]):
+        came = store.get_online_features(features=features, entity_rows=[{"thing_id": 1}])
+        assert (came.to_dict()["good"], statuses(came)["good"]) == ([None], [ABSENT])
+    assert came.to_dict()["value"] == [5]
+    store.config.online_store.unstored = "refuse"
+    with pytest.raises(StoreRefused, match="came `labels.good`"):
+        store.get_online_features(features=["labels:good"], entity_rows=[{"thing_id": 1}])
+
+
 #: A value of each kind that is stored.
 STORED = {
     "bool_val": False,
@@ -454,6 +503,86 @@ def test_views_under_two_roles_and_aliases(feast_applied):
     came = store.get_online_features(features=store.get_feature_service("trip"), entity_rows=entity_rows, full_feature_names=True)
     got = came.to_dict()
     assert (got["origin__wind"], got["goal__wind"], got["home__wind"]) == ([0.5, 1.5], [1.0, None], [1.5, 0.5])
+
+
+def test_projections_of_every_shape_are_asked_by_their_join_keys(feast_applied):
+    store = feast_applied()
+    place = Entity(name="place", join_keys=["place_id"], value_type=ValueType.INT64)
+    schema = [Field(name="place_id", dtype=Int64), Field(name="wind", dtype=Float64)]
+    weather, stations = view_of("weather", schema, [place]), view_of("stations", schema, [place])
+    services = {
+        # By name of the service: its projections, and by what each answers.
+        "unnamed": ([weather.with_join_key_map({"place_id": "from_id"})], {"weather__wind": "from_id"}),
+        "one_map_two_names": (
+            [weather.with_name("a").with_join_key_map({"place_id": "to_id"}), stations.with_name("b").with_join_key_map({"place_id": "to_id"})],
+            {"a__wind": "to_id", "b__wind": "to_id"},
+        ),
+        "identity": ([weather.with_name("same").with_join_key_map({"place_id": "place_id"})], {"same__wind": "place_id"}),
+        "not_valid": ([weather.with_name("Origin-1").with_join_key_map({"place_id": "Origin-ID"})], {"Origin-1__wind": "Origin-ID"}),
+    }  # fmt: skip
+    store.apply([place, weather, stations, *(FeatureService(name=name, features=of) for name, (of, _) in services.items())])
+    applied = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "feast_skewless", str(store.repo_path)], capture_output=True, text=True
+    )
+    assert applied.returncode == 0, applied.stderr
+    keys = {"place_id": 1, "from_id": 2, "to_id": 3, "Origin-ID": 4}
+    for name in ("weather", "stations"):
+        view = store.get_feature_view(name)
+        rows = [(key(place_id=place), {"wind": Value(double_val=place / 2)}, NOW, None) for place in keys.values()]
+        online(store).online_write_batch(store.config, view, rows, None)
+    for name, (_, wanted) in services.items():
+        row = {of: keys[of] for of in wanted.values()}
+        came = store.get_online_features(features=store.get_feature_service(name), entity_rows=[row], full_feature_names=True)
+        assert came.to_dict() == {**{of: [value] for of, value in row.items()}, **{of: [keys[by] / 2] for of, by in wanted.items()}}, name
+    # One that the sidecar was never told of.
+    new = FeatureService(name="new", features=[store.get_feature_view("weather").with_join_key_map({"place_id": "goal_id"})])
+    with pytest.raises(StoreError, match="expected a role of view `weather` in .*feast.json.* place_id as goal_id, came none(.|\n)*import"):
+        store.get_online_features(features=new, entity_rows=[{"goal_id": 1}])
+
+
+def test_names_of_what_is_computed_are_feasts_all_the_same(applied, tmp_path):
+    """On-demand views, outputs, values of requests and join keys in camel case, by the `names` of an import."""
+    stats = Entity(name="driver", join_keys=["driverId"], value_type=ValueType.INT64)
+    driver_stats = view_of("driverStats", [Field(name="driverId", dtype=Int64), Field(name="convRate", dtype=Float64)], [stats])
+    request = RequestSource(name="more", schema=[Field(name="valToAdd", dtype=Float64)])
+
+    @on_demand_feature_view(sources=[driver_stats, request], schema=[Field(name="convPlus", dtype=Float64)], mode="python")
+    def myRate(inputs):
+        return {"convPlus": [rate + more for rate, more in zip(inputs["convRate"], inputs["valToAdd"])]}
+
+    service = FeatureService(name="Both of it", features=[driver_stats, myRate])
+    plain = feature_store(tmp_path / "feast", "127.0.0.1:1", check="off")
+    plain.config.online_store.delete_rows = False
+    for entity in (stats, DUMMY_ENTITY):
+        plain.registry.apply_entity(entity, "shop")
+    for view in (driver_stats, myRate):
+        plain.registry.apply_feature_view(view, "shop")
+    plain.registry.apply_feature_service(service, "shop")
+    plain.registry.commit()
+    repo = tmp_path / "imported"
+    words = ["skewless", "feast", "import", str(tmp_path / "feast" / "registry.db"), "--project", "shop", "--out", str(repo)]
+    subprocess.run([*words, "--sdk", str(SDK)], check=True, capture_output=True)
+    write_plugin(repo / "plugins" / "myrate")
+    sidecar = Sidecar(repo)
+    try:
+        store = feature_store(tmp_path / "feast", sidecar.address, names=str(repo / "feast.json"))
+        view = store.get_feature_view("driverStats")
+        of = EntityKey(join_keys=["driverId"], entity_values=[Value(int64_val=1)])
+        online(store).online_write_batch(store.config, view, [(of, {"convRate": Value(double_val=0.5)}, NOW, None)], None)
+        row = {"driverId": 1, "valToAdd": 2.0}
+        for asked in (["driverStats:convRate", "myRate:convPlus"], store.get_feature_service("Both of it")):
+            came = store.get_online_features(features=asked, entity_rows=[row])
+            assert came.to_dict() == {"driverId": [1], "convRate": [0.5], "convPlus": [2.5]}
+    finally:
+        sidecar.stop()
+
+
+def write_plugin(crate):
+    """Writes what the imported crate is to compute, and builds it."""
+    stub = (crate / "src" / "lib.rs").read_text()
+    code = stub[: stub.index("    Err(")] + "    Ok(Row { convplus: convrate.zip(valtoadd).map(|(rate, more)| rate + more) })\n}\n"
+    (crate / "src" / "lib.rs").write_text(code.replace('#[expect(unused_variables, reason = "still to be written")]\n', ""))
+    subprocess.run(["skewless", "plugin", "build", str(crate)], check=True, capture_output=True)
 
 
 def test_names_that_are_not_valid_here_are_feasts_all_the_same(feast_applied):
@@ -682,8 +811,6 @@ def test_nobody_there_is_told_with_the_address(feast_shop):
 
 
 def test_the_unix_socket_is_an_address(definitions, tmp_path):
-    from sidecar import Sidecar, feature_store
-
     sidecar = Sidecar(WORK / "shop_unix", "--unix", str(tmp_path / "socket"))
     try:
         store = feature_store(tmp_path / "feast", f"unix:{tmp_path / 'socket'}")

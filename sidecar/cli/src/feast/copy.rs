@@ -258,6 +258,7 @@ impl<'j, 'c> Copier<'j, 'c> {
     /// Counts a row that can't be taken.
     fn refuse(&mut self, refusal: Refusal) {
         self.totals.read += 1;
+        self.totals.there = true;
         self.totals.refused.add(refusal);
     }
 

@@ -1,5 +1,6 @@
 //! `feast.json` beside imported definitions: by which names Feast calls what they declare. `import` writes it, `copy` finds
-//! rows by it; the definitions stand without it.
+//! rows by it, and whoever answers Feast's clients knows names by it (the server's `feast_names.rs`); the definitions stand
+//! without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,8 +11,8 @@ use skewless_catalog::View;
 
 use crate::exit::{Next, Outcome};
 
-/// Its name and the most bytes of it that are read. The sidecar reads of it what was left out.
-pub(crate) use skewless_server::repo::left_out::{BYTES_MAX, FILE};
+/// Its name and the most bytes of it that are read. The sidecar reads it, too.
+pub(crate) use skewless_server::repo::feast_names::{BYTES_MAX, FILE};
 
 /// Feast's names of what is declared here.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
@@ -21,6 +22,41 @@ pub(crate) struct Names {
     pub(crate) project: String,
     /// Views by our names.
     pub(crate) views: BTreeMap<String, ViewNames>,
+    /// On-demand views by our names of the transforms.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) transforms: BTreeMap<String, TransformNames>,
+    /// Join keys by the names that callers give them, those that keys are mapped to with them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) join_keys: BTreeMap<String, String>,
+    /// Values of requests by our names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) requests: BTreeMap<String, String>,
+    /// Feature services by our names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) services: BTreeMap<String, ServiceNames>,
+}
+
+/// Feast's names of an on-demand view.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TransformNames {
+    /// The view's.
+    pub(crate) name: String,
+    /// Outputs by our names.
+    pub(crate) features: BTreeMap<String, String>,
+    /// What it takes, by our references: `view:feature`, of a projection with another name `name:feature`, or the name of a
+    /// value of the request.
+    pub(crate) inputs: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Feast's names of a feature service.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServiceNames {
+    /// The service's.
+    pub(crate) name: String,
+    /// Its features as `view:feature`, or `name:feature` of a projection with another name, by what the service calls them here.
+    pub(crate) features: BTreeMap<String, String>,
 }
 
 /// Feast's names of a view and its columns.
@@ -39,6 +75,9 @@ pub(crate) struct ViewNames {
     /// Join keys by the names that callers give them, where those aren't the key columns'.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) join_keys: BTreeMap<String, String>,
+    /// By role: the join keys that stand for the view's own, by those.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) roles: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl ViewNames {
@@ -51,6 +90,7 @@ impl ViewNames {
             features: view.features.iter().map(|f| (f.name.clone(), f.name.clone())).collect(),
             left_out: BTreeSet::new(),
             join_keys: BTreeMap::new(),
+            roles: BTreeMap::new(),
         };
         if let Some(known) = known {
             names.name.clone_from(&known.name);

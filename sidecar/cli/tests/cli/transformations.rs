@@ -168,6 +168,26 @@ fn a_transform_is_the_on_demand_feature_view_of_its_name() {
 }
 
 #[test]
+fn what_was_imported_is_found_and_answered_by_feasts_names() {
+    let folder = repo_that_adds(DEFINITIONS, SUM);
+    let names = r#"{"project": "shop", "views": {}, "transforms": {"adds": {"name": "addUp", "features": {"sum": "theSum"},
+        "inputs": {"customer_orders.spent": ["home-1:spentEUR"], "request.amount": ["orderAmount"]}}}}"#;
+    std::fs::write(folder.path().join("feast.json"), names).unwrap();
+    let server = Server::start(folder.path(), &[]);
+    for spent in ["spentEUR", "home-1__spentEUR", "spent"] {
+        let columns: [(&str, &[Option<f64>]); 2] =
+            [(spent, &[Some(1.0)]), ("orderAmount", &[Some(2.0)])];
+        let answer = server.ask(request("addUp", batch(&columns))).unwrap();
+        assert_eq!(
+            sums(answer.get_ref()),
+            ("addUp__theSum".to_owned(), vec![Some(3.0)]),
+            "{spent}"
+        );
+    }
+    server.stop();
+}
+
+#[test]
 fn mistakes_have_their_codes_and_say_what_was_meant() {
     let folder = repo_that_adds(DEFINITIONS, SUM);
     let more = [

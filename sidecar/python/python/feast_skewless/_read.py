@@ -36,6 +36,8 @@ class Wanted(NamedTuple):
     #: As Feast calls it.
     name: str
     type: ValueType | None
+    #: Whether it is of a view that no sidecar stores, such as one of labels.
+    nowhere: bool = False
 
 
 class Question:
@@ -50,12 +52,12 @@ class Question:
         metadata: bool = False,
     ) -> None:
         self.wanted = wanted
-        self._entities = {names.join_key(name): values for name, values in entities.items()}
-        self._request = request
+        self._entities = {ours: values for name, values in entities.items() for ours in names.asked(name)}
+        self._request = {ours: values for name, values in request.items() for ours in names.asked(name)}
         self._metadata = metadata
         # A service may have a feature twice, under two aliases; it is asked for once.
         self._references = list(dict.fromkeys(of.reference for of in wanted))
-        self.rows = max((len(values) for values in (*self._entities.values(), *request.values())), default=0)
+        self.rows = max((len(values) for values in (*entities.values(), *request.values())), default=0)
 
     def leave_out(self, unstored: Set[str]) -> None:
         """These aren't asked for: what isn't stored is answered as NOT_FOUND."""

@@ -21,6 +21,7 @@ from feast.feature_view import DUMMY_ENTITY_ID, FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -36,7 +37,7 @@ from ._config import SkewlessOnlineStoreConfig
 from ._errors import StoreError, StoreRefused, StoreUnsupported, StoreValueError
 from ._names import Names
 from ._read import Question, Vector, Wanted, dummy
-from ._values import column, times, utc
+from ._values import column, no_time, times, utc
 from ._wire import Wire, of_client
 
 Row = tuple[EntityKey, dict[str, Value], datetime, "datetime | None"]
@@ -141,12 +142,12 @@ class SkewlessOnlineStore(OnlineStore):
         names, projection = self._named(config), table.projection
         view = names.view(projection.name)
         called = projection.name_to_use()
-        if projection.join_key_map:
-            # `skewless feast import` calls a role as the projection that it is of.
-            view = f"{view}[{called}]"
+        role = names.role(projection.name, called, projection.join_key_map) if projection.join_key_map else None
+        if role is not None:
+            view = f"{view}[{role}]"
         types = {field.name: field.dtype.to_value_type() for field in [*table.features, *projection.features]}
         reference = f"{view}:{names.feature(projection.name, feature)}"
-        return Wanted(reference, f"{called}__{feature}" if full else feature, types.get(feature))
+        return Wanted(reference, f"{called}__{feature}" if full else feature, types.get(feature), _nowhere(table))
 
     def _read_features_per_fv(
         self,
@@ -214,7 +215,9 @@ class SkewlessOnlineStore(OnlineStore):
         names = self._named(config)
         types = {field.name: field.dtype.to_value_type() for field in table.features}
         wanted = [
-            Wanted(f"{names.view(table.name)}:{names.feature(table.name, feature)}", feature, types.get(feature))
+            Wanted(
+                f"{names.view(table.name)}:{names.feature(table.name, feature)}", feature, types.get(feature), _nowhere(table)
+            )
             for feature in (features if features is not None else types)
         ]
         return Question(wanted, _key_columns(table, keys), {}, names)
@@ -250,9 +253,9 @@ class SkewlessOnlineStore(OnlineStore):
 
     def _batches(self, config: RepoConfig, table: FeatureView, data: Sequence[Row]) -> list[tuple[pyarrow.Table, bool]]:
         """Rows as frames, each with whether it has created timestamps."""
-        if not data:
-            return []
         settings, names = _settings(config), self._named(config)
+        if not data or (settings.unstored == "leave_out" and not isinstance(table, FeatureView)):
+            return []
         view = names.view(table.name)
         known = view in self._views
         try:
@@ -406,7 +409,7 @@ class SkewlessOnlineStore(OnlineStore):
             return set()
         find = _definitions.served(self._connected(config))
         found: dict[str, _skewless.Description | None] = {}
-        for view in dict.fromkeys(_view_of(of) for of in wanted):
+        for view in dict.fromkeys(_view_of(of) for of in wanted if not of.nowhere):
             try:
                 found[view] = self._views[view]
             except KeyError:
@@ -420,7 +423,7 @@ class SkewlessOnlineStore(OnlineStore):
             return set()
         # At once: another thread may forget them.
         known = self._views.copy()
-        return _missing(known, wanted) if all(_view_of(of) in known for of in wanted) else None
+        return _missing(known, wanted) if all(of.nowhere or _view_of(of) in known for of in wanted) else None
 
     @contextlib.contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -437,9 +440,17 @@ def _view_of(wanted: Wanted) -> str:
     return wanted.reference.split(":", 1)[0].split("[", 1)[0]
 
 
+def _nowhere(table: Any) -> bool:
+    """Whether no sidecar stores or computes what it has: neither features nor what is made of them, but labels."""
+    return not isinstance(table, (FeatureView, OnDemandFeatureView))
+
+
 def _missing(described: Mapping[str, _skewless.Description | None], wanted: Sequence[Wanted]) -> set[str]:
     missing: set[str] = set()
     for of in wanted:
+        if of.nowhere:
+            missing.add(of.reference)
+            continue
         view, feature = described[_view_of(of)], of.reference.split(":", 1)[1]
         if view is not None and all(name != feature for name, _, _ in view.features):
             missing.add(of.reference)
@@ -454,7 +465,7 @@ def _batches(
     features = {name: of for name, of, _ in described.features}
     # Whether a time of knowing is given is said once a call.
     for created in (True, False):
-        rows = [(number, row) for number, row in enumerate(data) if (row[3] is not None) == created]
+        rows = [(number, row) for number, row in enumerate(data) if no_time(row[3]) != created]
         for first in range(0, len(rows), settings.write_rows_max):
             numbers = [number for number, _ in rows[first : first + settings.write_rows_max]]
             part = [row for _, row in rows[first : first + settings.write_rows_max]]
@@ -463,10 +474,10 @@ def _batches(
             columns = {
                 **_columns(view, "key", keys, of_keys, numbers, "refuse"),
                 **_columns(view, "feature", features, of_features, numbers, settings.unstored),
-                _EVENT: times([row[2] for row in part]),
+                _EVENT: times([row[2] for row in part], numbers),
             }
             if created:
-                columns[_CREATED] = times([row[3] for row in part if row[3] is not None])
+                columns[_CREATED] = times([row[3] for row in part if row[3] is not None], numbers)
             yield pyarrow.table(columns), created
 
 

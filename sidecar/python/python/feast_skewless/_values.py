@@ -128,9 +128,20 @@ def _unfit(name: str, of: str, row: int, came: str) -> StoreValueError:
     )
 
 
-def times(values: Sequence[datetime]) -> pyarrow.Array:
-    """Times to the microsecond; one without a zone is UTC."""
+def times(values: Sequence[datetime], numbers: Sequence[int]) -> pyarrow.Array:
+    """Times of events to the microsecond; one without a zone is UTC. Messages tell a row by its number."""
+    for row, value in zip(numbers, values):
+        if no_time(value):
+            raise StoreValueError(
+                f"row {row} (counted from 0): expected the time of its event, came {value}",
+                next_step="give each row an event timestamp, or leave it out",
+            )
     return pyarrow.array([utc(value) for value in values], _TIMES)
+
+
+def no_time(value: datetime | None) -> bool:
+    """Whether it is none: pandas' NaT is, which is no value of its own."""
+    return value is None or value != value
 
 
 def utc(value: datetime) -> datetime:

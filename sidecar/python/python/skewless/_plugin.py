@@ -142,12 +142,13 @@ class Plugin:
         self._tell(errors, failed, len(answer), failures, stacklevel=4)
         return answer
 
-    def rows(self, rows: Iterable[Mapping[str, Any]], *, errors: Errors = "warn") -> list[dict[str, Any]]:
-        """Runs the plugin on rows that are dicts, for people; what a row lacks is null, times are datetimes.
+    def rows(self, rows: Iterable[Mapping[str, Any]] | Mapping[str, Any], *, errors: Errors = "warn") -> list[dict[str, Any]]:
+        """Runs the plugin on rows that are dicts, or on one, for people; what a row lacks is null, times are datetimes.
 
         An input that all rows lack is refused unless it may be null. `errors` as in `transform`.
         """
         _known(errors)
+        rows = [rows] if isinstance(rows, Mapping) else rows
         dicts = [row if isinstance(row, dict) else dict(row) if isinstance(row, Mapping) else row for row in rows]
         answer, failed, messages = self._plugin.run_rows(dicts)
         self._tell(errors, failed, len(answer), tuple(RowFailure(*of) for of in messages), stacklevel=3)

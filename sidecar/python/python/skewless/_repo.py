@@ -189,10 +189,15 @@ class FeatureRepo:
         return self._repo.warnings
 
     def preview(
-        self, service: str, rows: Iterable[Mapping[str, Any]], *, event_timestamp: str = EVENT_TIMESTAMP
+        self,
+        service: str,
+        rows: Iterable[Mapping[str, Any]] | Mapping[str, Any],
+        *,
+        event_timestamp: str = EVENT_TIMESTAMP,
     ) -> HistoricalFeatures:
-        """A service's features of some rows, each a dict of keys and request values; as of now, where `event_timestamp` is
+        """A service's features of some rows, or of one, each a dict of keys and request values; as of now, where `event_timestamp` is
         not given. For looking at: it reads the whole history."""
+        rows = [rows] if isinstance(rows, Mapping) else rows
         dicts = [dict(row) if isinstance(row, Mapping) else row for row in rows]
         now = datetime.datetime.now(datetime.timezone.utc)
         dicts = [{event_timestamp: now, **row} if isinstance(row, dict) else row for row in dicts]

@@ -31,16 +31,17 @@ class PackedService:
         self, files: Mapping[str, bytes], settings: Mapping[str, str], config: bytes | None, service: str
     ) -> None:
         self._packed = (files, settings, config, service)
-        self._folder = tempfile.TemporaryDirectory(prefix="skewless-")
-        dir = Path(self._folder.name, "repo")
-        for name, content in files.items():
-            (dir / name).parent.mkdir(parents=True, exist_ok=True)
-            (dir / name).write_bytes(content)
-        config_path = None
-        if config is not None:
-            config_path = Path(self._folder.name, _CONFIG)
-            config_path.write_bytes(config)
-        self._repo = FeatureRepo(dir, config=config_path, settings=settings)
+        # All of it is read at once: nothing is left behind, however the process ends.
+        with tempfile.TemporaryDirectory(prefix="skewless-") as folder:
+            dir = Path(folder, "repo")
+            for name, content in files.items():
+                (dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (dir / name).write_bytes(content)
+            config_path = None
+            if config is not None:
+                config_path = Path(folder, _CONFIG)
+                config_path.write_bytes(config)
+            self._repo = FeatureRepo(dir, config=config_path, settings=settings)
         of = _service(self._repo, service)
         self.name = of.name
         self.digest = of.fingerprint

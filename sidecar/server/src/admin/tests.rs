@@ -34,3 +34,21 @@ fn a_call_whose_deadline_passed_keeps_its_place_until_its_work_is_done() {
         assert_eq!(ask(&guard, asks, "60S", &info).await, Code::Ok);
     });
 }
+
+/// It has no deadline of ours, as it takes what the disk takes.
+#[test]
+fn a_flush_whose_client_waits_no_longer_is_told_so() {
+    let dir = specimen::folder();
+    let sidecar = specimen::sidecar(specimen::config(dir.path()));
+    let guard = specimen::guard(&sidecar);
+    specimen::runtime().block_on(async {
+        let busy = Busy::begin();
+        let flush = pb::FlushRequest {};
+        assert_eq!(ask(&guard, "AdminService/Flush", "1n", &flush).await, Code::DeadlineExceeded);
+        let again = ask(&guard, "AdminService/Flush", "60S", &flush).await;
+        assert_eq!(again, Code::ResourceExhausted, "it goes on");
+        busy.end().await;
+        all_free(&sidecar.gates.admin, 1).await;
+        assert_eq!(ask(&guard, "AdminService/Flush", "60S", &flush).await, Code::Ok);
+    });
+}

@@ -111,7 +111,10 @@ pub(super) async fn receive(
     let came = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let came = String::from_utf8_lossy(came);
     let plain = came.split(';').next().unwrap_or_default().trim();
-    if !plain.eq_ignore_ascii_case("application/json") {
+    let kind = plain.to_ascii_lowercase();
+    let is_json =
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    if !is_json {
         let message = format!("expected content-type: application/json, came {came:?}");
         return Err(Refused::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }

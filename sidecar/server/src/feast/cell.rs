@@ -60,14 +60,23 @@ pub(super) fn append_key(cell: &Cell<'_>, out: &mut Column) -> Result<(), String
     }
 }
 
+/// Whether it is pandas' word for a time that is none, as Feast's SDK writes it.
+fn is_nat(cell: &Cell<'_>) -> bool {
+    match cell {
+        Cell::Text(text) | Cell::Written(text) => *text == "NaT",
+        Cell::Quoted(text) => *text == "NaT",
+        _ => false,
+    }
+}
+
 /// Appends a value to a column; an error says what came instead. Nothing is appended then.
 pub(super) fn append(cell: &Cell<'_>, out: &mut Column) -> Result<(), String> {
     if matches!(cell, Cell::Null | Cell::Seconds(NO_TIME)) {
         out.push_null();
         return Ok(());
     }
-    // JSON and text have no kind for times, so that only the column tells the mark from a number.
-    if out.ty() == Type::Timestamp && integer(cell) == Ok(NO_TIME) {
+    // JSON and text have no kind for times, so that only the column tells the mark from a number, or from a word.
+    if out.ty() == Type::Timestamp && (integer(cell) == Ok(NO_TIME) || is_nat(cell)) {
         out.push_null();
         return Ok(());
     }

@@ -61,11 +61,12 @@ pub(super) fn answer(
 ) -> Result<Vec<u8>, ServeError> {
     let limits = &sidecar.config.limits;
     let pinned = Pinned::now(sidecar, |snapshot| ask.plan(snapshot, &sidecar.metrics))?;
-    let shown = names::columns(pinned.served.plan(), ask.full_feature_names)?;
-    let catalog = Arc::clone(&pinned.snapshot.catalog);
-    let request = request(&catalog, pinned.served.plan(), columns, limits.rows_max)?;
+    let (snapshot, plan) = (Arc::clone(&pinned.snapshot), pinned.served.plan());
+    let shown = names::columns(ask, plan, &snapshot.feast, columns.lengths())?;
+    let request = request(&snapshot, plan, columns, limits.rows_max)?;
     pinned.answer(sidecar, &request, deadline, |done| {
-        let views = ask.view_metadata.then(|| views(done.plan));
+        let names = || views(done.plan).into_iter().map(|view| snapshot.feast.view(view));
+        let views = ask.view_metadata.then(|| names().collect());
         let bytes_max = limits.response_bytes_max;
         write(&Answer { frame: done.frame, columns: &shown, views, bytes_max })
     })
@@ -182,8 +183,8 @@ pub(super) fn apply(
     let snapshot = sidecar.current.load_full();
     let catalog = &snapshot.catalog;
     let (now_us, rows_max) = (sidecar.clock.now_us(), sidecar.config.limits.ingest_rows_max);
-    let view = catalog.find_view(view)?;
-    let request = ingest(catalog, view, &snapshot.left_out, columns, now_us, rows_max)?;
+    let view = catalog.find_view(snapshot.feast.head(view))?;
+    let request = ingest(catalog, view, &snapshot.feast, columns, now_us, rows_max)?;
     crate::ingest::apply(sidecar, &request)?;
     Ok(())
 }

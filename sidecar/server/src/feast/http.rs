@@ -313,6 +313,12 @@ fn told(call: Call, error: &ServeError) -> (StatusCode, &'static str) {
         ServeError::UnknownName(unknown) | ServeError::Plan(PlanError::UnknownName(unknown)) => {
             not_found(call, unknown)
         }
+        ServeError::NoRequestColumn { .. } => {
+            (StatusCode::NOT_FOUND, "RequestDataNotFoundInEntityRowsException")
+        }
+        ServeError::Twice { .. } | ServeError::Plan(PlanError::Duplicate { .. }) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "FeatureNameCollisionError")
+        }
         ServeError::Denied { .. } | ServeError::Off { .. } => {
             (StatusCode::FORBIDDEN, "FeastPermissionError")
         }

@@ -1,15 +1,18 @@
 //! Feast's names for what ours are: `view:feature` in requests, `feature` or `view__feature` in answers; not what they
-//! resolve to.
+//! resolve to. What an import had to rename is known by Feast's name and by ours, and answered by the one that was asked for.
 
 use std::collections::BTreeSet;
 
 use skewless_catalog::Plan;
+use skewless_catalog::plan::Output;
 
 use super::answer::{Origin, Shown};
+use super::request::{Ask, came_as};
+use crate::repo::feast_names::{DUMMY_KEY, FeastNames};
 use crate::status::ServeError;
 
 /// Our reference for Feast's: `view:feature` is `view.feature`, and so with a role or a transform's output.
-pub(super) fn reference(feast: &str) -> Result<String, ServeError> {
+pub(super) fn reference(feast: &str, names: &FeastNames) -> Result<String, ServeError> {
     let Some((head, tail)) = feast.split_once(':') else {
         return Err(ServeError::Field(format!(
             "expected features such as `view:feature`, came `{feast}`"
@@ -21,30 +24,45 @@ pub(super) fn reference(feast: &str) -> Result<String, ServeError> {
              declared"
         )));
     }
-    Ok(format!("{head}.{tail}"))
+    let (view, role) = head.find('[').map_or((head, ""), |at| head.split_at(at));
+    let view = names.head(view);
+    Ok(format!("{view}{role}.{}", names.feature(view, tail)))
 }
 
-/// The answer's columns: the join keys, then what the plan gives, in its order. Two of one name are refused.
-pub(super) fn columns(plan: &Plan, full: bool) -> Result<Vec<Shown>, ServeError> {
-    let key = |(index, key): (usize, &skewless_catalog::plan::KeyColumn)| Shown {
-        name: key.name.clone(),
-        from: Origin::Key(index),
-    };
-    let mut columns: Vec<Shown> = plan.keys.iter().enumerate().map(key).collect();
+/// The answer's columns: the join keys as they came, then what the plan gives, in its order. Two of one name are refused.
+pub(super) fn columns(
+    ask: &Ask,
+    plan: &Plan,
+    feast: &FeastNames,
+    lengths: &[(String, usize)],
+) -> Result<Vec<Shown>, ServeError> {
+    let mut columns: Vec<Shown> = Vec::with_capacity(plan.keys.len() + plan.outputs.len());
+    for (index, key) in plan.keys.iter().enumerate() {
+        let name = match came_as(lengths, [&key.name, feast.join_key(&key.name)]) {
+            Some(name) => name,
+            // Feast's clients know of no such key.
+            None if feast.join_key(&key.name) == DUMMY_KEY => continue,
+            None => &key.name,
+        };
+        // One column may be two keys, each with a type of its own.
+        if !columns.iter().any(|shown| shown.name == name) {
+            columns.push(Shown { name: name.to_owned(), from: Origin::Key(index) });
+        }
+    }
     let mut seen: BTreeSet<String> = columns.iter().map(|shown| shown.name.clone()).collect();
-    for output in &plan.outputs {
-        let name = called(&output.name, &plan.slots[output.slot].name, full);
+    let service = ask.service.as_deref().map(|name| feast.service(name));
+    let outputs = match service {
+        Some(service) => in_service(plan, feast, service, ask.full_feature_names),
+        None => listed(plan, ask),
+    };
+    for (output, name) in plan.outputs.iter().zip(outputs) {
         let is_key =
             |&(key, slot): &(usize, usize)| slot == output.slot && plan.keys[key].name == name;
         if plan.key_slots.iter().any(is_key) {
             continue;
         }
         if !seen.insert(name.clone()) {
-            return Err(ServeError::Field(format!(
-                "expected features of different names, came `{name}` twice (`{}` is one of them); ask with \
-                 full_feature_names",
-                output.name
-            )));
+            return Err(ServeError::Twice { name, output: output.name.clone() });
         }
         columns.push(Shown {
             name,
@@ -52,6 +70,41 @@ pub(super) fn columns(plan: &Plan, full: bool) -> Result<Vec<Shown>, ServeError>
         });
     }
     Ok(columns)
+}
+
+/// What the features of a list are called: as they were asked for.
+fn listed(plan: &Plan, ask: &Ask) -> Vec<String> {
+    let shown = |(output, asked): (&Output, &String)| match asked.split_once(':') {
+        Some((_, tail)) if !ask.full_feature_names => tail.to_owned(),
+        Some((head, tail)) => format!("{head}__{tail}"),
+        None => output.name.clone(),
+    };
+    plan.outputs.iter().zip(&ask.features).map(shown).collect()
+}
+
+/// What the features of a service are called. One that was imported has Feast's names; but where Feast would give two features
+/// one name, as it does of a view and the same view under another name, only the view's own has it.
+fn in_service(plan: &Plan, feast: &FeastNames, service: &str, full: bool) -> Vec<String> {
+    let theirs = |output: &Output, full: bool| match feast.in_service(service, &output.name) {
+        Some((_, feature)) if !full => feature.to_owned(),
+        Some((head, feature)) => format!("{head}__{feature}"),
+        None => called(&output.name, &plan.slots[output.slot].name, full),
+    };
+    let all: Vec<String> = plan.outputs.iter().map(|output| theirs(output, full)).collect();
+    let is_free = |name: &String| {
+        let mut keys = plan.keys.iter().map(|key| feast.join_key(&key.name));
+        keys.all(|key| key != name) && all.iter().filter(|other| *other == name).count() == 1
+    };
+    let shown = |(output, name): (&Output, &String)| {
+        let slot = &plan.slots[output.slot].name;
+        let is_own = output.name == *slot && !slot.contains('[');
+        match is_own || is_free(name) {
+            true => name.clone(),
+            false if full => called(&output.name, slot, full),
+            false => theirs(output, true),
+        }
+    };
+    plan.outputs.iter().zip(&all).map(shown).collect()
 }
 
 /// What a feature is called in an answer. What a service calls otherwise than it is, is called so.
@@ -77,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_reference_of_feast_is_one_of_ours() {
-        let ours = |feast| reference(feast).map_err(|error| error.to_string());
+        let names = FeastNames::default();
+        let ours = |feast| reference(feast, &names).map_err(|error| error.to_string());
         assert_eq!(ours("weather:wind").as_deref(), Ok("weather.wind"));
         assert_eq!(ours("weather[origin]:wind").as_deref(), Ok("weather[origin].wind"));
         let none = ours("weather.wind");

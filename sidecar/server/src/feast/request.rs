@@ -11,9 +11,11 @@ use skewless_proto::v1 as ours;
 use super::cell::{Cell, append, append_key};
 use super::names::reference;
 use crate::metrics::Metrics;
+use crate::repo::feast_names::{DUMMY_KEY, FeastNames};
 use crate::snapshot::{Served, Snapshot};
 use crate::status::ServeError;
 use crate::wire;
+use std::slice;
 use std::sync::Arc;
 
 /// What is asked for.
@@ -48,8 +50,15 @@ impl Target {
     }
 
     /// One by which rows are looked up.
-    fn key(name: &str, ty: Type) -> Self {
+    pub(super) fn key(name: &str, ty: Type) -> Self {
         Self { is_key: true, ..Self::new(name, ty) }
+    }
+
+    /// The key of a view without entity, which didn't come: the same in every row.
+    pub(super) fn dummy(ty: Type, rows: usize) -> Self {
+        let mut column = Column::new(ty);
+        (0..rows).for_each(|_| column.push_utf8(""));
+        Self { name: DUMMY_KEY.to_owned(), column, is_key: true }
     }
 
     /// Appends a value, or says why not.
@@ -60,8 +69,9 @@ impl Target {
         })
     }
 
-    pub(super) fn wire(&self) -> ours::Column {
-        wire::column(&self.name, &self.column)
+    /// As a column of ours, which is called so.
+    pub(super) fn wire(&self, name: &str) -> ours::Column {
+        wire::column(name, &self.column)
     }
 }
 
@@ -74,10 +84,13 @@ impl Ask {
     ) -> Result<Arc<Served>, ServeError> {
         match (&self.service, self.features.is_empty()) {
             // As in Feast, features that are listed beside a service mean nothing.
-            (Some(name), _) => snapshot.service(name),
+            (Some(name), _) => snapshot.service(snapshot.feast.service(name)),
             (None, false) => {
-                let features: Result<Vec<String>, ServeError> =
-                    self.features.iter().map(|feature| reference(feature)).collect();
+                let features: Result<Vec<String>, ServeError> = self
+                    .features
+                    .iter()
+                    .map(|feature| reference(feature, &snapshot.feast))
+                    .collect();
                 snapshot.ad_hoc(&features?, metrics)
             }
             (None, true) => Err(ServeError::Field(
@@ -89,45 +102,67 @@ impl Ask {
 
 /// The request of a plan, of columns as they came.
 pub(super) fn request(
-    catalog: &Catalog,
+    snapshot: &Snapshot,
     plan: &Plan,
     columns: &dyn Columns,
     rows_max: usize,
 ) -> Result<ours::GetFeaturesRequest, ServeError> {
+    let feast = &snapshot.feast;
     let lengths = columns.lengths();
     let rows = rows(lengths)?.unwrap_or(0);
     if rows > rows_max {
         let limit = "limits.rows_max";
         return Err(ServeError::OverLimit { what: "rows", limit, max: rows_max, came: rows });
     }
-    refuse_undeclared(catalog, lengths)?;
-    let came = |name: &str| lengths.iter().any(|(came, _)| came == name);
+    refuse_undeclared(&snapshot.catalog, feast, lengths)?;
     let mut keys = Vec::with_capacity(plan.keys.len());
     for key in &plan.keys {
-        if !came(&key.name) {
-            return Err(missing("join key", &key.name, key.ty));
-        }
-        keys.push(Target::key(&key.name, key.ty));
+        let theirs = feast.join_key(&key.name);
+        keys.push(match came_as(lengths, [&key.name, theirs]) {
+            Some(came) => Target::key(came, key.ty),
+            None if theirs == DUMMY_KEY => Target::dummy(key.ty, rows),
+            None => return Err(missing(theirs, key.ty)),
+        });
     }
-    let mut request = Vec::with_capacity(plan.request.len());
+    let (mut request, mut called) = (Vec::with_capacity(plan.request.len()), Vec::new());
     for column in &plan.request {
-        match came(&column.name) {
-            true => request.push(Target::new(&column.name, column.ty)),
-            false if column.nullable => {}
-            false => return Err(missing("request column", &column.name, column.ty)),
+        match came_as(lengths, [&column.name, feast.request(&column.name)]) {
+            Some(came) => {
+                request.push(Target::new(came, column.ty));
+                called.push(&column.name);
+            }
+            None if column.nullable => {}
+            None => {
+                let name = feast.request(&column.name).to_owned();
+                return Err(ServeError::NoRequestColumn { name, ty: column.ty });
+            }
         }
     }
-    columns.fill(&mut keys)?;
+    match keys.iter().enumerate().any(|(at, key)| keys[..at].iter().any(|k| k.name == key.name)) {
+        false => columns.fill(&mut keys)?,
+        // A join key that has two types in Feast is two keys here, of one column.
+        true => keys.iter_mut().try_for_each(|key| columns.fill(slice::from_mut(key)))?,
+    }
     columns.fill(&mut request)?;
+    let keys = keys.iter().zip(&plan.keys);
+    let request = request.iter().zip(called);
     Ok(ours::GetFeaturesRequest {
-        keys: keys.iter().map(Target::wire).collect(),
-        request: request.iter().map(Target::wire).collect(),
+        keys: keys.map(|(target, key)| target.wire(&key.name)).collect(),
+        request: request.map(|(target, name)| target.wire(name)).collect(),
         ..ours::GetFeaturesRequest::default()
     })
 }
 
-fn missing(kind: &str, name: &str, ty: Type) -> ServeError {
-    ServeError::Field(format!("expected {kind} `{name}` of type {ty} in entities, came none"))
+/// The first of these names by which a column came.
+pub(super) fn came_as<'n, const N: usize>(
+    lengths: &[(String, usize)],
+    names: [&'n str; N],
+) -> Option<&'n str> {
+    names.into_iter().find(|name| lengths.iter().any(|(came, _)| came == name))
+}
+
+fn missing(name: &str, ty: Type) -> ServeError {
+    ServeError::Field(format!("expected join key `{name}` of type {ty} in entities, came none"))
 }
 
 /// The number of values of every column; none if there is no column.
@@ -142,16 +177,23 @@ pub(super) fn rows(lengths: &[(String, usize)]) -> Result<Option<usize>, ServeEr
 }
 
 /// Refuses columns that no definition knows.
-fn refuse_undeclared(catalog: &Catalog, lengths: &[(String, usize)]) -> Result<(), ServeError> {
+fn refuse_undeclared(
+    catalog: &Catalog,
+    feast: &FeastNames,
+    lengths: &[(String, usize)],
+) -> Result<(), ServeError> {
     let roles = |entity: &'_ skewless_catalog::Entity| {
         let roles = entity.roles.iter().flat_map(|role| role.join_keys.clone());
         entity.join_keys.iter().cloned().chain(roles).collect::<Vec<_>>()
     };
-    let requests = catalog.requests.iter().map(|request| request.field.name.clone());
-    let known: Vec<String> = catalog.entities.iter().flat_map(roles).chain(requests).collect();
+    let keys: Vec<String> = catalog.entities.iter().flat_map(roles).collect();
+    let requests = catalog.requests.iter().map(|request| &*request.field.name);
+    let of_keys = keys.iter().flat_map(|key| [&**key, feast.join_key(key)]);
+    let known: Vec<&str> =
+        of_keys.chain(requests.flat_map(|request| [request, feast.request(request)])).collect();
     for (name, _) in lengths {
-        if !known.contains(name) {
-            let meant = names::nearest(name, known.iter().map(String::as_str));
+        if !known.contains(&name.as_str()) {
+            let meant = names::nearest(name, known.iter().copied());
             let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
             return Err(ServeError::Field(format!(
                 "expected join keys and request columns that are declared, came column `{name}`{meant}"

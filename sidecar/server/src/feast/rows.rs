@@ -7,8 +7,8 @@ use skewless_batch::Type;
 use skewless_catalog::{Catalog, View, names};
 use skewless_proto::v1 as ours;
 
-use super::request::{Columns, Target, rows};
-use crate::repo::left_out::LeftOut;
+use super::request::{Columns, Target, came_as, rows};
+use crate::repo::feast_names::{DUMMY_KEY, FeastNames};
 use crate::status::ServeError;
 
 /// What the column of the event time is called, unless the view's source calls it otherwise.
@@ -18,24 +18,25 @@ const CREATED: [&str; 2] = ["created", "created_timestamp"];
 
 /// The columns of a view as those of its rows are called.
 struct Known<'a> {
-    /// Names of the keys, in files and in requests.
-    keys: Vec<[&'a str; 2]>,
+    /// Names of the keys: in files, in requests, and in Feast.
+    keys: Vec<[&'a str; 3]>,
     event: Vec<&'a str>,
     created: Vec<&'a str>,
 }
 
 impl<'a> Known<'a> {
-    fn of(catalog: &'a Catalog, view: &'a View) -> Result<Self, ServeError> {
+    fn of(catalog: &'a Catalog, view: &'a View, feast: &'a FeastNames) -> Result<Self, ServeError> {
         let entity = catalog.find_entity(&view.entity)?;
         let keys = view.keys.iter().zip(&entity.join_keys);
-        let keys = keys.map(|(key, join_key)| [&*key.name, &**join_key]).collect();
+        let theirs = |key| feast.key_column(&view.name, key);
+        let keys = keys.map(|(key, join_key)| [&*key.name, &**join_key, theirs(&key.name)]);
         let source = view.source.as_ref();
         let event = source.map(|source| &*source.event_timestamp);
         let created = source.and_then(|source| source.created_timestamp.as_deref());
         // A feature may be called like a time of somebody else's.
         let free = |name: &&str| !view.features.iter().any(|feature| feature.name == *name);
         Ok(Self {
-            keys,
+            keys: keys.collect(),
             event: event.into_iter().chain([EVENT]).filter(free).collect(),
             created: created.into_iter().chain(CREATED).filter(free).collect(),
         })
@@ -47,7 +48,7 @@ impl<'a> Known<'a> {
 pub(super) fn ingest(
     catalog: &Catalog,
     view: &View,
-    left_out: &LeftOut,
+    feast: &FeastNames,
     columns: &dyn Columns,
     now_us: i64,
     rows_max: usize,
@@ -58,14 +59,17 @@ pub(super) fn ingest(
         let limit = "limits.ingest_rows_max";
         return Err(ServeError::OverLimit { what: "rows", limit, max: rows_max, came: rows });
     }
-    let known = Known::of(catalog, view)?;
+    let known = Known::of(catalog, view, feast)?;
     let came = |name: &str| lengths.iter().any(|(came, _)| came == name);
     let first_of =
         |names: &[&str]| names.iter().find(|name| came(name)).map(|name| (*name).to_owned());
     let mut keys = Vec::with_capacity(view.keys.len());
     for (key, called) in view.keys.iter().zip(&known.keys) {
-        let name = first_of(called).ok_or_else(|| missing("join key", called[1], key.ty))?;
-        keys.push(Target::new(&name, key.ty));
+        keys.push(match came_as(lengths, *called) {
+            Some(name) => Target::key(name, key.ty),
+            None if called[2] == DUMMY_KEY => Target::dummy(key.ty, rows),
+            None => return Err(missing("join key", called[1], key.ty)),
+        });
     }
     let event = first_of(&known.event).ok_or_else(|| {
         let name = known.event.first().copied().unwrap_or(EVENT);
@@ -73,24 +77,27 @@ pub(super) fn ingest(
     })?;
     let mut times = vec![Target::new(&event, Type::Timestamp)];
     times.extend(first_of(&known.created).map(|name| Target::new(&name, Type::Timestamp)));
-    let features = view.features.iter().filter(|feature| came(&feature.name));
-    let mut features: Vec<Target> =
-        features.map(|feature| Target::new(&feature.name, feature.ty)).collect();
-    refuse_unknown(view, &known, left_out, lengths, &[&keys, &times, &features])?;
+    let (mut features, mut names) = (Vec::new(), Vec::new());
+    for feature in &view.features {
+        let called = [&*feature.name, feast.theirs(&view.name, &feature.name)];
+        if let Some(name) = came_as(lengths, called) {
+            features.push(Target::new(name, feature.ty));
+            names.push(&feature.name);
+        }
+    }
+    refuse_unknown(view, &known, feast, lengths, &[&keys, &times, &features])?;
     columns.fill(&mut keys)?;
     columns.fill(&mut times)?;
     columns.fill(&mut features)?;
     let event_us = times_us(&times[0], None)?;
     let known_us = times.get(1).map(|created| times_us(created, Some(now_us))).transpose()?;
-    for (target, key) in keys.iter_mut().zip(&view.keys) {
-        target.name.clone_from(&key.name);
-    }
+    let keys = keys.iter().zip(&view.keys);
     Ok(ours::IngestRequest {
         view: view.name.clone(),
-        keys: keys.iter().map(Target::wire).collect(),
+        keys: keys.map(|(target, key)| target.wire(&key.name)).collect(),
         event_us,
         known_us: known_us.unwrap_or_default(),
-        features: features.iter().map(Target::wire).collect(),
+        features: features.iter().zip(names).map(|(target, name)| target.wire(name)).collect(),
         ..ours::IngestRequest::default()
     })
 }
@@ -103,7 +110,7 @@ fn missing(kind: &str, name: &str, ty: Type) -> ServeError {
 fn refuse_unknown(
     view: &View,
     known: &Known<'_>,
-    left_out: &LeftOut,
+    feast: &FeastNames,
     lengths: &[(String, usize)],
     taken: &[&[Target]],
 ) -> Result<(), ServeError> {
@@ -112,12 +119,12 @@ fn refuse_unknown(
     if others.peek().is_none() {
         return Ok(());
     }
-    let Some(name) = others.find(|name| !left_out.has(&view.name, name)) else {
-        left_out.tell(&view.name);
+    let Some(name) = others.find(|name| !feast.has_left_out(&view.name, name)) else {
+        feast.tell(&view.name);
         return Ok(());
     };
     let features = view.features.iter().map(|feature| &*feature.name);
-    let keys = known.keys.iter().map(|[_, join_key]| *join_key);
+    let keys = known.keys.iter().map(|[_, join_key, _]| *join_key);
     let all = features.chain(keys).chain(known.event.iter().chain(&known.created).copied());
     let meant = names::nearest(name, all.filter(|all| *all != name));
     let meant = meant.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();

@@ -1,9 +1,7 @@
 //! One call of TransformFeatures from its headers to its answer, and the listener it comes to; not what is computed by.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -22,19 +20,19 @@ use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::Layer;
 
-use super::Transformations;
 use super::snapshot::Computed;
+use super::{Names, Transformations};
 use crate::encode::PREFIX_BYTES;
 use crate::feast::{Undecoded, VERSION, decode};
 use crate::get_features::{Computing, caught};
 use crate::guard::{Deadline, Seat, work};
+use crate::http2::{self, Answered, Begun, Calls};
 use crate::life::{StartError, with_reflection};
 use crate::listen::{self, Bound};
 use crate::outbox::Answer;
 use crate::reading::Readers;
-use crate::rpc::{BoxFuture, Mounted, Rpc, unknown_method};
+use crate::rpc::{Mounted, Rpc, unknown_method};
 use crate::status::ServeError;
 use crate::unary;
 
@@ -72,14 +70,8 @@ pub(super) fn serve(
     let readers = Readers::new(Arc::clone(&server.admission));
     let connections = listen::accept(bound, limits, metrics, readers, stop.clone());
     let connections = connections.map_err(StartError::Threads)?;
-    let gate = GateLayer(Arc::clone(server));
-    let http2 = listen::http2(&server.config).layer(gate).add_routes(routes);
-    let serving = runtime.spawn(async move {
-        let served = http2.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the listener ended");
-        }
-    });
+    let gate = Gate { server: Arc::clone(server), services: routes };
+    let serving = runtime.spawn(http2::serve(server.config.clone(), gate, connections, stop));
     Ok((health, serving))
 }
 
@@ -90,41 +82,24 @@ pub(super) async fn say_not_serving(health: &HealthReporter) {
     }
 }
 
-/// Puts the gate before the services.
-#[derive(Clone)]
-struct GateLayer(Arc<Transformations>);
-
-impl Layer<Routes> for GateLayer {
-    type Service = Gate;
-
-    fn layer(&self, inner: Routes) -> Gate {
-        Gate { inner, server: Arc::clone(&self.0) }
-    }
-}
-
 /// Answers TransformFeatures, for which nothing is routed, and leaves all else to the library.
 #[derive(Clone)]
 struct Gate {
-    inner: Routes,
     server: Arc<Transformations>,
+    services: Routes,
 }
 
-impl Service<http::Request<Body>> for Gate {
-    type Response = http::Response<Answer>;
-    type Error = Infallible;
-    type Future = BoxFuture<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<http::Request<Body>>::poll_ready(&mut self.inner, context)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != TRANSFORM {
-            let answer = self.inner.call(request);
-            return Box::pin(async move { Ok(answer.await?.map(Answer::Free)) });
-        }
-        let answer = admitted(Arc::clone(&self.server), request);
-        Box::pin(async move { Ok(answer.await) })
+impl Calls for Gate {
+    fn begin(&self, request: http::Request<Body>) -> Begun {
+        let answer: Answered = if request.uri().path() == TRANSFORM {
+            let answer = admitted(Arc::clone(&self.server), request);
+            Box::pin(async move { Ok(answer.await) })
+        } else {
+            let answer = self.services.clone().call(request);
+            Box::pin(async move { Ok(answer.await?.map(Answer::Free)) })
+        };
+        // A batch takes long.
+        Begun { answer, computes: false }
     }
 }
 
@@ -162,7 +137,7 @@ async fn one_message(
     let answer = |message| {
         // A batch takes longer to be computed than handing the thread's other duties over costs.
         let computed = || caught(|| answer(server, message, deadline, &mut told));
-        tokio::task::block_in_place(computed)
+        ready(tokio::task::block_in_place(computed))
     };
     let (limits, metrics) = (&server.config.limits, &server.metrics);
     let mut answer =
@@ -183,7 +158,8 @@ fn answer(
     let view = came.on_demand_feature_view_name;
     refuse_project(server.project.as_deref(), &came.project)?;
     let snapshot = server.current.load_full();
-    let computed = snapshot.find(&view)?;
+    let names = Names { feast: &snapshot.feast, transform: snapshot.feast.head(&view) };
+    let computed = snapshot.find(names.transform)?;
     let Some(pb::value_type::Value::ArrowValue(batch)) =
         came.transformation_input.and_then(|input| input.value)
     else {
@@ -194,7 +170,7 @@ fn answer(
     let mut frame = computed.frames.take(|| Frame::new(plan));
     let mut worker = snapshot.workers.take(|| Worker::new(&server.foundation.engine));
     let mut call = || {
-        server.batches.read(plan, batch.clone(), &server.config, &mut frame)?;
+        server.batches.read(plan, names, batch.clone(), &server.config, &mut frame)?;
         complete(plan, &mut frame)?;
         let decoded = Instant::now();
         deadline.check("before transforms ran")?;
@@ -203,7 +179,7 @@ fn answer(
         Computing { program, metrics, breaks, config, deadline }.run(&mut frame, &mut worker)?;
         let run = Instant::now();
         deadline.check("while transforms ran")?;
-        let answer = encode(server.batches.write(&view, plan, &frame)?, config)?;
+        let answer = encode(server.batches.write(&view, plan, names, &frame)?, config)?;
         tell(plan, &frame, told);
         count(&computed, &frame, [start, decoded, run, Instant::now()]);
         Ok(answer)

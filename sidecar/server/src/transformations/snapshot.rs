@@ -10,12 +10,14 @@ use crate::breaks::Breaks;
 use crate::metrics::{Metrics, ServiceMetrics};
 use crate::pool::Pool;
 use crate::repo;
-use crate::snapshot::{Prepared, SnapshotError, program};
+use crate::repo::feast_names::FeastNames;
+use crate::snapshot::{Computing, Prepared, SnapshotError, program};
 use crate::status::ServeError;
 
 /// What is computed by at one moment.
 pub(super) struct Snapshot {
     pub(super) catalog: Arc<Catalog>,
+    pub(super) feast: Arc<FeastNames>,
     /// Of the catalog's transforms, in their order.
     computed: Vec<Arc<Computed>>,
     pub(super) workers: Pool<Worker>,
@@ -36,7 +38,7 @@ impl Snapshot {
         metrics: &Metrics,
         threads: usize,
     ) -> Result<Self, SnapshotError> {
-        let (catalog, plugins, started) = prepared.into_computing();
+        let Computing { catalog, feast, plugins, workers: started } = prepared.into_computing();
         if catalog.transforms.is_empty() {
             return Err(SnapshotError::NoTransform { dir: repo::named(dir) });
         }
@@ -65,7 +67,7 @@ impl Snapshot {
         for worker in started {
             workers.give_back(worker);
         }
-        Ok(Self { catalog, computed, workers, breaks: Breaks::default() })
+        Ok(Self { catalog, feast, computed, workers, breaks: Breaks::default() })
     }
 
     /// What computes a view of this name; an error names the nearest.

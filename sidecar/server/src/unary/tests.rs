@@ -194,7 +194,7 @@ async fn waiting_for_a_turn_takes_nothing_of_the_time_that_a_message_may_take() 
     }
     let call = |body: Body| {
         let request = http::Request::new(body);
-        let answer = |_| Ok(framed(b"answer"));
+        let answer = |_| std::future::ready(Ok(framed(b"answer")));
         let answer = one_message(&limits, &metrics, &gate, request, deadline, answer);
         let place = gate.arrive(Instant::now()).unwrap();
         Box::pin(work(&metrics, Seat::Request(place), deadline, answer))

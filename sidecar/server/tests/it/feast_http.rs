@@ -9,7 +9,7 @@ use skewless_server::config::Reach;
 use crate::*;
 
 /// A sidecar that answers Feast's HTTP calls.
-fn started(change: impl FnOnce(&mut Config)) -> Harness {
+pub(super) fn started(change: impl FnOnce(&mut Config)) -> Harness {
     Harness::with(|config| {
         config.listen.feast_http = Some(([127, 0, 0, 1], 0).into());
         change(config);
@@ -70,12 +70,12 @@ impl Client {
     }
 }
 
-fn post(harness: &Harness, path: &str, body: &Value) -> (u16, String) {
+pub(super) fn post(harness: &Harness, path: &str, body: &Value) -> (u16, String) {
     Client::of(harness).post(path, &body.to_string())
 }
 
 /// The class and message that Feast's SDK makes its exception of.
-fn error(body: &str) -> (String, String) {
+pub(super) fn error(body: &str) -> (String, String) {
     let Value::String(detail) = serde_json::from_str(body).unwrap() else {
         panic!("no string: {body}")
     };
@@ -210,7 +210,12 @@ fn mistakes_are_feast_s_exceptions_and_never_ones_that_its_sdk_tries_again() {
         (listed(json!(["weather:wnd"])), 404, "FeastObjectNotFoundException", "`weather.wind`?"),
         (listed(json!(["wind"])), 422, "FeastError", "view:feature"),
         (listed(json!([])), 422, "FeastError", "came neither"),
-        (ask(json!({"entities": {"faa": ["JFK"]}})), 422, "FeastError", "request column `hour`"),
+        (
+            ask(json!({"entities": {"faa": ["JFK"]}})),
+            404,
+            "RequestDataNotFoundInEntityRowsException",
+            "request column `hour`",
+        ),
         (
             ask(json!({"entities": {"faa": ["JFK"], "hour": ["1"]}})),
             422,
@@ -484,6 +489,11 @@ fn a_body_has_a_size_a_type_and_a_time() {
     (0..5).for_each(|_| client.send(&[&b"400\r\n"[..], &[b' '; 1_024], b"\r\n"].concat()));
     let (status, _, answer) = client.answer();
     assert!(status == 413 && error(&answer).1.contains("limits.request_bytes_max"), "{answer}");
+
+    let mut client = Client::of(&harness);
+    client.send(b"POST /push HTTP/1.1\r\nhost: x\r\ncontent-type: application/x+json\r\ncontent-length: 2\r\n\r\n{}");
+    let (status, _, answer) = client.answer();
+    assert!(status == 422 && error(&answer).1.contains("push_source_name"), "{answer}");
 
     let mut client = Client::of(&harness);
     client.send(b"POST /push HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}");

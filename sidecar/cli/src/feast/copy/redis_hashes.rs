@@ -41,8 +41,6 @@ type Hash = HashMap<Vec<u8>, Vec<u8>>;
 pub(super) struct Others {
     /// Rows of other views of the project, by Feast's names.
     pub(super) views: BTreeMap<String, u64>,
-    /// Keys of older serialization versions: their views can't be known.
-    pub(super) old_keys: u64,
     /// Keys that are none of the project's.
     pub(super) foreign: u64,
 }
@@ -87,14 +85,14 @@ impl Redis {
                 redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(KEYS_AT_ONCE).query(connection)
             })?;
             done += keys.len() as u64;
-            let keys: Vec<(&Vec<u8>, EntityKey<'_>)> = keys
+            let keys: Vec<(&Vec<u8>, Found<'_>)> = keys
                 .iter()
                 .filter_map(|bytes| Some((bytes, ours(bytes, &self.project, &mut others)?)))
                 .collect();
             let names: Vec<&Vec<u8>> = keys.iter().map(|(bytes, _)| *bytes).collect();
             let hashes = self.hashes(&names)?;
-            for ((_, key), hash) in keys.iter().zip(&hashes) {
-                layouts.give(key, hash, copiers, &mut others)?;
+            for ((_, found), hash) in keys.iter().zip(&hashes) {
+                layouts.give(found, hash, copiers, &mut others)?;
             }
             if let Some(copier) = copiers.first() {
                 copier.job.progress("keys", done.min(total), total)?;
@@ -159,14 +157,26 @@ impl Redis {
     }
 }
 
+/// A key of the project.
+#[derive(PartialEq, Debug)]
+enum Found<'k> {
+    Key(EntityKey<'k>),
+    /// One of an older serialization version, which isn't read.
+    Old,
+}
+
 /// A key of the project, taken apart; counts what is none.
-fn ours<'k>(bytes: &'k [u8], project: &str, others: &mut Others) -> Option<EntityKey<'k>> {
+fn ours<'k>(bytes: &'k [u8], project: &str, others: &mut Others) -> Option<Found<'k>> {
     match key::decode(bytes) {
-        Ok(key) if key.rest == project.as_bytes() && !key.values.is_empty() => return Some(key),
-        Err(Reason::KeyVersion) if bytes.ends_with(project.as_bytes()) => others.old_keys += 1,
-        _ => others.foreign += 1,
+        Ok(key) if key.rest == project.as_bytes() && !key.values.is_empty() => {
+            Some(Found::Key(key))
+        }
+        Err(Reason::KeyVersion) if bytes.ends_with(project.as_bytes()) => Some(Found::Old),
+        _ => {
+            others.foreign += 1;
+            None
+        }
     }
-    None
 }
 
 /// Where the rows of wanted views are in hashes.
@@ -219,7 +229,7 @@ impl Layouts {
     /// Gives the rows in a hash to the views' copiers.
     fn give(
         &self,
-        key: &EntityKey<'_>,
+        found: &Found<'_>,
         hash: &Hash,
         copiers: &mut [Copier<'_, '_>],
         others: &mut Others,
@@ -232,6 +242,10 @@ impl Layouts {
         }
         for (view, copier) in self.views.iter().zip(copiers) {
             let Some(time) = hash.get(&view.time) else { continue };
+            let Found::Key(key) = found else {
+                copier.refuse(Reason::KeyVersion.into());
+                continue;
+            };
             let values: Vec<Option<Vec<u8>>> =
                 view.fields.iter().map(|field| hash.get(field.as_slice()).cloned()).collect();
             copier.take(&FeastRow {
@@ -269,14 +283,6 @@ impl Others {
         let mut lines = Vec::new();
         if self.foreign > 0 && totals.read() == 0 {
             lines.push(format!("{} keys there are none of the project's", self.foreign));
-        }
-        if self.old_keys > 0 {
-            lines.push(format!(
-                "{} keys of {}; {}",
-                self.old_keys,
-                Reason::KeyVersion.name(),
-                Reason::KeyVersion.next()
-            ));
         }
         lines
     }

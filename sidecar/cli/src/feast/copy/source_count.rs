@@ -34,6 +34,13 @@ impl SourceCount {
     /// What should be known of a store that was written to; `None`: nothing.
     pub(super) fn aside(&self) -> Option<String> {
         let Self { of, before, after, read, .. } = self;
+        if self.fits() && read < after {
+            let (less, of) = (show::thousands(after - read), of);
+            return Some(format!(
+                "{less} {of} weren't read: as they expire, they may be over by now, which it finds late; if they aren't, \
+                 copy again"
+            ));
+        }
         let (before, after, read) =
             (show::thousands(*before), show::thousands(*after), show::thousands(*read));
         (!self.fits() && self.before != self.after).then(|| {
@@ -105,5 +112,11 @@ mod tests {
             said(&count).1.is_some()
         };
         assert_eq!([6, 7, 9, 12].map(redis), [true, false, false, false]);
+        let aside = |read, least| {
+            SourceCount { of: "keys".to_owned(), before: 9, after: 9, read, least, most: u64::MAX }
+                .aside()
+        };
+        assert!(aside(1, 0).is_some_and(|line| line.starts_with("8 keys weren't read: as they")));
+        assert_eq!((aside(9, 0), aside(6, 7)), (None, None));
     }
 }

@@ -67,13 +67,14 @@ pub(super) fn translate(registry: &Registry, project: &str, root: Option<&Path>)
         roles: known.roles,
         entities,
         out: Definitions::default(),
-        names: Names { project: project.to_owned(), views: BTreeMap::new() },
+        names: Names { project: project.to_owned(), ..Names::default() },
         findings: Findings::default(),
     };
     translator.views(registry);
     translator.label_views(registry);
     translator.transforms(registry);
     translator.services(registry);
+    translator.asked_names();
     translator.unused_entities();
     let Translator { out: definitions, names, findings, .. } = translator;
     Translated { definitions, names, findings }

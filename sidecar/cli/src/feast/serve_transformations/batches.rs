@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use skewless_catalog::{Frame, Plan};
 use skewless_offline::ipc::{self, IpcError, IpcFile, IpcLimit, IpcLimits};
-use skewless_server::transformations::Batches;
+use skewless_server::transformations::{Batches, Names};
 use skewless_server::{Config, ServeError};
 
 use super::columns::{self, Target};
@@ -16,6 +16,7 @@ impl Batches for ArrowBatches {
     fn read(
         &self,
         plan: &Plan,
+        called: Names<'_>,
         batch: Bytes,
         config: &Config,
         frame: &mut Frame,
@@ -23,7 +24,7 @@ impl Batches for ArrowBatches {
         let (rows_max, columns_max) = (config.limits.rows_max, config.limits.columns_max);
         let file = IpcFile::open(batch, IpcLimits { rows_max, columns_max }).map_err(refused)?;
         let names: Vec<&str> = file.names().collect();
-        let found = columns::find(plan, &names).map_err(ServeError::Field)?;
+        let found = columns::find(plan, called, &names).map_err(ServeError::Field)?;
         let wanted: Vec<_> = found.iter().map(|found| (found.at, found.ty)).collect();
         let columns = file.columns(&wanted).map_err(refused)?;
         frame.reset(file.rows());
@@ -44,9 +45,16 @@ impl Batches for ArrowBatches {
         Ok(())
     }
 
-    fn write(&self, view: &str, plan: &Plan, frame: &Frame) -> Result<Vec<u8>, ServeError> {
+    fn write(
+        &self,
+        view: &str,
+        plan: &Plan,
+        called: Names<'_>,
+        frame: &Frame,
+    ) -> Result<Vec<u8>, ServeError> {
         let column = |output: &skewless_catalog::plan::Output| {
             let name = output.name.split_once('.').map_or(&*output.name, |(_, output)| output);
+            let name = called.feast.output(called.transform, name);
             (format!("{view}__{name}"), frame.slots[output.slot].column.view())
         };
         let columns: Vec<_> = plan.outputs.iter().map(column).collect();

@@ -9,6 +9,7 @@
 use skewless_batch::Type;
 use skewless_catalog::Plan;
 use skewless_catalog::names::nearest;
+use skewless_server::transformations::Names;
 
 /// Names of columns that a message lists.
 const LISTED_MAX: usize = 32;
@@ -44,8 +45,8 @@ struct Wanted {
 }
 
 /// The columns that a plan wants, found among these; or what is wrong with them, in words.
-pub(super) fn find(plan: &Plan, columns: &[&str]) -> Result<Vec<Found>, String> {
-    let wanted = wanted(plan);
+pub(super) fn find(plan: &Plan, called: Names<'_>, columns: &[&str]) -> Result<Vec<Found>, String> {
+    let wanted = wanted(plan, called);
     let is_wanted = |column: &&str| wanted.iter().any(|of| of.names.iter().any(|n| n == column));
     let unused: Vec<&str> = columns.iter().copied().filter(|column| !is_wanted(column)).collect();
     let mut found = Vec::with_capacity(wanted.len());
@@ -68,14 +69,14 @@ pub(super) fn find(plan: &Plan, columns: &[&str]) -> Result<Vec<Found>, String> 
     Ok(found)
 }
 
-fn wanted(plan: &Plan) -> Vec<Wanted> {
+fn wanted(plan: &Plan, called: Names<'_>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for (key, column) in plan.keys.iter().enumerate() {
         // A key by which alone a store would be asked isn't needed: its rows have come.
         if plan.key_slots.iter().any(|(used, _)| *used == key) {
             wanted.push(Wanted {
                 what: format!("entity.{}", column.name),
-                names: vec![column.name.clone()],
+                names: each_once([&*column.name, called.feast.join_key(&column.name)]),
                 ty: column.ty,
                 optional: false,
                 target: Target::Key(key),
@@ -83,42 +84,62 @@ fn wanted(plan: &Plan) -> Vec<Wanted> {
         }
     }
     for column in &plan.request {
+        let reference = format!("request.{}", column.name);
+        let theirs = called.feast.inputs(called.transform, &reference);
         wanted.push(Wanted {
-            what: format!("request.{}", column.name),
-            names: vec![column.name.clone()],
+            names: each_once(std::iter::once(&*column.name).chain(theirs)),
+            what: reference,
             ty: column.ty,
             optional: column.nullable,
             target: Target::Slot(column.slot),
         });
     }
+    let features = wanted.len();
     for &(_, slot) in plan.lookups.iter().flat_map(|lookup| &lookup.features) {
         let of = &plan.slots[slot];
         wanted.push(Wanted {
             what: of.name.clone(),
-            names: feature_names(&of.name),
+            names: feature_names(&of.name, called),
             ty: of.ty,
             optional: false,
             target: Target::Slot(slot),
         });
     }
-    forget_ambiguous(&mut wanted);
+    forget_ambiguous(&mut wanted, features);
     wanted
 }
 
 /// What `view.feature` or `view[role].feature` may be called: in full, by the role that Feast has as the view's other name,
-/// or by its own name.
-fn feature_names(reference: &str) -> Vec<String> {
+/// or by its own name; and so by Feast's names, where an import knows that they are others.
+fn feature_names(reference: &str, called: Names<'_>) -> Vec<String> {
     let Some((head, feature)) = reference.split_once('.') else { return Vec::new() };
     let role = head.split_once('[').and_then(|(_, role)| role.strip_suffix(']'));
-    let full = format!("{head}__{feature}");
+    let theirs = || {
+        let names = called.feast.inputs(called.transform, reference);
+        names.filter_map(|name| name.split_once(':'))
+    };
+    let full = theirs().map(|(view, feature)| format!("{view}__{feature}"));
+    let ours = std::iter::once(format!("{head}__{feature}"));
     let by_role = role.map(|role| format!("{role}__{feature}"));
-    [Some(full), by_role, Some(feature.to_owned())].into_iter().flatten().collect()
+    let short = theirs().map(|(_, feature)| feature).chain([feature]).map(str::to_owned);
+    each_once(full.chain(ours).chain(by_role).chain(short))
 }
 
-/// Of names that two inputs could have, keeps those that are the only one of an input.
-fn forget_ambiguous(wanted: &mut [Wanted]) {
+/// Names, each once, in their order.
+fn each_once<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for name in names.into_iter().map(Into::into) {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
+}
+
+/// Of features, which begin at this index, forgets names that another input could have, too.
+fn forget_ambiguous(wanted: &mut [Wanted], features: usize) {
     let names: Vec<Vec<String>> = wanted.iter().map(|of| of.names.clone()).collect();
-    for (index, of) in wanted.iter_mut().enumerate().filter(|(_, of)| of.names.len() > 1) {
+    for (index, of) in wanted.iter_mut().enumerate().skip(features) {
         let others = || names.iter().enumerate().filter(|(other, _)| *other != index);
         of.names.retain(|name| !others().any(|(_, names)| names.contains(name)));
     }
@@ -147,6 +168,7 @@ mod tests {
 
     use skewless_catalog::ViewId;
     use skewless_catalog::plan::{KeyColumn, Lookup, RequestColumn, Slot};
+    use skewless_server::repo::feast_names::FeastNames;
 
     use super::*;
 
@@ -178,7 +200,13 @@ mod tests {
 
     /// The index in the batch of what each of the plan's slots is, request columns first.
     fn at(plan: &Plan, columns: &[&str]) -> Result<Vec<usize>, String> {
-        find(plan, columns).map(|found| found.iter().map(|found| found.at).collect())
+        at_called(&FeastNames::default(), plan, columns)
+    }
+
+    /// The same, of a transform `t` that was imported.
+    fn at_called(feast: &FeastNames, plan: &Plan, columns: &[&str]) -> Result<Vec<usize>, String> {
+        find(plan, Names { feast, transform: "t" }, columns)
+            .map(|found| found.iter().map(|found| found.at).collect())
     }
 
     #[test]
@@ -195,6 +223,24 @@ mod tests {
         for name in ["weather[origin]__wind", "origin__wind", "wind"] {
             assert_eq!(at(&plan, &["other", name]), Ok(vec![1]), "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_imported_is_found_by_feasts_names_too() {
+        let names = FeastNames::of(
+            br#"{"transforms": {"t": {"name": "T", "features": {}, "inputs": {
+                "stats[a].conv": ["Origin-1:convRate"], "request.valtoadd": ["valToAdd"]}}}}"#,
+        )
+        .unwrap();
+        let plan = plan(&["stats[a].conv"], &[("valtoadd", false)]);
+        for feature in ["Origin-1__convRate", "convRate", "stats[a]__conv", "a__conv", "conv"] {
+            assert_eq!(
+                at_called(&names, &plan, &["other", feature, "valToAdd"]),
+                Ok(vec![2, 1]),
+                "{feature}"
+            );
+        }
+        assert!(at(&plan, &["conv", "valToAdd"]).unwrap_err().contains("`valtoadd`"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) type Group = (Vec<String>, Vec<(String, String)>);
 
 /// The entity of views without any, and its join key; its one row has the empty text as key.
 const DUMMY: &str = "__dummy";
-const DUMMY_KEY: &str = "__dummy_id";
+pub(super) const DUMMY_KEY: &str = "__dummy_id";
 
 impl Translator<'_> {
     /// Feast's join keys of a view, with types; or why they can't be keys here.
@@ -177,6 +177,27 @@ impl Translator<'_> {
         };
         roles.push(Role { name: name.clone(), join_keys });
         Ok(Some(name))
+    }
+
+    /// Feast's names of everything that callers give, and of the join keys in every role of a view.
+    pub(super) fn asked_names(&mut self) {
+        let swapped = |of: &BTreeMap<(String, String), String>| -> BTreeMap<String, String> {
+            of.iter().map(|((feast, _), ours)| (ours.clone(), feast.clone())).collect()
+        };
+        self.names.join_keys = swapped(&self.asked.join_keys);
+        self.names.requests = swapped(&self.asked.requests);
+        let Self { names, out, .. } = self;
+        for view in &out.views {
+            let entity = out.entities.iter().find(|entity| entity.name == view.entity);
+            let (Some(entity), Some(of)) = (entity, names.views.get_mut(&view.name)) else {
+                continue;
+            };
+            for role in &entity.roles {
+                let asked = role.join_keys.iter().filter_map(|key| names.join_keys.get(key));
+                let own = entity.keys.iter().map(|key| key.feast.clone());
+                of.roles.insert(role.name.clone(), own.zip(asked.cloned()).collect());
+            }
+        }
     }
 
     /// Feast's entities that no view of ours is about.

@@ -8,6 +8,15 @@ use skewless_proto::feast::core::{FeatureServiceSpec, FeatureViewProjection, Reg
 use super::super::definitions::Service;
 use super::super::identifier::Given;
 use super::{EVENT_TIMESTAMP, Translator, doc};
+use crate::feast::names_file::ServiceNames;
+
+/// What Feast calls a projection in the full names of its features.
+pub(super) fn called(projection: &FeatureViewProjection) -> &str {
+    match projection.feature_view_name_alias.as_str() {
+        "" => &projection.feature_view_name,
+        alias => alias,
+    }
+}
 
 impl<'r> Translator<'r> {
     pub(super) fn services(&mut self, registry: &'r Registry) {
@@ -30,6 +39,7 @@ impl<'r> Translator<'r> {
     fn service(&mut self, spec: &FeatureServiceSpec, name: String) {
         let shown = format!("service `{}`", spec.name);
         let mut features: Vec<(String, Option<String>)> = Vec::new();
+        let mut names = ServiceNames { name: spec.name.clone(), ..ServiceNames::default() };
         let asked = self.asked.join_keys.values().chain(self.asked.requests.values());
         let mut outputs = Given::without(asked.map(String::as_str).chain([EVENT_TIMESTAMP]));
         let mut seen = BTreeSet::new();
@@ -52,12 +62,15 @@ impl<'r> Translator<'r> {
                         continue;
                     }
                 };
-                let called = alias.map(|alias| outputs.make(&format!("{alias}__{}", feature.name)));
-                if !seen.insert(called.clone().unwrap_or_else(|| reference.clone())) {
+                let called_so =
+                    alias.map(|alias| outputs.make(&format!("{alias}__{}", feature.name)));
+                let output = called_so.clone().unwrap_or_else(|| reference.clone());
+                if !seen.insert(output.clone()) {
                     self.left_out(format!("`{wanted}` of {shown}"), "the service has it already");
                     continue;
                 }
-                features.push((reference, called));
+                names.features.insert(output, format!("{}:{}", called(projection), feature.name));
+                features.push((reference, called_so));
             }
         }
         if features.is_empty() {
@@ -70,6 +83,7 @@ impl<'r> Translator<'r> {
             );
             return self.left_out(shown, why);
         }
+        self.names.services.insert(name.clone(), names);
         self.out.services.push(Service { name, doc: doc(&spec.description), features });
     }
 

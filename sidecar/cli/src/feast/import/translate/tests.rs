@@ -133,7 +133,7 @@ fn several_entities_are_one_with_several_keys_and_none_is_a_dummy() {
         &findings.left_out,
         &["source of view `loyalty`", "s3://bucket/loyalty.parquet", "not on this machine"],
     );
-    says(&findings.left_out, &["source of view `everywhere`", "__dummy_id"]);
+    says(&findings.left_out, &["source of view `everywhere`", "no entity", "column `dummy_id`"]);
     says(&findings.left_out, &["entity `unused`"]);
 }
 
@@ -219,6 +219,71 @@ fn another_project_has_nothing_of_this_one() {
     let registry = Registry::decode(REGISTRY).unwrap_or_default();
     let Translated { definitions, .. } = translate(&registry, "shop", None);
     assert!(definitions.views.is_empty() && definitions.services.is_empty(), "{definitions:?}");
+}
+
+/// By them the store for Feast's SDK, `serve-transformations` and Feast's calls find what was meant.
+#[test]
+fn feasts_names_of_everything_are_kept() {
+    let Translated { names, .. } = shop();
+    let of = &names.transforms["basket"];
+    assert_eq!((of.name.as_str(), of.features["ref"].as_str()), ("basket", "ref"));
+    assert!(of.inputs["place_visits.n7dvisits"].contains("Place-Visits:7dVisits"), "{of:?}");
+    assert!(of.inputs["request.amount"].contains("amount"), "{of:?}");
+    let key = |ours: &str| names.join_keys.get(ours).map(String::as_str);
+    assert_eq!((key("dummy_id"), key("start_id")), (Some("__dummy_id"), Some("start_id")));
+    assert_eq!(names.requests["amount"], "amount");
+    let risk = &names.services["risk_v1"];
+    assert_eq!(risk.name, "Risk v1");
+    assert_eq!(risk.features["start__wind"], "start:wind");
+    assert_eq!(risk.features["place_visits.n7dvisits"], "Place-Visits:7dVisits");
+    let roles = &names.views["weather"].roles;
+    assert_eq!(roles["start"], [("place_id".to_owned(), "start_id".to_owned())].into());
+    assert_eq!(roles["goal"], [("place_id".to_owned(), "goal_id".to_owned())].into());
+}
+
+/// Projections of view `a` as a service has them: the alias, and what key `id` is mapped to.
+fn projections(of: &[(&str, Option<&str>)]) -> Registry {
+    let features = of.iter().map(|(alias, key)| FeatureViewProjection {
+        feature_view_name: "a".to_owned(),
+        feature_view_name_alias: (*alias).to_owned(),
+        feature_columns: vec![FeatureSpecV2 { name: "f".to_owned(), ..FeatureSpecV2::default() }],
+        join_key_map: key.iter().map(|key| ("id".to_owned(), (*key).to_owned())).collect(),
+        ..FeatureViewProjection::default()
+    });
+    let spec = FeatureServiceSpec {
+        name: "s".to_owned(),
+        project: "p".to_owned(),
+        features: features.collect(),
+        ..FeatureServiceSpec::default()
+    };
+    Registry {
+        entities: vec![feast_entity("e")],
+        feature_views: vec![feast_view("a", "e", ValueType::Int64, 0)],
+        feature_services: vec![FeatureService { spec: Some(spec) }],
+        ..Registry::default()
+    }
+}
+
+#[test]
+fn a_role_is_found_by_the_join_keys_that_it_stands_for() {
+    let registry = projections(&[
+        ("", Some("Other-ID")),
+        ("one", Some("Other-ID")),
+        ("same", Some("id")),
+        ("Origin-1", Some("origin_id")),
+    ]);
+    let Translated { names, .. } = translate(&registry, "p", None);
+    let role = |key: &str| [("id".to_owned(), key.to_owned())].into();
+    let of = &names.views["a"].roles;
+    assert_eq!(
+        *of,
+        [("other_id".to_owned(), role("Other-ID")), ("origin_1".to_owned(), role("origin_id"))]
+            .into()
+    );
+    assert_eq!(names.join_keys["other_id"], "Other-ID");
+    let features = &names.services["s"].features;
+    assert_eq!(features["a[other_id].f"], "a:f");
+    assert_eq!(features["origin_1__f"], "Origin-1:f");
 }
 
 /// A view of project `p` with one feature.

@@ -1,6 +1,8 @@
 //! Feast's on-demand views as transforms whose plugins are still to be written: what they take and give is carried over, what
 //! they compute is Python, which is kept as text for whoever writes it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use skewless_proto::feast::core::data_source::Options;
 use skewless_proto::feast::core::feature_transformation_v2::Transformation;
 use skewless_proto::feast::core::on_demand_source::Source;
@@ -11,8 +13,13 @@ use skewless_proto::feast::core::{
 use super::super::definitions::{Column, Input, Transform};
 use super::super::identifier::Given;
 use super::known::values;
+use super::services::called;
 use super::{EVENT_TIMESTAMP, Head, Translator, doc};
+use crate::feast::names_file::TransformNames;
 use crate::feast::value_type::{Carried, carried};
+
+/// Feast's names for what a transform takes, by our references.
+type InputNames = BTreeMap<String, BTreeSet<String>>;
 
 /// Words of Rust that can't be written as names at all, not even as `r#word`.
 const NO_NAMES: [&str; 3] = ["crate", "self", "super"];
@@ -28,7 +35,7 @@ impl<'r> Translator<'r> {
 
     fn transform(&mut self, spec: &OnDemandFeatureViewSpec) {
         let shown = format!("on-demand view `{}`", spec.name);
-        let inputs = self.inputs(spec, &shown);
+        let (inputs, input_names) = self.inputs(spec, &shown);
         if inputs.is_empty() {
             return self.left_out(shown, "nothing that it takes could be carried over");
         }
@@ -66,6 +73,15 @@ impl<'r> Translator<'r> {
         if spec.disabled {
             self.different(&shown, "it is disabled in Feast");
         }
+        let names = TransformNames {
+            name: spec.name.clone(),
+            features: outputs
+                .iter()
+                .map(|(feast, column)| (column.name.clone(), (*feast).clone()))
+                .collect(),
+            inputs: input_names,
+        };
+        self.names.transforms.insert(name.clone(), names);
         let columns = outputs
             .iter()
             .map(|(feast, column)| ((*feast).clone(), (column.name.clone(), column.ty)));
@@ -82,8 +98,8 @@ impl<'r> Translator<'r> {
         self.heads.insert(spec.name.clone(), head);
     }
 
-    /// What it takes: features of views in the order of their names, then values of requests.
-    fn inputs(&mut self, spec: &OnDemandFeatureViewSpec, shown: &str) -> Vec<Input> {
+    /// What it takes: features of views in the order of their names, then values of requests. And Feast's names for these.
+    fn inputs(&mut self, spec: &OnDemandFeatureViewSpec, shown: &str) -> (Vec<Input>, InputNames) {
         let mut sources: Vec<&Source> =
             spec.sources.values().flat_map(|source| &source.source).collect();
         sources.sort_by(|a, b| place(a).cmp(&place(b)));
@@ -96,7 +112,7 @@ impl<'r> Translator<'r> {
         });
         let known = columns.map(|column| column.name.as_str()).chain(values(spec));
         let mut given = Given::without(NO_NAMES).keeping(known);
-        let mut inputs = Vec::new();
+        let (mut inputs, mut names) = (Vec::new(), InputNames::new());
         for source in sources {
             match source {
                 Source::FeatureView(view) => {
@@ -106,10 +122,10 @@ impl<'r> Translator<'r> {
                         feature_columns: spec.features.clone(),
                         ..FeatureViewProjection::default()
                     };
-                    self.of_view(&projection, shown, &mut given, &mut inputs);
+                    self.of_view(&projection, shown, &mut given, (&mut inputs, &mut names));
                 }
                 Source::FeatureViewProjection(projection) => {
-                    self.of_view(projection, shown, &mut given, &mut inputs);
+                    self.of_view(projection, shown, &mut given, (&mut inputs, &mut names));
                 }
                 Source::RequestDataSource(source) => {
                     let Some(Options::RequestDataOptions(options)) = &source.options else {
@@ -118,13 +134,15 @@ impl<'r> Translator<'r> {
                     for column in &options.schema {
                         let Some((name, ty)) = self.request(column, shown) else { continue };
                         let own = given.give(&column.name);
+                        let reference = format!("request.{name}");
+                        names.entry(reference.clone()).or_default().insert(column.name.clone());
                         let column = Column { name: own, ty, doc: doc(&column.description) };
-                        inputs.push(Input { column, reference: format!("request.{name}") });
+                        inputs.push(Input { column, reference });
                     }
                 }
             }
         }
-        inputs
+        (inputs, names)
     }
 
     fn of_view(
@@ -132,7 +150,7 @@ impl<'r> Translator<'r> {
         projection: &FeatureViewProjection,
         shown: &str,
         given: &mut Given,
-        inputs: &mut Vec<Input>,
+        (inputs, names): (&mut Vec<Input>, &mut InputNames),
     ) {
         let from = &projection.feature_view_name;
         for feature in &projection.feature_columns {
@@ -150,6 +168,8 @@ impl<'r> Translator<'r> {
                 false => given.give(&feature.name),
             };
             let column = Column { name, ty: ty.ty(), doc: doc(&feature.description) };
+            let called = format!("{}:{}", called(projection), feature.name);
+            names.entry(reference.clone()).or_default().insert(called);
             inputs.push(Input { column, reference });
         }
     }

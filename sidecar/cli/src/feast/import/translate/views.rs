@@ -1,5 +1,7 @@
 //! Feast's views of stored features, from batches and from streams, as views of ours.
 
+use std::collections::BTreeMap;
+
 use prost_types::Duration;
 use skewless_batch::Type;
 use skewless_catalog::limit::{DURATION_US_MAX, VIEW_FEATURES_MAX};
@@ -7,6 +9,7 @@ use skewless_proto::feast::core::{DataSource, FeatureSpecV2, Registry};
 
 use super::super::definitions::{Column, View};
 use super::super::identifier::{Given, identifier};
+use super::keys::DUMMY_KEY;
 use super::sources::{self, Found};
 use super::{EVENT_TIMESTAMP, Head, Translator, doc};
 use crate::feast::names_file::ViewNames;
@@ -108,6 +111,8 @@ impl<'r> Translator<'r> {
                 .filter(|key| key.join_key != key.column)
                 .map(|key| (key.join_key.clone(), key.feast.clone()))
                 .collect(),
+            // Those come when services and on-demand views have been read.
+            roles: BTreeMap::new(),
         };
         let head = Head {
             name: name.clone(),
@@ -215,6 +220,13 @@ fn usable(
 ) -> Result<(super::super::definitions::Source, Vec<String>), String> {
     let mut columns: Vec<String> = Vec::new();
     for (key, _) in keys {
+        if key == DUMMY_KEY {
+            return Err(
+                "the view has no entity in Feast, so its files have no column of keys; write them with a column `dummy_id` of \
+                 empty texts, and name them as its `source`"
+                    .to_owned(),
+            );
+        }
         let column = found.column(key);
         if identifier(column) != column || column == EVENT_TIMESTAMP {
             return Err(format!(
