@@ -536,6 +536,7 @@ def test_projections_of_every_shape_are_asked_by_their_join_keys(feast_applied):
         assert came.to_dict() == {**{of: [value] for of, value in row.items()}, **{of: [keys[by] / 2] for of, by in wanted.items()}}, name
     # One that the sidecar was never told of.
     new = FeatureService(name="new", features=[store.get_feature_view("weather").with_join_key_map({"place_id": "goal_id"})])
+    store.registry.apply_feature_service(new, store.project)
     with pytest.raises(StoreError, match="expected a role of view `weather` in .*feast.json.* place_id as goal_id, came none(.|\n)*import"):
         store.get_online_features(features=new, entity_rows=[{"goal_id": 1}])
 
