@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import decimal
 import fractions
+import itertools
 import json
 import multiprocessing
 import os
@@ -189,13 +190,14 @@ def test_a_plugin_that_compiles_for_long_holds_up_no_other(odd, great_circle):
     large = with_more_code(odd.wasm, 30)
     loading = threading.Thread(target=skewless.Plugin, args=[large])
     loading.start()
-    loaded = 0
+    moments = [time.monotonic()]
     while loading.is_alive():
         # Each another file.
-        skewless.Plugin(great_circle.wasm + section(0, b"\x01a" + loaded.to_bytes(4, "little")))
-        loaded += loading.is_alive()
-    # What is loaded before the compiling begins is one or two; while it lasts, dozens.
-    assert loaded >= 8, loaded
+        skewless.Plugin(great_circle.wasm + section(0, b"\x01a" + len(moments).to_bytes(4, "little")))
+        moments.append(time.monotonic())
+    # One that is held up takes as long as what it waits for, however fast the machine is.
+    longest = max(after - before for before, after in itertools.pairwise(moments))
+    assert longest < (moments[-1] - moments[0]) / 2, moments
 
 
 def test_an_answer_is_had_in_every_form(great_circle, points):
